@@ -1,0 +1,82 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Code is one of IoT Hub's six-digit error codes; its first three digits are
+// the HTTP status. Source: Microsoft's "troubleshoot error codes" page and
+// ErrorCode.cs of the C# service SDK.
+type Code int
+
+// The codes that Hubgate uses. Their text and their form in each protocol are
+// in the table of codes.go.
+const (
+	GenericBadRequest   Code = 400000
+	InvalidProtocol     Code = 400001
+	ArgumentInvalid     Code = 400004
+	ConnectionReplaced  Code = 400027
+	Unauthorized        Code = 401003
+	QuotaExceeded       Code = 403002
+	DeviceDisabled      Code = 403012
+	DeviceNotFound      Code = 404001
+	ModuleNotFound      Code = 404010
+	ConnectionLost      Code = 404104
+	DeviceAlreadyExists Code = 409001
+	ModuleAlreadyExists Code = 409301
+	PreconditionFailed  Code = 412001
+	MessageTooLarge     Code = 413001
+	TooManyModules      Code = 413003
+	Throttled           Code = 429001
+	ServerError         Code = 500001
+	ServiceUnavailable  Code = 503001
+	GatewayTimeout      Code = 504101
+)
+
+// Error is a failure with its code. Message is one sentence that names what is
+// wrong and what to do; it may be shown to whoever caused it, so it never
+// holds a key, a token or another party's data. Err, when set, is for the log
+// only.
+type Error struct {
+	Code    Code
+	Message string
+	Err     error
+}
+
+// Errorf returns an *Error with a formatted message. A %w verb sets Err.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%d %s: %s", int(e.Code), e.Code.Name(), e.Message)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is matches another *Error of the same code, so that
+// errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}) works.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// CodeOf finds the code of err. What nobody classified is a server error; nil
+// has code 0.
+func CodeOf(err error) Code {
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return GatewayTimeout
+	}
+	return ServerError
+}
