@@ -1,0 +1,92 @@
+package session
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// Subscription is a topic filter and the QoS granted to it.
+type Subscription struct {
+	Filter string `json:"filter"`
+	QoS    byte   `json:"qos"`
+}
+
+// Session is the state of an identity's MQTT session, and who owns it. Its
+// JSON is the value in the bucket of sessions.
+type Session struct {
+	ID hub.Identity `json:"-"`
+	// Generation is the generationId of the identity. A session of another
+	// generation belongs to somebody who has been deleted.
+	Generation string `json:"generation"`
+	// Persistent says that the client connected with clean session 0.
+	Persistent    bool           `json:"persistent"`
+	Subscriptions []Subscription `json:"subscriptions,omitempty"` // sorted by filter
+
+	Connected   bool   `json:"connected"`
+	Node        string `json:"node"`       // of the connection, or of the last one
+	Connection  string `json:"connection"` // its name, unique in the hub
+	Remote      string `json:"remote"`     // address and port of the client
+	ClientAgent string `json:"clientAgent,omitempty"`
+	ModelID     string `json:"modelId,omitempty"`
+
+	ConnectedTime    time.Time `json:"connectedTime,omitzero"`
+	DisconnectedTime time.Time `json:"disconnectedTime,omitzero"`
+	Reason           string    `json:"reason,omitempty"`    // why the last connection ended
+	Code             hub.Code  `json:"errorCode,omitempty"` // 0: by DISCONNECT
+
+	// Epoch is the store's revision of the claim: the fencing number of this
+	// ownership. Revision is that of the last write.
+	Epoch    uint64 `json:"-"`
+	Revision uint64 `json:"-"`
+}
+
+// Resume returns next as it is to be stored after prev, and whether a session
+// was there for the client to go on with: both must be persistent and belong
+// to the same generation of the identity [MQTT3-3.1.2-4], [MQTT3-3.1.2-6]. A
+// zero prev means that there was none.
+func Resume(prev, next Session) (s Session, present bool) {
+	next.Subscriptions = nil
+	if !prev.Persistent || !next.Persistent || prev.Generation != next.Generation {
+		return next, false
+	}
+	next.Subscriptions = slices.Clone(prev.Subscriptions)
+	return next, true
+}
+
+// Subscribe adds a subscription, or replaces the one with the same filter
+// [MQTT3-3.8.4-3].
+func (s *Session) Subscribe(sub Subscription) {
+	i, known := s.search(sub.Filter)
+	if known {
+		s.Subscriptions[i] = sub
+		return
+	}
+	s.Subscriptions = slices.Insert(s.Subscriptions, i, sub)
+}
+
+// Unsubscribe removes a filter and reports whether it was there.
+func (s *Session) Unsubscribe(filter string) bool {
+	i, known := s.search(filter)
+	if known {
+		s.Subscriptions = slices.Delete(s.Subscriptions, i, i+1)
+	}
+	return known
+}
+
+// Find returns the subscription with exactly this filter.
+func (s *Session) Find(filter string) (Subscription, bool) {
+	i, known := s.search(filter)
+	if !known {
+		return Subscription{}, false
+	}
+	return s.Subscriptions[i], true
+}
+
+func (s *Session) search(filter string) (int, bool) {
+	return slices.BinarySearchFunc(s.Subscriptions, filter, func(sub Subscription, f string) int {
+		return cmp.Compare(sub.Filter, f)
+	})
+}
