@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
+)
+
+// accept reads CONNECT from src, answers it, and starts the connection. The
+// connection gets a goroutine of its own, whose stack the handshakes have not
+// grown.
+func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
+	deadline := time.Now().Add(s.Limits.ConnectTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	_ = src.SetDeadline(deadline)
+
+	in, connect, err := s.readConnect(src)
+	if err != nil {
+		s.refused(peer, err)
+		s.refuse(src, connect, err)
+		s.inboxes.put(in)
+		return
+	}
+	c, present, err := s.admit(ctx, src, peer, connect)
+	if err != nil {
+		s.refusedClient(peer, connect, err)
+		s.refuse(src, connect, err)
+		s.inboxes.put(in)
+		return
+	}
+	t.leave()
+	c.begin(in, present)
+}
+
+// readConnect reads the first packet, which must be CONNECT [MQTT3-3.1.0-1].
+// connect is set when it could be read far enough for an answer.
+func (s *Server) readConnect(src source) (in *inbox, connect *mqtt.Connect, err error) {
+	in = s.inboxes.get()
+	s.prepare(&in.dec, 0)
+	for {
+		b, err := in.frame()
+		if err != nil {
+			return in, nil, firstPacketError(err, in)
+		}
+		if b != nil {
+			return s.decodeConnect(in, b)
+		}
+		if _, err := src.fill(in, &s.inboxes); err != nil {
+			return in, nil, connectReadFailed(err, in)
+		}
+	}
+}
+
+func (s *Server) decodeConnect(in *inbox, b []byte) (*inbox, *mqtt.Connect, error) {
+	p, err := in.dec.Decode(b)
+	if err != nil {
+		if e, ok := errors.AsType[*mqtt.Error](err); ok && errors.Is(err, mqtt.ErrUnsupportedVersion) {
+			return in, &mqtt.Connect{Version: mqtt.Version(e.Level)}, hub.Errorf(hub.InvalidProtocol, "%w", err)
+		}
+		return in, nil, protocolError(err)
+	}
+	connect, ok := p.(*mqtt.Connect)
+	if !ok {
+		return in, nil, hub.Errorf(hub.GenericBadRequest, "the first packet was %s, not CONNECT [MQTT3-3.1.0-1]", p.Type())
+	}
+	if !slices.Contains(s.Face.Profile().Versions, connect.Version) {
+		return in, connect, hub.Errorf(hub.InvalidProtocol, "MQTT protocol level %d is not supported here", connect.Version)
+	}
+	return in, connect, nil
+}
+
+// firstPacketError explains bytes that are no MQTT.
+func firstPacketError(err error, in *inbox) error {
+	const tlsHandshake = 0x16
+	if b := in.unread(); len(b) > 0 && b[0] == tlsHandshake {
+		return hub.Errorf(hub.GenericBadRequest, "the peer speaks TLS, and this port takes MQTT without TLS")
+	}
+	return err
+}
+
+func connectReadFailed(err error, in *inbox) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && len(in.unread()) > 0:
+		return hub.Errorf(hub.ConnectionLost, "CONNECT was begun and not finished in time")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return hub.Errorf(hub.ConnectionLost, "no CONNECT came in time")
+	case errors.Is(err, io.EOF):
+		return hub.Errorf(hub.ConnectionLost, "the peer left before its CONNECT was complete")
+	default:
+		return hub.Errorf(hub.ConnectionLost, "read CONNECT: %w", err)
+	}
+}
+
+// admit authenticates, claims the identity and enters the connection into the
+// live table. From then on the connection must be begun.
+func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt.Connect) (c *conn, present bool, err error) {
+	if s.Limits.Connections > 0 && s.live.len() >= s.Limits.Connections {
+		return nil, false, errBusy
+	}
+	a, err := s.Face.Admit(ctx, connect, peer)
+	if err != nil {
+		return nil, false, err
+	}
+	c = s.newConn(src, peer, connect, a)
+	c.session, present, err = s.Sessions.Claim(ctx, c.session)
+	if err != nil {
+		return nil, false, hub.Errorf(hub.ServiceUnavailable, "claim the identity: %w", err)
+	}
+	older, err := s.live.put(c)
+	if err != nil {
+		c.release(time.Now(), err)
+		return nil, false, err
+	}
+	if older != nil {
+		older.stop(errReplaced)
+	}
+	return c, present, nil
+}
+
+func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admission) *conn {
+	now := time.Now()
+	c := &conn{
+		srv: s, src: src, peer: peer, handler: a.Handler, version: connect.Version,
+		silence: silenceOf(connect.KeepAlive), expires: a.Expires, started: now, will: a.Will,
+		session: session.Session{
+			ID: a.ID, Generation: a.Generation, Persistent: !connect.CleanStart,
+			Connected: true, Node: s.Node, Connection: nextConnectionID(now), Remote: peer.Remote,
+			ClientAgent: a.ClientAgent, ModelID: a.ModelID, ConnectedTime: now,
+		},
+	}
+	c.changed.L = &c.mu
+	return c
+}
+
+// silenceOf is how long a client with this keep-alive, in seconds, may be
+// silent: one and a half times as long [MQTT3-3.1.2-24], capped as IoT Hub
+// does, and some slack.
+func silenceOf(keepAlive uint16) time.Duration {
+	d := time.Duration(keepAlive) * 3 * time.Second / 2
+	if d == 0 || d > maxSilence {
+		d = maxSilence
+	}
+	return d + min(d/16, maxSlack)
+}
+
+// begin answers CONNECT and starts to read.
+func (c *conn) begin(in *inbox, present bool) {
+	_ = c.src.SetDeadline(time.Time{})
+	c.armRead(time.Now())
+	if err := c.reply(&mqtt.Connack{SessionPresent: present}); err != nil {
+		c.stop(err)
+	}
+	c.srv.Events.Connection(c.event(c.started, nil))
+	c.srv.logBegin(c, present)
+	if len(in.unread()) == 0 {
+		c.srv.inboxes.put(in)
+		in = nil
+	}
+	go c.serve(in)
+}
+
+// refuse answers CONNECT with the code of err, if there was a CONNECT, and
+// closes. The stream is closed for writing first and then drained, because
+// closing with bytes unread would take the answer away from the client.
+func (s *Server) refuse(src source, connect *mqtt.Connect, err error) {
+	defer func() { _ = src.Close() }()
+	if connect == nil {
+		return // [MQTT3-3.1.4-1]
+	}
+	_ = src.SetDeadline(time.Now().Add(lingerTimeout))
+	b, encErr := refusal(connect.Version, hub.CodeOf(err))
+	if encErr != nil {
+		return
+	}
+	if _, err := src.Write(b); err != nil {
+		return
+	}
+	if half, ok := src.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, src, lingerBytes)
+	}
+}
+
+const (
+	lingerTimeout = time.Second
+	lingerBytes   = 64 << 10
+)
+
+// refusal is the CONNACK of a code in the client's version.
+func refusal(v mqtt.Version, code hub.Code) ([]byte, error) {
+	if v >= mqtt.V5 {
+		return (&mqtt.Connack{Code: code.Reason()}).Append(nil, mqtt.V5)
+	}
+	k := mqtt.Connack{Code: code.Connack()}
+	if code == hub.InvalidProtocol {
+		k.Code = mqtt.ConnackBadVersion // [MQTT3-3.1.2-2]
+	}
+	return k.Append(nil, mqtt.V311)
+}
+
+// connectionCount numbers the connections of this process.
+//
+//nolint:gochecknoglobals // a counter that needs no owner
+var connectionCount atomic.Uint64
+
+// nextConnectionID names a connection, uniquely on this node.
+func nextConnectionID(now time.Time) string {
+	return strconv.FormatInt(now.UnixMilli(), 36) + "-" + strconv.FormatUint(connectionCount.Add(1), 36)
+}

@@ -1,0 +1,61 @@
+package gateway
+
+// reserve enters a PUBLISH into the ring, and waits while the window is full:
+// the reader stops there, and with it the client. It returns an error when the
+// connection has ended meanwhile.
+func (c *conn) reserve(id uint16, size int) (tag uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.cause == nil && !c.hasRoom(size) {
+		c.blocked = true
+		c.changed.Wait()
+	}
+	c.blocked = false
+	if c.cause != nil {
+		return 0, c.cause
+	}
+	return c.pending.push(id, size), nil
+}
+
+// hasRoom reports whether the window takes a packet of size bytes; a single
+// packet always fits.
+func (c *conn) hasRoom(size int) bool {
+	l := &c.srv.Limits
+	n := c.pending.len()
+	return n == 0 || (n < l.Window && c.pending.bytes+size <= l.WindowBytes)
+}
+
+// forget takes back the packet that reserve has just entered.
+func (c *conn) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending.drop()
+}
+
+// Stored implements [Receipt]: the message of tag is stored, so that its
+// PUBACK may go out, after those of all earlier messages. A message that could
+// not be stored ends the connection without PUBACK, and nothing after it is
+// acknowledged: the client sends all of it again.
+func (c *conn) Stored(tag uint64, err error) {
+	if err != nil {
+		c.stop(err)
+		return
+	}
+	c.mu.Lock()
+	if c.out == nil {
+		c.out = c.srv.outputs.get()
+	}
+	c.out = c.pending.stored(tag, c.out)
+	if len(c.out) == 0 {
+		c.srv.outputs.put(c.out)
+		c.out = nil
+	}
+	if c.blocked || c.cause != nil {
+		c.changed.Broadcast()
+	}
+	start := c.startWriting()
+	c.mu.Unlock()
+	if start {
+		c.srv.writers.flush(c)
+	}
+}

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
+)
+
+// conn is one client's connection, from CONNACK on.
+type conn struct {
+	// Set by accept, then read only.
+	srv     *Server
+	src     source
+	peer    Peer
+	handler Handler
+	version mqtt.Version
+	silence time.Duration // how long a client may send nothing, with some slack
+	expires time.Time     // zero: never
+	started time.Time
+
+	// Owned by the reader.
+	session   session.Session // ID and Epoch never change
+	readArmed time.Time
+	will      *Will
+
+	// Owned by whoever flushes.
+	writeArmed time.Time
+
+	mu      sync.Mutex
+	changed sync.Cond // of pending, out, writing or cause
+	pending ring
+	blocked bool   // the reader waits for room in pending
+	out     []byte // packets to be written; nil when there are none
+	writing bool   // a goroutine is flushing
+	cause   error  // why the connection ends; the first one wins
+}
+
+// stop ends the connection because of cause. The first cause wins; later
+// calls do nothing. Any goroutine may call it; it does not block.
+func (c *conn) stop(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return
+	}
+	c.cause = cause
+	c.changed.Broadcast()
+	// The reader wakes up and closes. A server that shuts down still
+	// acknowledges what it has received, so the writer goes on.
+	past := time.Unix(1, 0)
+	if cause == errShutdown {
+		_ = c.src.SetReadDeadline(past)
+		return
+	}
+	_ = c.src.SetDeadline(past)
+}
+
+// armRead moves the read deadline on, unless the connection is ending.
+func (c *conn) armRead(now time.Time) {
+	deadline := now.Add(c.silence)
+	if !c.expires.IsZero() && deadline.After(c.expires) {
+		deadline = c.expires
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.readArmed = now
+		_ = c.src.SetReadDeadline(deadline)
+	}
+}
+
+// armWrite moves the write deadline on, unless the connection is ending.
+func (c *conn) armWrite(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil || c.cause == errShutdown {
+		c.writeArmed = now
+		_ = c.src.SetWriteDeadline(now.Add(c.srv.Limits.WriteTimeout))
+	}
+}
+
+// ended returns the cause of the end, nil while the connection lives.
+func (c *conn) ended() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// serve runs the connection to its end; in holds what came after CONNECT. It
+// is the connection's reader.
+func (c *conn) serve(in *inbox) {
+	defer c.srv.live.done()
+	c.stop(c.readLoop(in)) // the reader's reason, unless there was an earlier one
+	c.settle()
+	c.close()
+	c.srv.live.drop(c)
+	c.leave()
+}
+
+// close closes the stream, without a farewell when the peer does not read.
+func (c *conn) close() {
+	c.mu.Lock()
+	stuck := c.writing
+	c.mu.Unlock()
+	if stuck {
+		_ = c.src.abort()
+		return
+	}
+	_ = c.src.Close()
+}
+
+// settle waits, when the server shuts down, until what was received is stored
+// and acknowledged. Any other end is immediate: the client sends again what
+// was not acknowledged.
+func (c *conn) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != errShutdown {
+		return
+	}
+	expired := false
+	timer := time.AfterFunc(c.srv.Limits.WriteTimeout, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		expired = true
+		c.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for !expired && (c.pending.len() > 0 || c.writing) {
+		c.changed.Wait()
+	}
+}
+
+// leave tells the rest of the world that the connection has ended, and why.
+func (c *conn) leave() {
+	cause := c.ended()
+	if c.will != nil && cause != errDisconnected {
+		c.handler.Will(c.will) // [MQTT3-3.1.2-8]
+	}
+	now := time.Now()
+	c.release(now, cause)
+	c.srv.Events.Connection(c.event(now, cause))
+	c.srv.logEnd(c, cause, now)
+}
+
+// release gives up the ownership of the identity.
+func (c *conn) release(now time.Time, cause error) {
+	s := &c.session
+	s.Connected, s.DisconnectedTime = false, now
+	s.Reason, s.Code = sentence(cause), codeOf(cause)
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	// A newer owner has fenced this one: then the session is its own to tell.
+	if err := c.srv.Sessions.Release(ctx, s); err != nil && hub.CodeOf(err) != hub.ConnectionReplaced {
+		c.srv.Log.Warn().Err(err).Str("device_id", s.ID.Device).Str("module_id", s.ID.Module).
+			Msg("the end of a connection could not be stored; the device looks connected until it comes again")
+	}
+}
+
+// event describes the connection for hub.events.connection.…; cause is nil
+// for its beginning.
+func (c *conn) event(now time.Time, cause error) session.Event {
+	e := session.Event{
+		ID: c.session.ID, Connected: cause == nil, Time: now, Epoch: c.session.Epoch,
+		Node: c.srv.Node, Connection: c.session.Connection,
+		Remote: c.peer.Remote, ClientAgent: c.session.ClientAgent,
+	}
+	if cause != nil {
+		e.Reason, e.Code, e.Duration = sentence(cause), codeOf(cause), now.Sub(c.started)
+	}
+	return e
+}

@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// Face is one protocol surface, for example IoT Hub's fixed topics: it says
+// who a CONNECT comes from and what the packets of the connection mean.
+// Methods may be called from any goroutine.
+type Face interface {
+	// Profile says how the face deviates from the MQTT specification.
+	Profile() Profile
+	// Admit authenticates a CONNECT. What c holds is valid during the call
+	// only. A refusal is a *hub.Error; its code chooses the CONNACK.
+	Admit(ctx context.Context, c *mqtt.Connect, p Peer) (Admission, error)
+}
+
+// Profile is what a face accepts of MQTT.
+type Profile struct {
+	Versions []mqtt.Version // any other is refused
+	Lenient  bool           // topics may hold + and #, and filters hold them anywhere
+}
+
+// Peer is the other end of a network connection.
+type Peer struct {
+	Remote    string // address and port
+	Transport string // "tcp", "tls" or "websocket"
+}
+
+// Admission is what a face says of a CONNECT that it accepts.
+type Admission struct {
+	ID          hub.Identity
+	Generation  string    // of the identity: a session of another one is not resumed
+	ClientAgent string    // what the client calls itself, may be empty
+	ModelID     string    // the client's model, may be empty
+	Expires     time.Time // when the connection ends at the latest; zero: never
+	Will        *Will     // nil: none
+	Handler     Handler
+}
+
+// Will is the message that a connection leaves behind when it ends without
+// DISCONNECT. The face has checked it and copied it.
+type Will struct {
+	Topic   []byte
+	Payload []byte
+	QoS     byte
+	Retain  bool
+}
+
+// Handler is the face's end of one connection. Publish and Grant are called
+// by the connection's reader only.
+type Handler interface {
+	// Publish takes a PUBLISH; p is valid during the call only. It calls
+	// done.Stored(tag, err) exactly once, sooner or later, from any goroutine,
+	// or it returns an error, which ends the connection, and never calls done.
+	Publish(p *mqtt.Publish, done Receipt, tag uint64) error
+	// Grant says which QoS a subscription gets, or an error that refuses it.
+	Grant(filter string, qos byte) (byte, error)
+	// Will stores the message that the connection left behind.
+	Will(w *Will)
+}
+
+// Receipt is told what became of a message. It has the method of
+// telemetry.Receipt, so that a face can pass it on.
+type Receipt interface {
+	// Stored reports that the message of tag is in the store, or why not. It
+	// does not block.
+	Stored(tag uint64, err error)
+}

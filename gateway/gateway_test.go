@@ -1,0 +1,351 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// fakeFace admits every client under its client id, or refuses it.
+type fakeFace struct {
+	refuse  func(clientID string) error
+	expires time.Time
+	handler *fakeHandler
+}
+
+func (f *fakeFace) Profile() Profile {
+	return Profile{Versions: []mqtt.Version{mqtt.V311}, Lenient: true}
+}
+
+func (f *fakeFace) Admit(_ context.Context, c *mqtt.Connect, _ Peer) (Admission, error) {
+	if f.refuse != nil {
+		if err := f.refuse(string(c.ClientID)); err != nil {
+			return Admission{}, err
+		}
+	}
+	id, err := hub.ParseIdentity(string(c.ClientID))
+	a := Admission{ID: id, Generation: "g1", Expires: f.expires, Handler: f.handler}
+	if c.Will != nil {
+		a.Will = &Will{Topic: bytes.Clone(c.Will.Topic), Payload: bytes.Clone(c.Will.Payload)}
+	}
+	return a, err
+}
+
+// fakeHandler keeps what it is told. Publishes are stored at once, unless hold
+// is set: then they wait in held.
+type fakeHandler struct {
+	mu    sync.Mutex
+	hold  bool
+	held  []receipt
+	wills []string
+	came  chan string // payloads, in order
+	wrong error       // what Publish returns
+}
+
+type receipt struct {
+	done Receipt
+	tag  uint64
+}
+
+func newFakeHandler() *fakeHandler { return &fakeHandler{came: make(chan string, 1000)} }
+
+func (h *fakeHandler) Publish(p *mqtt.Publish, done Receipt, tag uint64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.wrong != nil {
+		return h.wrong
+	}
+	if h.hold {
+		h.held = append(h.held, receipt{done, tag})
+	} else {
+		go done.Stored(tag, nil)
+	}
+	h.came <- string(p.Payload)
+	return nil
+}
+
+func (h *fakeHandler) Grant(filter string, qos byte) (byte, error) {
+	if filter == "forbidden/#" {
+		return 0, hub.Errorf(hub.ArgumentInvalid, "no such filter")
+	}
+	return min(qos, 1), nil
+}
+
+func (h *fakeHandler) Will(w *Will) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wills = append(h.wills, string(w.Topic)+" "+string(w.Payload))
+}
+
+// fakeSessions is a session.Store in a map, for tests of connections; the
+// real one is tested beside NATS.
+type fakeSessions struct {
+	mu       sync.Mutex
+	sessions map[hub.Identity]session.Session
+	revision uint64
+	fail     error
+}
+
+func (s *fakeSessions) Claim(_ context.Context, next session.Session) (session.Session, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return session.Session{}, false, s.fail
+	}
+	next, present := session.Resume(s.sessions[next.ID], next)
+	s.revision++
+	next.Epoch, next.Revision = s.revision, s.revision
+	s.put(next)
+	return next, present, nil
+}
+
+func (s *fakeSessions) put(v session.Session) {
+	if s.sessions == nil {
+		s.sessions = make(map[hub.Identity]session.Session)
+	}
+	v.Subscriptions = append([]session.Subscription(nil), v.Subscriptions...)
+	s.sessions[v.ID] = v
+}
+
+func (s *fakeSessions) Save(_ context.Context, v *session.Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	if s.sessions[v.ID].Revision != v.Revision {
+		return hub.Errorf(hub.ConnectionReplaced, "fenced")
+	}
+	s.revision++
+	v.Revision = s.revision
+	s.put(*v)
+	return nil
+}
+
+func (s *fakeSessions) Release(ctx context.Context, v *session.Session) error { return s.Save(ctx, v) }
+
+func (s *fakeSessions) Get(_ context.Context, id hub.Identity) (session.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id], nil
+}
+
+func (s *fakeSessions) Watch(ctx context.Context, _ func(session.Claim)) error {
+	<-ctx.Done()
+	return nil
+}
+
+// fakeEvents hands out events.
+type fakeEvents chan session.Event
+
+func (e fakeEvents) Connection(v session.Event) { e <- v }
+
+// world is a server with everything around it fake.
+type world struct {
+	*Server
+	addr     string
+	face     *fakeFace
+	handler  *fakeHandler
+	sessions *fakeSessions
+	events   fakeEvents
+	log      *syncBuffer
+}
+
+// newWorld starts a server on a plain loopback listener; configure may change
+// it before.
+func newWorld(t *testing.T, configure func(*world)) *world {
+	t.Helper()
+	h := newFakeHandler()
+	w := &world{
+		face: &fakeFace{handler: h}, handler: h, sessions: &fakeSessions{},
+		events: make(fakeEvents, 1000), log: new(syncBuffer),
+	}
+	w.Server = &Server{
+		Face: w.face, Sessions: w.sessions, Events: w.events, Node: "n1",
+		Log: zerolog.New(w.log).Level(zerolog.DebugLevel),
+	}
+	if configure != nil {
+		configure(w)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addr = ln.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- w.ServePlain(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := w.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return w
+}
+
+// event waits for the next connection event.
+func (w *world) event(t *testing.T) session.Event {
+	t.Helper()
+	select {
+	case e := <-w.events:
+		return e
+	case <-time.After(patience):
+		t.Fatal("no event came")
+		return session.Event{}
+	}
+}
+
+// syncBuffer is a log that a test may read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// client is the other end of a connection.
+type client struct {
+	t   *testing.T
+	nc  net.Conn
+	r   *bufio.Reader
+	dec mqtt.Decoder
+}
+
+func dial(t *testing.T, addr string) *client {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, nc)
+}
+
+func newClient(t *testing.T, nc net.Conn) *client {
+	t.Cleanup(func() { _ = nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	return &client{t: t, nc: nc, r: bufio.NewReader(nc), dec: mqtt.Decoder{Version: mqtt.V311, From: mqtt.FromServer}}
+}
+
+// connect dials, sends CONNECT with clean session 0, and expects to be let in.
+func (w *world) connect(t *testing.T, id string) *client {
+	t.Helper()
+	c := dial(t, w.addr)
+	c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: 60})
+	if k := c.connack(); k.Code != 0 {
+		t.Fatalf("CONNACK %d, want 0", k.Code)
+	}
+	return c
+}
+
+func (c *client) write(packets ...mqtt.Packet) {
+	c.t.Helper()
+	var b []byte
+	for _, p := range packets {
+		var err error
+		if b, err = p.Append(b, mqtt.V311); err != nil {
+			c.t.Fatalf("encode %s: %v", p.Type(), err)
+		}
+	}
+	c.raw(b)
+}
+
+func (c *client) raw(b []byte) {
+	c.t.Helper()
+	if _, err := c.nc.Write(b); err != nil {
+		c.t.Fatalf("write: %v", err)
+	}
+}
+
+// read returns the next packet; it is valid until the next read.
+func (c *client) read() (mqtt.Packet, error) {
+	for n := 2; ; n++ {
+		b, err := c.r.Peek(n)
+		if err != nil {
+			return nil, err
+		}
+		size, err := c.dec.Frame(b)
+		if err != nil {
+			return nil, err
+		}
+		if size == 0 {
+			continue
+		}
+		packet := make([]byte, size)
+		if _, err := io.ReadFull(c.r, packet); err != nil {
+			return nil, err
+		}
+		return c.dec.Decode(packet)
+	}
+}
+
+func next[T mqtt.Packet](c *client) T {
+	c.t.Helper()
+	p, err := c.read()
+	if err != nil {
+		c.t.Fatalf("read: %v", err)
+	}
+	got, ok := p.(T)
+	if !ok {
+		c.t.Fatalf("got %s, want %T", p.Type(), got)
+	}
+	return got
+}
+
+func (c *client) connack() *mqtt.Connack {
+	c.t.Helper()
+	return next[*mqtt.Connack](c)
+}
+
+// closed expects that the server closes the connection without a word.
+func (c *client) closed() {
+	c.t.Helper()
+	p, err := c.read()
+	if err == nil {
+		c.t.Fatalf("got %s, want the connection closed", p.Type())
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.t.Fatalf("the connection is still open: %v", err)
+	}
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		c.t.Fatalf("the connection is still open: %v", err)
+	}
+}
+
+func (c *client) publish(id uint16, payload string) {
+	c.t.Helper()
+	p := &mqtt.Publish{Topic: []byte("t"), Payload: []byte(payload)}
+	if id != 0 {
+		p.QoS, p.ID = 1, id
+	}
+	c.write(p)
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// ServeTLS accepts MQTT over TLS on ln until Shutdown. ln hands out plain
+// sockets; the TLS handshake is the server's.
+func (s *Server) ServeTLS(ln net.Listener) error { return s.serve(ln, s.handshakeTLS) }
+
+// ServePlain accepts MQTT without TLS on ln until Shutdown: for benches and
+// for sidecars on the same machine.
+func (s *Server) ServePlain(ln net.Listener) error { return s.serve(ln, handshakePlain) }
+
+// secure turns an accepted socket into the stream below MQTT.
+type secure func(ctx context.Context, src *tcpSource) (source, string, error)
+
+func handshakePlain(_ context.Context, src *tcpSource) (source, string, error) {
+	return src, "tcp", nil
+}
+
+func (s *Server) handshakeTLS(ctx context.Context, src *tcpSource) (source, string, error) {
+	t := newTLSSource(src, &s.inboxes, s.TLS)
+	ctx, cancel := context.WithTimeout(ctx, s.Limits.HandshakeTimeout)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, "", tlsRefused(err)
+	}
+	return t, "tls", nil
+}
+
+// tlsRefused says in a sentence why a TLS handshake failed.
+func tlsRefused(err error) error {
+	if h, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return hub.Errorf(hub.GenericBadRequest, "the peer does not speak TLS (it began with % x); this port takes MQTT over TLS only", h.RecordHeader[:1])
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return hub.Errorf(hub.ConnectionLost, "the TLS handshake was not finished in time")
+	}
+	return hub.Errorf(hub.ConnectionLost, "the TLS handshake failed: %w", err)
+}
+
+// serve runs the accept loop, which never waits for a peer.
+func (s *Server) serve(ln net.Listener, handshake secure) error {
+	s.init()
+	if !s.listeners.add(ln) {
+		return net.ErrClosed
+	}
+	var pause time.Duration
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			if s.listeners.isClosed() {
+				return nil
+			}
+			if !isTemporary(err) {
+				return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+			}
+			// Most likely no file descriptor is free: wait for one.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.Log.Error().Err(err).Stringer("address", ln.Addr()).Dur("pause", pause).Msg("a connection could not be accepted")
+			<-time.After(pause)
+			continue
+		}
+		pause = 0
+		go s.receive(nc, handshake)
+	}
+}
+
+func isTemporary(err error) bool {
+	var ne interface{ Temporary() bool }
+	return errors.As(err, &ne) && ne.Temporary()
+}
+
+// receive takes an accepted socket through the handshakes.
+func (s *Server) receive(nc net.Conn, handshake secure) {
+	t := s.gate.enter(nc)
+	defer t.leave()
+	peer := Peer{Remote: nc.RemoteAddr().String()}
+	src, err := newTCPSource(nc)
+	if err != nil {
+		s.refused(peer, err)
+		_ = nc.Close()
+		return
+	}
+	ctx := context.Background()
+	stream, transport, err := handshake(ctx, src)
+	peer.Transport = transport
+	if err != nil {
+		s.refused(peer, err)
+		_ = nc.Close()
+		return
+	}
+	s.accept(ctx, stream, peer, t)
+}

@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// packetsPerTurn is how many packets one connection may have handled before
+// others get their turn.
+const packetsPerTurn = 64
+
+// readLoop reads and handles packets, and returns why it ends. It owns the
+// protocol state. While the connection idles it holds no buffer.
+func (c *conn) readLoop(in *inbox) error {
+	buffers := &c.srv.inboxes
+	defer func() {
+		if in != nil {
+			buffers.put(in)
+		}
+	}()
+	for {
+		if in != nil {
+			if err := c.handleAll(in); err != nil {
+				return err
+			}
+			if len(in.unread()) == 0 {
+				buffers.put(in)
+				in = nil
+			}
+		}
+		// Moving a deadline costs as much as a small read, so it is moved on
+		// only when it is due; silence ends the connection a little late, never
+		// early.
+		if now := time.Now(); now.Sub(c.readArmed) > c.slack() {
+			c.armRead(now)
+		}
+		var err error
+		if in, err = c.src.fill(in, buffers); err != nil {
+			return c.readFailed(err)
+		}
+	}
+}
+
+// slack is by how much the read deadline may lag behind.
+func (c *conn) slack() time.Duration { return min(c.silence/32, maxSlack) }
+
+// readFailed tells why a read failed.
+func (c *conn) readFailed(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.expires.IsZero() && !time.Now().Before(c.expires):
+		return errExpired
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return hub.Errorf(hub.ConnectionLost, "no packet for one and a half times the keep-alive")
+	case errors.Is(err, io.EOF):
+		return hub.Errorf(hub.ConnectionLost, "the client closed the connection without DISCONNECT")
+	default:
+		return hub.Errorf(hub.ConnectionLost, "the connection failed: %w", err)
+	}
+}
+
+// handleAll handles every whole packet in in.
+func (c *conn) handleAll(in *inbox) error {
+	c.srv.prepare(&in.dec, c.version)
+	for n := 1; ; n++ {
+		b, err := in.frame()
+		if err != nil || b == nil {
+			return err
+		}
+		p, err := in.dec.Decode(b)
+		if err != nil {
+			return protocolError(err)
+		}
+		if err := c.handle(p, len(b)); err != nil {
+			return err
+		}
+		if n%packetsPerTurn == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// frame takes the next whole packet out of what was read; nil when more has
+// to come first.
+func (in *inbox) frame() ([]byte, error) {
+	b := in.unread()
+	if len(b) == 0 {
+		return nil, nil
+	}
+	size, err := in.dec.Frame(b)
+	if err != nil {
+		return nil, protocolError(err)
+	}
+	if size == 0 || size > len(b) {
+		return nil, nil
+	}
+	in.next += size
+	return b[:size], nil
+}
+
+// handle does what one packet asks for. An error ends the connection.
+func (c *conn) handle(p mqtt.Packet, size int) error {
+	switch p := p.(type) {
+	case *mqtt.Publish:
+		return c.handlePublish(p, size)
+	case *mqtt.Pingreq:
+		c.send(pingresp)
+		return nil
+	case *mqtt.Subscribe:
+		return c.handleSubscribe(p)
+	case *mqtt.Unsubscribe:
+		return c.handleUnsubscribe(p)
+	case *mqtt.Puback:
+		return nil // for a message that nobody waits for any more
+	case *mqtt.Disconnect:
+		return errDisconnected
+	case *mqtt.Connect:
+		return hub.Errorf(hub.GenericBadRequest, "a second CONNECT came on the connection [MQTT3-3.1.0-2]")
+	default:
+		return hub.Errorf(hub.GenericBadRequest, "a client may not send %s", p.Type())
+	}
+}
+
+// handlePublish passes a message to the face. Its PUBACK follows when the
+// message is stored.
+func (c *conn) handlePublish(p *mqtt.Publish, size int) error {
+	if p.QoS > 1 {
+		return hub.Errorf(hub.ArgumentInvalid, "PUBLISH with QoS 2: only QoS 0 and 1 are supported")
+	}
+	tag, err := c.reserve(p.ID, size)
+	if err != nil {
+		return err
+	}
+	if err := c.handler.Publish(p, c, tag); err != nil {
+		c.forget()
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package gateway
+
+import (
+	"errors"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// Why connections end. They are constants in all but name.
+//
+//nolint:gochecknoglobals // errors
+var (
+	errDisconnected = errors.New("the client sent DISCONNECT")
+	errNoSocket     = errors.New("the listener's connections are not sockets")
+	errShutdown     = hub.Errorf(hub.ServiceUnavailable, "the gateway is shutting down")
+	errReplaced     = hub.Errorf(hub.ConnectionReplaced, "a newer connection of the same identity took over")
+	errExpired      = hub.Errorf(hub.Unauthorized, "the SAS token expired during the connection")
+	errSlowReader   = hub.Errorf(hub.ConnectionLost, "the client does not read what it is sent")
+	errBusy         = hub.Errorf(hub.Throttled, "the gateway has as many connections as it is allowed to")
+)
+
+// pingresp is PINGRESP in every version of MQTT.
+//
+//nolint:gochecknoglobals // a constant
+var pingresp = []byte{0xD0, 0x00}
+
+// protocolError turns what the codec says into the reason of an end.
+func protocolError(err error) error {
+	if errors.Is(err, mqtt.ErrTooLarge) {
+		return hub.Errorf(hub.MessageTooLarge, "%w", err)
+	}
+	return hub.Errorf(hub.GenericBadRequest, "%w", err)
+}
+
+// writeFailed turns a failed write into the reason of an end.
+func writeFailed(err error) error {
+	return hub.Errorf(hub.ConnectionLost, "write to the client: %w", err)
+}
+
+// sentence is what events and sessions say of a cause.
+func sentence(cause error) string {
+	if e, ok := errors.AsType[*hub.Error](cause); ok {
+		return e.Message
+	}
+	return cause.Error()
+}
+
+// codeOf is the code of a cause; 0 for an orderly end.
+func codeOf(cause error) hub.Code {
+	if errors.Is(cause, errDisconnected) {
+		return 0
+	}
+	return hub.CodeOf(cause)
+}

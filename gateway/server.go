@@ -1,0 +1,190 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
+)
+
+// storeTimeout bounds each operation on the session store.
+const storeTimeout = 10 * time.Second
+
+// Server accepts connections for a face. Set the fields, then call the Serve
+// methods; the fields must not change afterwards.
+type Server struct {
+	Face     Face
+	Sessions session.Store
+	Events   session.Events
+	Node     string // this node's name, as sessions and events tell it
+	TLS      *tls.Config
+	Log      zerolog.Logger
+	Limits   Limits // zero fields take their default
+
+	start    sync.Once
+	gate     gate
+	live     live
+	inboxes  inboxes
+	outputs  outputs
+	writers  *writers
+	logLimit logLimit
+
+	listeners listeners
+	refusals  atomic.Uint64
+}
+
+// Limits bounds what peers may use. The zero value of a field means its
+// default.
+type Limits struct {
+	// MaxPacket is the largest packet in bytes. Default: 256 KiB of message,
+	// 64 KiB of topic and the headers.
+	MaxPacket int
+	// HandshakeTimeout bounds the TLS handshake. Default 10 s.
+	HandshakeTimeout time.Duration
+	// ConnectTimeout bounds the time from then to CONNACK. Default 30 s.
+	ConnectTimeout time.Duration
+	// HalfOpen is how many peers may be in a handshake. Default 4096.
+	HalfOpen int
+	// Connections is how many clients may be connected. Default: no limit.
+	Connections int
+	// Window is how many PUBLISH packets of one connection may wait for the
+	// store; then the connection is read no further. Default 64.
+	Window int
+	// WindowBytes is the same in bytes; one packet always fits. Default 1 MiB.
+	WindowBytes int
+	// WriteTimeout is how long a client may take to read what it is sent.
+	// Default 10 s.
+	WriteTimeout time.Duration
+}
+
+// maxSilence is IoT Hub's cap on one and a half times the keep-alive.
+const maxSilence = 1767 * time.Second
+
+// maxSlack is by how much a silent client may be cut late.
+const maxSlack = 5 * time.Second
+
+func (l *Limits) setDefaults() {
+	setDefault(&l.MaxPacket, 256<<10+64<<10+16)
+	setDefault(&l.HandshakeTimeout, 10*time.Second)
+	setDefault(&l.ConnectTimeout, 30*time.Second)
+	setDefault(&l.HalfOpen, 4096)
+	setDefault(&l.Window, 64)
+	setDefault(&l.WindowBytes, 1<<20)
+	setDefault(&l.WriteTimeout, 10*time.Second)
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// init prepares the server at the first Serve.
+func (s *Server) init() {
+	s.start.Do(func() {
+		s.Limits.setDefaults()
+		s.gate.limit = s.Limits.HalfOpen
+		s.writers = newWriters()
+	})
+}
+
+// prepare sets a decoder up for a connection of version v, 0 before CONNECT.
+func (s *Server) prepare(d *mqtt.Decoder, v mqtt.Version) {
+	d.Version = v
+	d.From = mqtt.FromClient
+	d.MaxPacket = s.Limits.MaxPacket
+	d.LenientTopics = s.Face.Profile().Lenient
+	d.LenientFilters = d.LenientTopics
+}
+
+// Check asks check about each connection of a device and of its modules, and
+// closes those for which it returns an error. It is for changes of identities.
+func (s *Server) Check(device string, check func(hub.Identity, Handler) error) {
+	for _, c := range s.live.of(device) {
+		if err := check(c.session.ID, c.handler); err != nil {
+			c.stop(err)
+		}
+	}
+}
+
+// Displaced tells the server that another node has claimed id with epoch. A
+// connection of an older epoch ends.
+func (s *Server) Displaced(id hub.Identity, epoch uint64) {
+	if c := s.live.get(id); c != nil && c.session.Epoch < epoch {
+		c.stop(errReplaced)
+	}
+}
+
+// Connected is the number of clients now.
+func (s *Server) Connected() int { return s.live.len() }
+
+// HalfOpen is the number of peers that are in a handshake now.
+func (s *Server) HalfOpen() int {
+	s.init()
+	return s.gate.waiting()
+}
+
+// Refused is the number of peers that were turned away so far, for whatever
+// reason.
+func (s *Server) Refused() uint64 { return s.refusals.Load() + s.gate.evicted() }
+
+// Shutdown stops accepting, acknowledges what was received, closes every
+// connection and stores its end. It returns when that is done, or with ctx's
+// error. It may be called again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.init()
+	s.listeners.close()
+	for _, c := range s.live.close() {
+		c.stop(errShutdown)
+	}
+	done := make(chan struct{})
+	go func() {
+		s.live.wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.writers.stop()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// listeners are the listeners that Serve methods run on.
+type listeners struct {
+	mu     sync.Mutex
+	all    []net.Listener
+	closed bool
+}
+
+// add reports whether ln may be used; after close it may not.
+func (l *listeners) add(ln net.Listener) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, ln)
+	return !l.closed
+}
+
+func (l *listeners) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, ln := range l.all {
+		_ = ln.Close()
+	}
+}
+
+func (l *listeners) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}

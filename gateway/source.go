@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/coder/websocket"
+)
+
+// source is the byte stream below a connection.
+type source interface {
+	net.Conn
+	// fill waits for bytes and reads them into in, or, when in is nil, into an
+	// inbox that it takes from pool only once there is something to read. It
+	// returns the inbox, which is nil when in was and nothing was read.
+	fill(in *inbox, pool *inboxes) (*inbox, error)
+	// abort closes the stream without a farewell, which a peer that does not
+	// read would delay.
+	abort() error
+}
+
+// tcpSource reads a socket without holding a buffer while it waits.
+type tcpSource struct {
+	net.Conn
+	raw syscall.RawConn
+
+	// Of the fill that is running. They are fields, not captured variables, so
+	// that waiting allocates nothing.
+	onReady func(fd uintptr) bool
+	in      *inbox
+	pool    *inboxes
+	err     error
+}
+
+// newTCPSource returns a source of nc, which must be a socket of package net.
+func newTCPSource(nc net.Conn) (*tcpSource, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, errNoSocket
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &tcpSource{Conn: nc, raw: raw}
+	s.onReady = s.readReady
+	return s, nil
+}
+
+func (s *tcpSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
+	s.in, s.pool, s.err = in, pool, nil
+	err := s.raw.Read(s.onReady)
+	in, s.in, s.pool = s.in, nil, nil
+	if err == nil {
+		err = s.err
+	}
+	return in, err
+}
+
+func (s *tcpSource) abort() error { return s.Conn.Close() }
+
+// CloseWrite tells the peer that nothing more comes.
+func (s *tcpSource) CloseWrite() error {
+	half, ok := s.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errNoSocket
+	}
+	return half.CloseWrite()
+}
+
+// readReady is called whenever the socket may have bytes; false means wait.
+func (s *tcpSource) readReady(fd uintptr) bool {
+	in := s.in
+	if in == nil {
+		in = s.pool.get()
+	}
+	n, again, err := readSocket(fd, in.space())
+	if again {
+		if s.in == nil {
+			s.pool.put(in)
+		}
+		return false
+	}
+	s.in = in
+	if n > 0 {
+		in.add(n)
+		return true
+	}
+	s.err = err
+	if err == nil {
+		s.err = io.EOF
+	}
+	return true
+}
+
+// recordConn is a socket below crypto/tls that hands out at most one TLS
+// record at a time and holds a buffer only between a read and its use. With
+// it, a tls.Conn never keeps bytes of a record that was not asked for, so that
+// an empty recordConn means that there is nothing to read without waiting.
+type recordConn struct {
+	*tcpSource
+	buffers *inboxes
+	have    *inbox // what was read and not handed out; nil when empty
+	left    int    // bytes of the current record that are still to come
+}
+
+const recordHeaderSize = 5 // type, version, length [RFC 8446, 5.1]
+
+// wait returns when there is something to read.
+func (c *recordConn) wait() error {
+	if c.have != nil {
+		return nil
+	}
+	return c.more()
+}
+
+func (c *recordConn) more() error {
+	in, err := c.tcpSource.fill(c.have, c.buffers)
+	c.have = in
+	return err
+}
+
+// Read implements net.Conn for crypto/tls.
+func (c *recordConn) Read(p []byte) (int, error) {
+	if err := c.wait(); err != nil {
+		return 0, err
+	}
+	if c.left == 0 {
+		for len(c.have.unread()) < recordHeaderSize {
+			if err := c.more(); err != nil {
+				return 0, err
+			}
+		}
+		h := c.have.unread()
+		c.left = recordHeaderSize + int(h[3])<<8 + int(h[4])
+	}
+	u := c.have.unread()
+	n := copy(p, u[:min(len(u), c.left)])
+	c.left -= n
+	c.have.next += n
+	if n == len(u) {
+		c.buffers.put(c.have)
+		c.have = nil
+	}
+	return n, nil
+}
+
+// tlsSource is a TLS connection over a recordConn.
+type tlsSource struct {
+	*tls.Conn
+	records *recordConn
+	rest    bool // the last read filled its buffer, so there may be more
+}
+
+// newTLSSource returns the server side of a TLS connection over s. The
+// handshake is still to be done.
+func newTLSSource(s *tcpSource, buffers *inboxes, config *tls.Config) *tlsSource {
+	records := &recordConn{tcpSource: s, buffers: buffers}
+	return &tlsSource{Conn: tls.Server(records, config), records: records}
+}
+
+func (s *tlsSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
+	if !s.rest {
+		if err := s.records.wait(); err != nil {
+			return in, err
+		}
+	}
+	return s.read(in, pool)
+}
+
+func (s *tlsSource) abort() error { return s.records.Close() }
+
+func (s *tlsSource) read(in *inbox, pool *inboxes) (*inbox, error) {
+	if in == nil {
+		in = pool.get()
+	}
+	n, err := s.Conn.Read(in.space())
+	in.add(n)
+	s.rest = in.full()
+	if n > 0 {
+		err = nil // an error comes again with the next read
+	}
+	return in, err
+}
+
+// webSocketSource carries MQTT in the binary messages of a WebSocket; a
+// packet may span messages, and a message packets [MQTT3-6.0.0-2].
+type webSocketSource struct {
+	net.Conn
+	ws    *websocket.Conn
+	first [64]byte // what a waiting connection reads into
+	rest  bool
+}
+
+func newWebSocketSource(ctx context.Context, ws *websocket.Conn) *webSocketSource {
+	ws.SetReadLimit(-1) // the decoder bounds packets; a message may hold many
+	return &webSocketSource{Conn: websocket.NetConn(ctx, ws, websocket.MessageBinary), ws: ws}
+}
+
+func (s *webSocketSource) abort() error { return s.ws.CloseNow() }
+
+func (s *webSocketSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
+	if in != nil || s.rest {
+		if in == nil {
+			in = pool.get()
+		}
+		n, err := s.Conn.Read(in.space())
+		in.add(n)
+		s.rest = in.full()
+		return in, err
+	}
+	n, err := s.Conn.Read(s.first[:])
+	if n == 0 {
+		return nil, err
+	}
+	in = pool.get()
+	in.add(copy(in.space(), s.first[:n]))
+	s.rest = n == len(s.first)
+	return in, nil
+}

@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/coder/websocket"
+)
+
+// WebSocketPath is where the SDKs open a WebSocket.
+const WebSocketPath = "/$iothub/websocket"
+
+// WebSocket returns the handler of [WebSocketPath]. It ignores the query
+// (?iothub-no-client-cert=true) and the Origin, which the Python SDK sends.
+func (s *Server) WebSocket() http.Handler {
+	s.init()
+	return http.HandlerFunc(s.serveWebSocket)
+}
+
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	peer := Peer{Remote: r.RemoteAddr, Transport: "websocket"}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols:       mqttSubprotocol(r.Header),
+		InsecureSkipVerify: true, // devices have no origin; a token, not a cookie, lets them in
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil { // Accept has answered
+		s.refused(peer, err)
+		return
+	}
+	// The request's context ends with this handler; the connection does not.
+	src := newWebSocketSource(context.WithoutCancel(r.Context()), ws)
+	t := s.gate.enter(src)
+	defer t.leave()
+	s.accept(r.Context(), src, peer, t)
+}
+
+// mqttSubprotocol returns the client's own spelling of "mqtt", which it wants
+// back: the C SDK asks for "MQTT". A client that asks for nothing gets nothing.
+func mqttSubprotocol(h http.Header) []string {
+	for _, line := range h.Values("Sec-WebSocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.TrimSpace(name); strings.EqualFold(name, "mqtt") {
+				return []string{name}
+			}
+		}
+	}
+	return nil
+}
+
+// GateListener returns ln with its connections inside the gate until their
+// first HTTP request, of which [ConnState] tells.
+func (s *Server) GateListener(ln net.Listener) net.Listener {
+	s.init()
+	s.listeners.add(ln)
+	return gatedListener{ln, &s.gate}
+}
+
+type gatedListener struct {
+	net.Listener
+	gate *gate
+}
+
+// Accept implements net.Listener.
+func (l gatedListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &gatedConn{nc, l.gate.enter(nc)}, nil
+}
+
+type gatedConn struct {
+	net.Conn
+	ticket *ticket
+}
+
+// Close implements net.Conn.
+func (c *gatedConn) Close() error {
+	c.ticket.leave()
+	return c.Conn.Close()
+}
+
+// ConnState is for http.Server.ConnState, when the server runs on a
+// [Server.GateListener]: with its first request a connection leaves the gate.
+func ConnState(nc net.Conn, state http.ConnState) {
+	if state != http.StateActive {
+		return
+	}
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // a tls.Conn
+		nc = t.NetConn()
+	}
+	if g, ok := nc.(*gatedConn); ok {
+		g.ticket.leave()
+	}
+}

@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+)
+
+// outBufferSize is the first size of an output buffer: 256 PUBACKs.
+const outBufferSize = 1 << 10
+
+// maxOutput is how much may wait for a peer who does not read.
+const maxOutput = 1 << 20
+
+// outputs holds the output buffers of all connections that have nothing to
+// send now.
+type outputs struct{ pool sync.Pool }
+
+func (p *outputs) get() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, outBufferSize)
+}
+
+func (p *outputs) put(b []byte) {
+	if cap(b) <= 16*outBufferSize {
+		p.pool.Put(&b)
+	}
+}
+
+// writers is the pool of goroutines that flush connections. One that blocks
+// on a peer who does not read is replaced at once, so that no device waits for
+// another; an idle one lingers for the next.
+type writers struct {
+	work chan *conn // unbuffered: an idle writer receives
+	idle time.Duration
+
+	quit    chan struct{} // closed by stop
+	stopped sync.Once
+}
+
+func newWriters() *writers {
+	return &writers{work: make(chan *conn), quit: make(chan struct{}), idle: time.Second}
+}
+
+// stop lets idle writers go.
+func (w *writers) stop() { w.stopped.Do(func() { close(w.quit) }) }
+
+// flush has c flushed by an idle writer or by a new one. It does not block.
+func (w *writers) flush(c *conn) {
+	select {
+	case w.work <- c:
+	default:
+		go w.run(c)
+	}
+}
+
+func (w *writers) run(c *conn) {
+	linger := time.NewTimer(w.idle)
+	defer linger.Stop()
+	for {
+		c.flush()
+		linger.Reset(w.idle)
+		select {
+		case c = <-w.work:
+		case <-linger.C:
+			return
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+// send queues packets, and has them written.
+func (c *conn) send(packets []byte) {
+	c.mu.Lock()
+	if c.out == nil {
+		c.out = c.srv.outputs.get()
+	}
+	c.out = append(c.out, packets...)
+	tooMuch := len(c.out) > maxOutput
+	start := c.startWriting()
+	c.mu.Unlock()
+	if start {
+		c.srv.writers.flush(c)
+	}
+	if tooMuch {
+		c.stop(errSlowReader)
+	}
+}
+
+// startWriting reports whether the caller must have c flushed; c.mu is held.
+func (c *conn) startWriting() bool {
+	if c.writing || len(c.out) == 0 {
+		return false
+	}
+	c.writing = true
+	return true
+}
+
+// flush writes until nothing is left. Only one goroutine at a time does.
+func (c *conn) flush() {
+	for {
+		c.mu.Lock()
+		b := c.out
+		c.out = nil
+		if len(b) == 0 {
+			c.writing = false
+			c.changed.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		if err := c.write(b); err != nil {
+			c.stop(writeFailed(err))
+		}
+		c.srv.outputs.put(b)
+	}
+}
+
+// write is called by the one goroutine that flushes.
+func (c *conn) write(b []byte) error {
+	// Arming a deadline costs as much as a small write, so it is moved on only
+	// when a quarter of it is gone.
+	if now := time.Now(); now.Sub(c.writeArmed) > c.srv.Limits.WriteTimeout/4 {
+		c.armWrite(now)
+	}
+	_, err := c.src.Write(b)
+	return err
+}
