@@ -1,0 +1,176 @@
+package iothub
+
+import (
+	"context"
+	"crypto/sha256"
+
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/sas"
+	"github.com/hubgate/hubgate/telemetry"
+)
+
+// Admit implements [gateway.Face]: the client id, the user name and the token
+// must all name the same enabled device or module.
+func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, _ gateway.Peer) (gateway.Admission, error) {
+	u, err := parseUsername(string(c.Username))
+	if err != nil {
+		return gateway.Admission{}, err
+	}
+	if !f.isOurs(u.Host) {
+		return gateway.Admission{}, hub.Errorf(hub.Unauthorized, "the user name is for the hub %q; this hub is %q: give the other name as an alias, or change the connection string", clip(u.Host), f.HostName)
+	}
+	if string(c.ClientID) != u.ID.String() {
+		return gateway.Admission{}, hub.Errorf(hub.Unauthorized, "the client id is not the user name's identity %s", u.ID)
+	}
+	record, err := f.lookup(ctx, u.ID)
+	if err != nil {
+		return gateway.Admission{}, err
+	}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID}
+	token, err := f.authenticate(h, record, string(c.Password))
+	if err != nil {
+		return gateway.Admission{}, err
+	}
+	will, err := h.will(c)
+	if err != nil {
+		return gateway.Admission{}, err
+	}
+	return gateway.Admission{
+		ID: u.ID, Generation: record.GenerationID, ClientAgent: u.ClientAgent, ModelID: u.ModelID,
+		Expires: token.Expiry.Add(sas.ClockSkew), Will: will, Handler: h,
+	}, nil
+}
+
+// lookup finds an identity that may connect. A module needs its device.
+func (f *Face) lookup(ctx context.Context, id hub.Identity) (identity.Record, error) {
+	device, err := f.Devices.Get(ctx, hub.Identity{Device: id.Device})
+	if err != nil {
+		return identity.Record{}, err
+	}
+	if device.Status != identity.StatusEnabled {
+		return identity.Record{}, disabled(device)
+	}
+	if !id.IsModule() {
+		return device, nil
+	}
+	return f.Devices.Get(ctx, id)
+}
+
+func disabled(r identity.Record) error {
+	return hub.Errorf(hub.DeviceDisabled, "the device %s is disabled", r.ID.Device)
+}
+
+// authenticate checks the token, and notes in h how the client proved who it
+// is.
+func (f *Face) authenticate(h *handler, record identity.Record, password string) (sas.Token, error) {
+	if record.Authentication.Type != identity.AuthSAS {
+		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the identity %s does not authenticate by SAS token but by %q", h.id, record.Authentication.Type)
+	}
+	if password == "" {
+		return sas.Token{}, hub.Errorf(hub.Unauthorized, "no SAS token came as the password")
+	}
+	token, err := sas.Parse(password)
+	if err != nil {
+		return sas.Token{}, err
+	}
+	if token.ExpiredAt(f.now()) {
+		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token expired at %s", token.Expiry.UTC().Format("2006-01-02T15:04:05Z"))
+	}
+	if !f.isOurs(hostOf(token.Host())) {
+		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token is for the host %q; this hub is %q: give the other name as an alias", clip(token.Host()), f.HostName)
+	}
+	if !token.Covers(token.Host(), h.id) {
+		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) does not cover %s", h.id)
+	}
+	return token, f.verify(h, record, token)
+}
+
+// verify checks the signature against the identity's keys or the policy's.
+func (f *Face) verify(h *handler, record identity.Record, token sas.Token) error {
+	if token.Policy != "" {
+		return f.verifyPolicy(h, token)
+	}
+	keys, err := record.Keys()
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if token.SignedBy(key) {
+			h.proof = proofOf(key)
+			h.authMethod = authMethodOf(h.id)
+			return nil
+		}
+	}
+	return hub.Errorf(hub.Unauthorized, "the SAS token is signed with neither key of %s", h.id)
+}
+
+func (f *Face) verifyPolicy(h *handler, token sas.Token) error {
+	policy, ok := f.Policies.Lookup(token.Policy)
+	if !ok {
+		return hub.Errorf(hub.Unauthorized, "there is no policy %q", clip(token.Policy))
+	}
+	if !policy.Permissions.Has(sas.DeviceConnect) {
+		return hub.Errorf(hub.Unauthorized, "the policy %q has no DeviceConnect permission", policy.Name)
+	}
+	for _, text := range []string{policy.PrimaryKey, policy.SecondaryKey} {
+		key, err := sas.DecodeKey(text)
+		if err == nil && token.SignedBy(key) {
+			h.authMethod = telemetry.AuthMethodHub
+			return nil
+		}
+	}
+	return hub.Errorf(hub.Unauthorized, "the SAS token is signed with neither key of the policy %q", policy.Name)
+}
+
+func authMethodOf(id hub.Identity) string {
+	if id.IsModule() {
+		return telemetry.AuthMethodModule
+	}
+	return telemetry.AuthMethodDevice
+}
+
+// proof tells which key let a connection in, without being the key; zero for
+// a policy's key.
+type proof [8]byte
+
+func proofOf(key []byte) proof {
+	sum := sha256.Sum256(key)
+	return proof(sum[:8])
+}
+
+// will takes the will message out of CONNECT. It must be telemetry of the
+// connection's own identity.
+func (h *handler) will(c *mqtt.Connect) (*gateway.Will, error) {
+	if c.Will == nil {
+		return nil, nil
+	}
+	w := c.Will
+	if w.QoS > 1 {
+		return nil, hub.Errorf(hub.ArgumentInvalid, "the will has QoS 2: only QoS 0 and 1 are supported")
+	}
+	bag, err := eventsBag(w.Topic, h.id)
+	if err != nil {
+		return nil, hub.Errorf(hub.ArgumentInvalid, "the will: %w", err)
+	}
+	m := h.face.messages.get()
+	defer h.face.messages.put(m)
+	if err := m.ParseBag(bag); err != nil {
+		return nil, hub.Errorf(hub.ArgumentInvalid, "the will: %w", err)
+	}
+	return &gateway.Will{
+		Topic: append([]byte(nil), w.Topic...), Payload: append([]byte(nil), w.Payload...),
+		QoS: w.QoS, Retain: w.Retain,
+	}, nil
+}
+
+// clip shortens what a client sent for a message.
+func clip(s string) string {
+	const shown = 128
+	if len(s) > shown {
+		return s[:shown] + "…"
+	}
+	return s
+}

@@ -1,0 +1,61 @@
+package iothub
+
+import (
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+)
+
+// Changed applies a change of an identity to its live connections: what would
+// not be let in now is cut. Disabling or deleting a device cuts its modules
+// too. s must be the server of this face.
+func (f *Face) Changed(s *gateway.Server, change identity.Change) {
+	s.Check(change.ID.Device, func(id hub.Identity, h gateway.Handler) error {
+		own, ok := h.(*handler)
+		if !ok || own.face != f {
+			return nil
+		}
+		return own.recheck(id, change)
+	})
+}
+
+// recheck says why the connection of id may not go on after change.
+func (h *handler) recheck(id hub.Identity, change identity.Change) error {
+	if change.ID != id && change.ID.IsModule() {
+		return nil // another module, or a module of this device
+	}
+	r := change.Record
+	switch {
+	case r == nil && change.ID.IsModule():
+		return hub.Errorf(hub.ModuleNotFound, "the module %s was deleted", id)
+	case r == nil:
+		return hub.Errorf(hub.DeviceNotFound, "the device %s was deleted", change.ID)
+	case !change.ID.IsModule() && r.Status != identity.StatusEnabled:
+		return disabled(*r)
+	case change.ID != id:
+		return nil // the device of this module has changed in a way that lets it be
+	case r.GenerationID != h.generation:
+		return hub.Errorf(hub.DeviceNotFound, "%s was deleted and created again", id)
+	}
+	return h.recheckProof(r)
+}
+
+// recheckProof cuts a connection whose key is no longer the identity's.
+func (h *handler) recheckProof(r *identity.Record) error {
+	if r.Authentication.Type != identity.AuthSAS {
+		return hub.Errorf(hub.Unauthorized, "%s no longer authenticates by SAS token", r.ID)
+	}
+	if h.proof == (proof{}) {
+		return nil // let in by a policy's key
+	}
+	keys, err := r.Keys()
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if proofOf(key) == h.proof {
+			return nil
+		}
+	}
+	return hub.Errorf(hub.Unauthorized, "the key that %s connected with was replaced", r.ID)
+}

@@ -1,0 +1,89 @@
+package iothub
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/sas"
+	"github.com/hubgate/hubgate/telemetry"
+)
+
+// Face is IoT Hub's device protocol. Set the fields before use; they must not
+// change afterwards.
+type Face struct {
+	HostName  string   // the hub's name, as devices dial it
+	Aliases   []string // other names that user names and tokens may have
+	Devices   Devices
+	Policies  Policies
+	Telemetry telemetry.Sink
+	Log       zerolog.Logger
+	Now       func() time.Time // nil: time.Now
+
+	messages messages
+}
+
+// Devices looks up identities; [identity.Registry] does.
+type Devices interface {
+	Get(ctx context.Context, id hub.Identity) (identity.Record, error)
+}
+
+// Policies looks up shared access policies.
+type Policies interface {
+	Lookup(name string) (sas.Policy, bool)
+}
+
+var _ gateway.Face = (*Face)(nil)
+
+// Profile implements [gateway.Face]. The C SDK puts + and # into topics, and
+// ids, which stand in filters, may hold them.
+func (f *Face) Profile() gateway.Profile {
+	return gateway.Profile{Versions: versions[:], Lenient: true}
+}
+
+// versions is what IoT Hub speaks.
+//
+//nolint:gochecknoglobals // a constant
+var versions = [...]mqtt.Version{mqtt.V311}
+
+func (f *Face) now() time.Time {
+	if f.Now != nil {
+		return f.Now()
+	}
+	return time.Now()
+}
+
+// isOurs reports whether host, without port, names this hub.
+func (f *Face) isOurs(host string) bool {
+	if strings.EqualFold(host, f.HostName) {
+		return true
+	}
+	for _, alias := range f.Aliases {
+		if strings.EqualFold(host, alias) {
+			return true
+		}
+	}
+	return false
+}
+
+// messages holds the messages that nobody decodes into now.
+type messages struct{ pool sync.Pool }
+
+func (p *messages) get() *telemetry.Message {
+	if m, ok := p.pool.Get().(*telemetry.Message); ok {
+		return m
+	}
+	return new(telemetry.Message)
+}
+
+func (p *messages) put(m *telemetry.Message) {
+	m.Reset()
+	p.pool.Put(m)
+}

@@ -1,0 +1,89 @@
+package iothub
+
+import (
+	"time"
+
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/telemetry"
+)
+
+// handler is the face's end of one connection.
+type handler struct {
+	face       *Face
+	id         hub.Identity
+	generation string
+	authMethod string
+	modelID    string
+	proof      proof
+}
+
+var _ gateway.Handler = (*handler)(nil)
+
+// Publish implements [gateway.Handler].
+func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
+	bag, err := eventsBag(p.Topic, h.id)
+	if err != nil {
+		return err
+	}
+	return h.storeEvent(event{bag: bag, body: p.Payload, retain: p.Retain}, done, tag)
+}
+
+// Grant implements [gateway.Handler].
+func (h *handler) Grant(filter string, qos byte) (byte, error) {
+	return grant(h.id, filter, qos)
+}
+
+// Will implements [gateway.Handler]. admit has checked topic and bag.
+func (h *handler) Will(w *gateway.Will) {
+	bag, err := eventsBag(w.Topic, h.id)
+	if err == nil {
+		err = h.storeEvent(event{bag: bag, body: w.Payload, retain: w.Retain, will: true}, willReceipt{h}, 0)
+	}
+	if err != nil {
+		willReceipt{h}.Stored(0, err)
+	}
+}
+
+// event is a telemetry message as it came by MQTT.
+type event struct {
+	bag    []byte
+	body   []byte
+	retain bool
+	will   bool
+}
+
+// storeEvent decodes an event and has it stored.
+func (h *handler) storeEvent(e event, done telemetry.Receipt, tag uint64) error {
+	m := h.face.messages.get()
+	defer h.face.messages.put(m)
+	if err := m.ParseBag(e.bag); err != nil {
+		return err
+	}
+	m.Body = e.body
+	if e.retain {
+		m.AddProperty("mqtt-retain", "true") // IoT Hub keeps no retained messages
+	}
+	if e.will {
+		m.AddProperty("iothub-MessageType", "Will")
+	}
+	if m.Size() > telemetry.MaxSize {
+		return hub.Errorf(hub.MessageTooLarge, "the message has %d bytes with its properties; the limit is %d", m.Size(), telemetry.MaxSize)
+	}
+	m.From, m.Generation, m.AuthMethod, m.ModelID = h.id, h.generation, h.authMethod, h.modelID
+	m.Source = telemetry.SourceTelemetry
+	m.Enqueued = time.Now()
+	h.face.Telemetry.Store(m, done, tag)
+	return nil
+}
+
+// willReceipt logs a will that could not be stored: nobody waits for it.
+type willReceipt struct{ h *handler }
+
+// Stored implements [telemetry.Receipt].
+func (r willReceipt) Stored(_ uint64, err error) {
+	if err != nil {
+		r.h.face.Log.Warn().Err(err).Str("device_id", r.h.id.Device).Str("module_id", r.h.id.Module).Msg("a will was lost")
+	}
+}
