@@ -6,64 +6,94 @@ import (
 	"github.com/hubgate/hubgate/hub"
 )
 
-// ConnectionString is what the SDKs call a connection string, of a device, a
-// module or a policy. Empty fields are left out.
+// ConnectionString is what the SDKs call a connection string: where a hub is,
+// who speaks to it, and with what secret. Empty fields are not in its text.
 type ConnectionString struct {
 	HostName              string
 	DeviceID              string
 	ModuleID              string
-	SharedAccessKeyName   string
-	SharedAccessKey       string
-	SharedAccessSignature string
-	GatewayHostName       string
-	X509                  string // "true" for a client certificate
+	SharedAccessKeyName   string // a policy's name
+	SharedAccessKey       string // base64
+	SharedAccessSignature string // a token in place of a key
+	GatewayHostName       string // dialled in place of HostName
+	X509                  bool   // the device shows a certificate
 }
 
-// ParseConnectionString reads Name=Value pairs between semicolons; a value
-// may hold =. It fails with ArgumentInvalid on an unknown or repeated name and
-// on a missing HostName.
+// ParseConnectionString reads Name=Value parts between semicolons. Names are
+// those that the SDKs write, case included; a value may hold =. It fails with
+// ArgumentInvalid on an unknown, repeated or empty part, and when HostName is
+// missing or a module has no device. The error never holds a value.
 func ParseConnectionString(s string) (ConnectionString, error) {
 	var c ConnectionString
-	for pair := range strings.SplitSeq(strings.TrimSpace(s), ";") {
-		if pair == "" {
+	seen := make(map[string]bool)
+	for part := range strings.SplitSeq(strings.TrimSpace(s), ";") {
+		if part == "" {
 			continue
 		}
-		name, value, _ := strings.Cut(pair, "=")
-		field := c.field(name)
-		if field == nil {
-			return c, hub.Errorf(hub.ArgumentInvalid, "a connection string has no part %q", name)
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return ConnectionString{}, hub.Errorf(hub.ArgumentInvalid, "part %d of the connection string is not Name=Value", len(seen)+1)
 		}
-		if *field != "" {
-			return c, hub.Errorf(hub.ArgumentInvalid, "the connection string has %s twice", name)
+		if seen[name] {
+			return ConnectionString{}, hub.Errorf(hub.ArgumentInvalid, "the connection string has %s twice", name)
 		}
-		*field = value
+		seen[name] = true
+		if err := c.set(name, value); err != nil {
+			return ConnectionString{}, err
+		}
 	}
+	return c, c.validate()
+}
+
+func (c *ConnectionString) set(name, value string) error {
+	if value == "" {
+		return hub.Errorf(hub.ArgumentInvalid, "%s has no value in the connection string", clip(name))
+	}
+	if name == "x509" {
+		c.X509 = strings.EqualFold(value, "true")
+		if !c.X509 && !strings.EqualFold(value, "false") {
+			return hub.Errorf(hub.ArgumentInvalid, "x509 is true or false in a connection string")
+		}
+		return nil
+	}
+	field := c.field(name)
+	if field == nil {
+		return hub.Errorf(hub.ArgumentInvalid, "a connection string has no part %q: it has %s", clip(name), strings.Join(append(partNames(), "x509"), ", "))
+	}
+	*field = value
+	return nil
+}
+
+func (c *ConnectionString) validate() error {
 	if c.HostName == "" {
-		return c, hub.Errorf(hub.ArgumentInvalid, "the connection string has no HostName")
+		return hub.Errorf(hub.ArgumentInvalid, "the connection string has no HostName")
 	}
-	return c, nil
+	if c.ModuleID != "" && c.DeviceID == "" {
+		return hub.Errorf(hub.ArgumentInvalid, "the connection string has a ModuleId without a DeviceId")
+	}
+	return nil
 }
 
-// String formats c in the order in which Azure shows it.
+// String formats c with its secrets, in the order in which Azure shows it. It
+// is the inverse of [ParseConnectionString].
 func (c ConnectionString) String() string {
-	var b strings.Builder
-	for _, name := range connectionStringParts() {
-		value := *c.field(name)
-		if value == "" {
-			continue
+	var parts []string
+	for _, name := range partNames() {
+		if value := *c.field(name); value != "" {
+			parts = append(parts, name+"="+value)
 		}
-		if b.Len() > 0 {
-			b.WriteByte(';')
-		}
-		b.WriteString(name + "=" + value)
 	}
-	return b.String()
+	if c.X509 {
+		parts = append(parts, "x509=true")
+	}
+	return strings.Join(parts, ";")
 }
 
-func connectionStringParts() []string {
+// partNames are the parts with text, in Azure's order.
+func partNames() []string {
 	return []string{
 		"HostName", "DeviceId", "ModuleId", "SharedAccessKeyName", "SharedAccessKey",
-		"SharedAccessSignature", "GatewayHostName", "x509",
+		"SharedAccessSignature", "GatewayHostName",
 	}
 }
 
@@ -83,8 +113,17 @@ func (c *ConnectionString) field(name string) *string {
 		return &c.SharedAccessSignature
 	case "GatewayHostName":
 		return &c.GatewayHostName
-	case "x509":
-		return &c.X509
+	default:
+		return nil
 	}
-	return nil
+}
+
+// clip shortens a name for a message: a key pasted in a wrong place must not
+// be shown.
+func clip(name string) string {
+	const shown = 24
+	if len(name) > shown {
+		return name[:shown] + "…"
+	}
+	return name
 }

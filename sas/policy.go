@@ -1,89 +1,13 @@
 package sas
 
 import (
-	"encoding/json"
-	"regexp"
 	"strings"
 
 	"github.com/hubgate/hubgate/hub"
 )
 
-// Permission is a set of IoT Hub's rights. RegistryWrite holds RegistryRead
-// (AccessRights of the C# SDK has the same values).
-type Permission uint8
-
-// The rights.
-const (
-	RegistryRead   Permission = 1
-	RegistryWrite  Permission = 2 | RegistryRead
-	ServiceConnect Permission = 4
-	DeviceConnect  Permission = 8
-)
-
-// rights lists the single rights with their names, the wider one first.
-func rights() []struct {
-	permission Permission
-	name       string
-} {
-	return []struct {
-		permission Permission
-		name       string
-	}{
-		{RegistryWrite, "RegistryWrite"},
-		{RegistryRead, "RegistryRead"},
-		{ServiceConnect, "ServiceConnect"},
-		{DeviceConnect, "DeviceConnect"},
-	}
-}
-
-// Has reports whether p holds all rights of q.
-func (p Permission) Has(q Permission) bool { return p&q == q }
-
-// String lists the rights, as "RegistryWrite, ServiceConnect".
-func (p Permission) String() string { return strings.Join(p.names(), ", ") }
-
-func (p Permission) names() []string {
-	names := []string{}
-	for _, r := range rights() {
-		if p.Has(r.permission) {
-			names = append(names, r.name)
-			p &^= r.permission
-		}
-	}
-	return names
-}
-
-// MarshalJSON implements json.Marshaler: a list of names.
-func (p Permission) MarshalJSON() ([]byte, error) { return json.Marshal(p.names()) }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (p *Permission) UnmarshalJSON(b []byte) error {
-	var names []string
-	if err := json.Unmarshal(b, &names); err != nil {
-		return hub.Errorf(hub.ArgumentInvalid, "permissions are a list of names: %w", err)
-	}
-	*p = 0
-	for _, name := range names {
-		q, ok := permissionOf(name)
-		if !ok {
-			return hub.Errorf(hub.ArgumentInvalid, "there is no permission %q: use RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect", name)
-		}
-		*p |= q
-	}
-	return nil
-}
-
-func permissionOf(name string) (Permission, bool) {
-	for _, r := range rights() {
-		if r.name == name {
-			return r.permission, true
-		}
-	}
-	return 0, false
-}
-
-// Policy is a hub-wide shared access policy: a name, two keys, and what a
-// token signed with one of them may do.
+// Policy is a hub-wide shared access policy: a name, two keys in base64, both
+// good, and what a token signed with one of them may do.
 type Policy struct {
 	Name         string     `json:"name"`
 	PrimaryKey   string     `json:"primaryKey"`
@@ -91,15 +15,15 @@ type Policy struct {
 	Permissions  Permission `json:"permissions"`
 }
 
-// DefaultPolicies returns the policies that every IoT Hub begins with, with
-// fresh keys.
+// DefaultPolicies returns the five policies that every IoT Hub begins with,
+// with fresh keys.
 func DefaultPolicies() []Policy {
 	policies := []Policy{
-		{Name: "iothubowner", Permissions: RegistryRead | RegistryWrite | ServiceConnect | DeviceConnect},
+		{Name: "iothubowner", Permissions: allPermissions},
 		{Name: "service", Permissions: ServiceConnect},
 		{Name: "device", Permissions: DeviceConnect},
 		{Name: "registryRead", Permissions: RegistryRead},
-		{Name: "registryReadWrite", Permissions: RegistryRead | RegistryWrite},
+		{Name: "registryReadWrite", Permissions: RegistryWrite},
 	}
 	for i := range policies {
 		policies[i].PrimaryKey, policies[i].SecondaryKey = NewKey(), NewKey()
@@ -107,19 +31,38 @@ func DefaultPolicies() []Policy {
 	return policies
 }
 
-// Validate fails with ArgumentInvalid when p breaks a rule of IoT Hub: a name
-// of 1 to 64 characters A-Z a-z 0-9 _-@. and two good keys.
+// maxPolicyName is the longest name of a policy, in bytes.
+const maxPolicyName = 64
+
+// Validate fails with ArgumentInvalid unless p has a name of 1 to 64
+// characters A-Z a-z 0-9 _ - @ . (Microsoft's resource provider schema), two
+// good keys, and at least one right. The error never holds a key.
 func (p Policy) Validate() error {
-	if ok, err := regexp.MatchString(`^[A-Za-z0-9_\-@.]{1,64}$`, p.Name); err != nil || !ok {
-		return hub.Errorf(hub.ArgumentInvalid, "%q is no policy name: use 1 to 64 characters of A-Z a-z 0-9 _-@.", p.Name)
+	if !isPolicyName(p.Name) {
+		return hub.Errorf(hub.ArgumentInvalid, "%q is not a policy name: use 1 to %d characters of A-Z a-z 0-9 _-@.", clip(p.Name), maxPolicyName)
 	}
-	for _, key := range []string{p.PrimaryKey, p.SecondaryKey} {
-		if _, err := DecodeKey(key); err != nil {
-			return hub.Errorf(hub.ArgumentInvalid, "the policy %s: %w", p.Name, err)
-		}
+	if _, err := DecodeKey(p.PrimaryKey); err != nil {
+		return hub.Errorf(hub.ArgumentInvalid, "the primary key of the policy %s: %w", p.Name, err)
 	}
-	if p.Permissions == 0 {
-		return hub.Errorf(hub.ArgumentInvalid, "the policy %s has no permissions", p.Name)
+	if _, err := DecodeKey(p.SecondaryKey); err != nil {
+		return hub.Errorf(hub.ArgumentInvalid, "the secondary key of the policy %s: %w", p.Name, err)
+	}
+	if p.Permissions == 0 || !allPermissions.Has(p.Permissions) {
+		return hub.Errorf(hub.ArgumentInvalid, "the policy %s has no permissions: use %s", p.Name, allPermissions)
 	}
 	return nil
+}
+
+func isPolicyName(s string) bool {
+	if s == "" || len(s) > maxPolicyName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		isAlnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !isAlnum && strings.IndexByte("_-@.", c) < 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -1,0 +1,76 @@
+package sas
+
+import (
+	"strings"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// Host is the host name in the token's resource, decoded, with its port if it
+// has one (Node takes that over from the connection string). Whether it is the
+// hub's or an alias is for the caller to say.
+func (t Token) Host() string {
+	all := spellings(t.Resource)
+	host, _, _ := strings.Cut(all[len(all)-1], "/")
+	return host
+}
+
+// Covers reports whether the token is for id at host. Its resource, segment by
+// segment and in one of its decoded forms, has to be
+//
+//   - {host} or {host}/devices, which is hub-wide: policies' tokens, and those
+//     of the Go client of amenzhinsky, which a device's own key signs;
+//   - {host}/devices/{device}[/modules/{module}], which names id itself: a
+//     device's resource does not cover its modules, nor the reverse;
+//   - the latter with segments behind it, as VS Code's api-version=2016-11-14.
+//
+// The host is compared without regard to case. Ids are compared exactly, unless
+// the token is signed by the identity's own key: old samples lower-case the
+// whole resource, and such a key opens nothing else.
+func (t Token) Covers(host string, id hub.Identity) bool {
+	for _, resource := range spellings(t.Resource) {
+		if t.covers(strings.Split(resource, "/"), host, id) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t Token) covers(got []string, host string, id hub.Identity) bool {
+	if !strings.EqualFold(got[0], host) {
+		return false
+	}
+	got = got[1:]
+	if isHubWide(got) {
+		return true
+	}
+	want := []string{"devices", id.Device}
+	if id.IsModule() {
+		want = append(want, "modules", id.Module)
+	}
+	if len(got) < len(want) {
+		return false
+	}
+	for i, segment := range want {
+		if !t.isSame(got[i], segment) {
+			return false
+		}
+	}
+	extra := got[len(want):]
+	return id.IsModule() || len(extra) == 0 || !t.isSame(extra[0], "modules")
+}
+
+// isHubWide reports whether the path behind the host names no identity.
+func isHubWide(path []string) bool {
+	for len(path) > 0 && path[len(path)-1] == "" { // slashes at the end
+		path = path[:len(path)-1]
+	}
+	return len(path) == 0 || (len(path) == 1 && path[0] == "devices")
+}
+
+func (t Token) isSame(got, want string) bool {
+	if t.Policy == "" {
+		return strings.EqualFold(got, want)
+	}
+	return got == want
+}
