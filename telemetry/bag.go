@@ -12,7 +12,8 @@ import (
 // docs/protocol.md): one slash at the end is not part of the bag (C#, Java,
 // Node), a bad escape stands for itself and + for + (C), a name without = has
 // no value, a later pair replaces an earlier one. Names that begin with "$."
-// and are no system property are application properties.
+// and are no system property are application properties; a system property
+// without value is as good as none.
 //
 // It fails with ArgumentInvalid, naming the pair, when a name is empty or what
 // was decoded is not UTF-8. It allocates nothing once m has been used.

@@ -1,5 +1,10 @@
 package telemetry
 
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
 // Header names of what the hub vouches for, as IoT Hub's endpoints name them.
 const (
 	HeaderDeviceID   = "iothub-connection-device-id"
@@ -126,19 +131,35 @@ func isNameByte(c byte) bool {
 	return false
 }
 
-// appendValue escapes control characters, %, and a space at either end, which
-// readers of headers trim. Anything else stands for itself, UTF-8 included.
+// appendValue escapes control characters, %, and white space at either end,
+// which readers of headers trim. Anything else stands for itself, UTF-8
+// included.
 func appendValue[T string | []byte](dst []byte, value T) []byte {
+	text := string(value[:min(len(value), utf8.UTFMax)])
+	r, head := utf8.DecodeRuneInString(text)
+	if !isTrimmed(r) {
+		head = 0
+	}
+	text = string(value[max(0, len(value)-utf8.UTFMax):])
+	r, tail := utf8.DecodeLastRuneInString(text)
+	if !isTrimmed(r) {
+		tail = 0
+	}
 	for i := range len(value) {
 		c := value[i]
-		atEnd := i == 0 || i == len(value)-1
-		if c < ' ' || c == 0x7F || c == '%' || (c == ' ' && atEnd) {
+		if c < ' ' || c == 0x7F || c == '%' || i < head || i >= len(value)-tail {
 			dst = appendEscape(dst, c)
 		} else {
 			dst = append(dst, c)
 		}
 	}
 	return dst
+}
+
+// isTrimmed reports whether some language's standard trim removes r.
+func isTrimmed(r rune) bool {
+	const byteOrderMark = '\uFEFF' // white space to JavaScript
+	return unicode.IsSpace(r) || r == byteOrderMark
 }
 
 func appendEscape(dst []byte, c byte) []byte {
