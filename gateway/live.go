@@ -74,11 +74,17 @@ func (l *live) of(name string) []*conn {
 	return conns
 }
 
-// close refuses newcomers from now on, and returns everybody who is here.
-func (l *live) close() []*conn {
+// close refuses newcomers from now on.
+func (l *live) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
+}
+
+// all returns everybody who is here.
+func (l *live) all() []*conn {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	conns := make([]*conn, 0, l.count)
 	for _, d := range l.devices {
 		conns = append(conns, d.modules...)

@@ -115,6 +115,16 @@ func (s *Server) Check(device string, check func(hub.Identity, Handler) error) {
 	}
 }
 
+// CheckAll is Check for the connections of all devices. It is for changes of
+// what is the whole hub's.
+func (s *Server) CheckAll(check func(hub.Identity, Handler) error) {
+	for _, c := range s.live.all() {
+		if err := check(c.session.ID, c.handler); err != nil {
+			c.stop(err)
+		}
+	}
+}
+
 // Displaced tells the server that another node has claimed id with epoch. A
 // connection of an older epoch ends.
 func (s *Server) Displaced(id hub.Identity, epoch uint64) {
@@ -142,7 +152,8 @@ func (s *Server) Refused() uint64 { return s.refusals.Load() + s.gate.evicted() 
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.init()
 	s.listeners.close()
-	for _, c := range s.live.close() {
+	s.live.close()
+	for _, c := range s.live.all() {
 		c.stop(errShutdown)
 	}
 	done := make(chan struct{})

@@ -118,6 +118,7 @@ func (f *Face) verifyPolicy(h *handler, token sas.Token) error {
 	for _, text := range []string{policy.PrimaryKey, policy.SecondaryKey} {
 		key, err := sas.DecodeKey(text)
 		if err == nil && token.SignedBy(key) {
+			h.policy, h.proof = policy.Name, proofOf(key)
 			h.authMethod = telemetry.AuthMethodHub
 			return nil
 		}
@@ -132,8 +133,7 @@ func authMethodOf(id hub.Identity) string {
 	return telemetry.AuthMethodDevice
 }
 
-// proof tells which key let a connection in, without being the key; zero for
-// a policy's key.
+// proof tells which key let a connection in, without being the key.
 type proof [8]byte
 
 func proofOf(key []byte) proof {

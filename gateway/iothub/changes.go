@@ -4,6 +4,7 @@ import (
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/sas"
 )
 
 // Changed applies a change of an identity to its live connections: what would
@@ -45,8 +46,8 @@ func (h *handler) recheckProof(r *identity.Record) error {
 	if r.Authentication.Type != identity.AuthSAS {
 		return hub.Errorf(hub.Unauthorized, "%s no longer authenticates by SAS token", r.ID)
 	}
-	if h.proof == (proof{}) {
-		return nil // let in by a policy's key
+	if h.policy != "" {
+		return nil
 	}
 	keys, err := r.Keys()
 	if err != nil {
@@ -58,4 +59,29 @@ func (h *handler) recheckProof(r *identity.Record) error {
 		}
 	}
 	return hub.Errorf(hub.Unauthorized, "the key that %s connected with was replaced", r.ID)
+}
+
+// PoliciesChanged cuts the connections that a policy let in which would not
+// let them in now. s must be the server of this face.
+func (f *Face) PoliciesChanged(s *gateway.Server) {
+	s.CheckAll(func(_ hub.Identity, h gateway.Handler) error {
+		own, ok := h.(*handler)
+		if !ok || own.face != f || own.policy == "" {
+			return nil
+		}
+		return own.recheckPolicy()
+	})
+}
+
+func (h *handler) recheckPolicy() error {
+	policy, ok := h.face.Policies.Lookup(h.policy)
+	if !ok || !policy.Permissions.Has(sas.DeviceConnect) {
+		return hub.Errorf(hub.Unauthorized, "the policy %q no longer lets devices connect", h.policy)
+	}
+	for _, text := range []string{policy.PrimaryKey, policy.SecondaryKey} {
+		if key, err := sas.DecodeKey(text); err == nil && proofOf(key) == h.proof {
+			return nil
+		}
+	}
+	return hub.Errorf(hub.Unauthorized, "the key of the policy %q was replaced", h.policy)
 }

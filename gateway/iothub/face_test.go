@@ -325,3 +325,43 @@ func TestRecheck(t *testing.T) {
 		})
 	}
 }
+
+func TestRecheckPolicy(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*sas.Policy)
+		want   hub.Code
+	}{
+		"unchanged":        {func(*sas.Policy) {}, 0},
+		"other key":        {func(p *sas.Policy) { p.PrimaryKey = sas.NewKey() }, 0},
+		"key replaced":     {func(p *sas.Policy) { p.SecondaryKey = sas.NewKey() }, hub.Unauthorized},
+		"right taken away": {func(p *sas.Policy) { p.Permissions = sas.ServiceConnect }, hub.Unauthorized},
+		"removed":          {nil, hub.Unauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _, _ := newFace()
+			token := sas.Sign(host, policyKey(t, f, "device"), time.Now().Add(time.Hour), "device")
+			a, err := f.Admit(t.Context(), connectOf("dev1", host+"/dev1/", token), gateway.Peer{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := f.Policies.(policies)
+			if p := all["device"]; tc.change != nil {
+				tc.change(&p)
+				all["device"] = p
+			} else {
+				delete(all, "device")
+			}
+			h := a.Handler.(*handler)
+			if err := h.recheckPolicy(); hub.CodeOf(err) != tc.want {
+				t.Errorf("recheckPolicy: %v, want code %d", err, tc.want)
+			}
+			// A change of the device's own keys does not matter to it.
+			if err := h.recheck(h.id, identity.Change{ID: h.id, Record: &identity.Record{
+				ID: h.id, Status: identity.StatusEnabled, GenerationID: h.generation,
+				Authentication: identity.Authentication{Type: identity.AuthSAS},
+			}}); err != nil {
+				t.Errorf("recheck: %v", err)
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ type handler struct {
 	generation string
 	authMethod string
 	modelID    string
+	policy     string // whose key let the connection in; empty: the identity's own
 	proof      proof
 }
 
