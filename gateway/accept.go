@@ -26,7 +26,7 @@ func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 
 	in, connect, err := s.readConnect(src)
 	if err != nil {
-		s.refused(peer, err)
+		s.refused(peer, t.explain(err))
 		s.refuse(src, connect, err)
 		s.inboxes.put(in)
 		return
@@ -155,10 +155,8 @@ func silenceOf(keepAlive uint16) time.Duration {
 
 // begin answers CONNECT and starts to read.
 func (c *conn) begin(in *inbox, present bool) {
-	_ = c.src.SetDeadline(time.Time{})
-	c.armRead(time.Now())
-	if err := c.reply(&mqtt.Connack{SessionPresent: present}); err != nil {
-		c.stop(err)
+	if err := c.greet(present); err != nil {
+		c.stop(writeFailed(err))
 	}
 	c.srv.Events.Connection(c.event(c.started, nil))
 	c.srv.logBegin(c, present)
@@ -169,14 +167,36 @@ func (c *conn) begin(in *inbox, present bool) {
 	go c.serve(in)
 }
 
+// greet answers CONNECT, even if the connection has been stopped meanwhile, by
+// a newer one for example: a socket that closes without CONNACK makes some SDKs
+// give up.
+func (c *conn) greet(present bool) error {
+	b, err := (&mqtt.Connack{SessionPresent: present}).Append(nil, c.version)
+	if err == nil {
+		_, err = c.src.Write(b)
+	}
+	now := time.Now()
+	c.mu.Lock()
+	c.greeted = true
+	if c.cause != nil {
+		c.interrupt()
+	} else {
+		_ = c.src.SetDeadline(time.Time{})
+	}
+	c.mu.Unlock()
+	c.armRead(now)
+	return err
+}
+
 // refuse answers CONNECT with the code of err, if there was a CONNECT, and
 // closes. The stream is closed for writing first and then drained, because
 // closing with bytes unread would take the answer away from the client.
 func (s *Server) refuse(src source, connect *mqtt.Connect, err error) {
-	defer func() { _ = src.Close() }()
 	if connect == nil {
-		return // [MQTT3-3.1.4-1]
+		_ = src.abort() // [MQTT3-3.1.4-1]
+		return
 	}
+	defer func() { _ = src.Close() }()
 	_ = src.SetDeadline(time.Now().Add(lingerTimeout))
 	b, encErr := refusal(connect.Version, hub.CodeOf(err))
 	if encErr != nil {

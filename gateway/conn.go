@@ -36,6 +36,7 @@ type conn struct {
 	blocked bool   // the reader waits for room in pending
 	out     []byte // packets to be written; nil when there are none
 	writing bool   // a goroutine is flushing
+	greeted bool   // CONNACK is written; before, the deadline of accept holds
 	cause   error  // why the connection ends; the first one wins
 }
 
@@ -49,10 +50,16 @@ func (c *conn) stop(cause error) {
 	}
 	c.cause = cause
 	c.changed.Broadcast()
-	// The reader wakes up and closes. A server that shuts down still
-	// acknowledges what it has received, so the writer goes on.
+	if c.greeted { // else greet does it: a client without CONNACK learns nothing
+		c.interrupt()
+	}
+}
+
+// interrupt wakes the reader up, which closes. A server that shuts down still
+// acknowledges what it has received, so the writer goes on. c.mu is held.
+func (c *conn) interrupt() {
 	past := time.Unix(1, 0)
-	if cause == errShutdown {
+	if c.cause == errShutdown {
 		_ = c.src.SetReadDeadline(past)
 		return
 	}

@@ -42,6 +42,17 @@ func (g *gate) enter(nc io.Closer) *ticket {
 	return t
 }
 
+// explain returns err, which a handshake failed with, or, if t has lost its
+// place, that. It is for before leave.
+func (t *ticket) explain(err error) error {
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	if t.elem != nil {
+		return err
+	}
+	return errCrowded
+}
+
 // leave gives the place back and reports whether t still had it; if not, the
 // peer has been closed to make room. It may be called more than once.
 func (t *ticket) leave() bool {

@@ -94,7 +94,7 @@ func (s *Server) receive(nc net.Conn, handshake secure) {
 	stream, transport, err := handshake(ctx, src)
 	peer.Transport = transport
 	if err != nil {
-		s.refused(peer, err)
+		s.refused(peer, t.explain(err))
 		_ = nc.Close()
 		return
 	}

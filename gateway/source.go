@@ -3,9 +3,13 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -190,9 +194,10 @@ func (s *tlsSource) read(in *inbox, pool *inboxes) (*inbox, error) {
 // packet may span messages, and a message packets [MQTT3-6.0.0-2].
 type webSocketSource struct {
 	net.Conn
-	ws    *websocket.Conn
-	first [64]byte // what a waiting connection reads into
-	rest  bool
+	ws       *websocket.Conn
+	first    [64]byte // what a waiting connection reads into
+	rest     bool
+	deadline atomic.Int64 // of reads, in Unix nanoseconds; 0: none
 }
 
 func newWebSocketSource(ctx context.Context, ws *websocket.Conn) *webSocketSource {
@@ -202,6 +207,30 @@ func newWebSocketSource(ctx context.Context, ws *websocket.Conn) *webSocketSourc
 
 func (s *webSocketSource) abort() error { return s.ws.CloseNow() }
 
+// SetDeadline implements net.Conn.
+func (s *webSocketSource) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.Conn.SetWriteDeadline(t))
+}
+
+// SetReadDeadline implements net.Conn.
+func (s *webSocketSource) SetReadDeadline(t time.Time) error {
+	if t.IsZero() {
+		s.deadline.Store(0)
+	} else {
+		s.deadline.Store(t.UnixNano())
+	}
+	return s.Conn.SetReadDeadline(t)
+}
+
+// readFailed makes the error of a read that ran out of time, which the library
+// reports as a cancelled context, that of a socket.
+func (s *webSocketSource) readFailed(err error) error {
+	if d := s.deadline.Load(); err != nil && d != 0 && time.Now().UnixNano() >= d {
+		return os.ErrDeadlineExceeded
+	}
+	return err
+}
+
 func (s *webSocketSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 	if in != nil || s.rest {
 		if in == nil {
@@ -210,11 +239,11 @@ func (s *webSocketSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 		n, err := s.Conn.Read(in.space())
 		in.add(n)
 		s.rest = in.full()
-		return in, err
+		return in, s.readFailed(err)
 	}
 	n, err := s.Conn.Read(s.first[:])
 	if n == 0 {
-		return nil, err
+		return nil, s.readFailed(err)
 	}
 	in = pool.get()
 	in.add(copy(in.space(), s.first[:n]))

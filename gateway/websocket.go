@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/coder/websocket"
+
+	"github.com/hubgate/hubgate/hub"
 )
 
 // WebSocketPath is where the SDKs open a WebSocket.
@@ -27,15 +29,21 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		CompressionMode:    websocket.CompressionDisabled,
 	})
 	if err != nil { // Accept has answered
-		s.refused(peer, err)
+		s.refused(peer, hub.Errorf(hub.GenericBadRequest, "the request is no WebSocket handshake: %w", err))
 		return
 	}
 	// The request's context ends with this handler; the connection does not.
 	src := newWebSocketSource(context.WithoutCancel(r.Context()), ws)
-	t := s.gate.enter(src)
+	t := s.gate.enter(aborter{src})
 	defer t.leave()
 	s.accept(r.Context(), src, peer, t)
 }
+
+// aborter closes a source without a farewell, for which a gate can't wait.
+type aborter struct{ source }
+
+// Close implements io.Closer.
+func (a aborter) Close() error { return a.abort() }
 
 // mqttSubprotocol returns the client's own spelling of "mqtt", which it wants
 // back: the C SDK asks for "MQTT". A client that asks for nothing gets nothing.

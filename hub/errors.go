@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is one of IoT Hub's six-digit error codes; its first three digits are
@@ -45,10 +46,15 @@ type Error struct {
 	Err     error
 }
 
-// Errorf returns an *Error with a formatted message. A %w verb sets Err.
+// Errorf returns an *Error with a formatted message. A %w verb sets Err; of an
+// *Error that it wraps the message takes the sentence without the code.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+	e := &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+	if inner, ok := errors.AsType[*Error](e.Err); ok {
+		e.Message = strings.Replace(e.Message, inner.Error(), inner.Message, 1)
+	}
+	return e
 }
 
 // Error implements error.

@@ -1,117 +1,35 @@
-package identity
+package identity_test
 
 import (
-	"cmp"
-	"context"
 	"encoding/base64"
-	"errors"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
 )
 
-// mapStore is a Store in a map, with faults on demand. The real one is tested
-// beside NATS.
-type mapStore struct {
-	mu       sync.Mutex
-	records  map[hub.Identity]Record
-	revision uint64
-	races    int // how many more writes lose against somebody else
-	fail     error
+func newRegistry() (*identity.Registry, *fakeStore) {
+	s := newStore()
+	return &identity.Registry{Store: s}, s
 }
 
-func (s *mapStore) Get(_ context.Context, id hub.Identity) (Record, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r, ok := s.records[id]
-	if !ok {
-		return Record{}, NotFound(id)
-	}
-	return r, s.fail
+func device(id string) identity.Record { return identity.Record{ID: hub.Identity{Device: id}} }
+
+func module(dev, mod string) identity.Record {
+	return identity.Record{ID: hub.Identity{Device: dev, Module: mod}}
 }
 
-func (s *mapStore) Create(_ context.Context, r Record) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.records[r.ID]; ok {
-		return 0, AlreadyExists(r.ID)
-	}
-	return s.put(r), s.fail
+// edited is a device d1 to which edit was done.
+func edited(edit func(*identity.Record)) identity.Record {
+	r := device("d1")
+	edit(&r)
+	return r
 }
 
-func (s *mapStore) Update(_ context.Context, r Record) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.check(r); err != nil {
-		return 0, err
-	}
-	return s.put(r), s.fail
-}
-
-func (s *mapStore) Delete(_ context.Context, r Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.check(r); err != nil {
-		return err
-	}
-	delete(s.records, r.ID)
-	return s.fail
-}
-
-func (s *mapStore) check(r Record) error {
-	if s.races > 0 {
-		s.races--
-		other := s.records[r.ID]
-		s.put(other)
-	}
-	if s.records[r.ID].Revision != r.Revision {
-		return hub.Errorf(hub.PreconditionFailed, "revision %d is not current", r.Revision)
-	}
-	return nil
-}
-
-func (s *mapStore) put(r Record) uint64 {
-	s.revision++
-	r.Revision = s.revision
-	s.records[r.ID] = r
-	return r.Revision
-}
-
-func (s *mapStore) List(_ context.Context, q Query) ([]Record, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []Record
-	for id, r := range s.records {
-		inList := q.Device == "" && !id.IsModule() && id.Device > q.After
-		if q.Device != "" {
-			inList = id.Device == q.Device && id.IsModule() && id.Module > q.After
-		}
-		if inList {
-			all = append(all, r)
-		}
-	}
-	slices.SortFunc(all, func(a, b Record) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
-	if q.Limit > 0 {
-		all = all[:min(len(all), q.Limit)]
-	}
-	return all, s.fail
-}
-
-func newRegistry() (*Registry, *mapStore) {
-	s := &mapStore{records: map[hub.Identity]Record{}}
-	return &Registry{Store: s}, s
-}
-
-func device(id string) Record { return Record{ID: hub.Identity{Device: id}} }
-
-func module(dev, mod string) Record { return Record{ID: hub.Identity{Device: dev, Module: mod}} }
-
-func create(t *testing.T, s *Registry, r Record) Record {
+func create(t *testing.T, s *identity.Registry, r identity.Record) identity.Record {
 	t.Helper()
 	got, err := s.Create(t.Context(), r)
 	if err != nil {
@@ -120,65 +38,128 @@ func create(t *testing.T, s *Registry, r Record) Record {
 	return got
 }
 
-func TestCreateFillsIn(t *testing.T) {
-	s, _ := newRegistry()
-	r := create(t, s, device("d1"))
-	keys, err := r.Keys()
-	if err != nil || len(keys) != 2 || len(keys[0]) != 32 || string(keys[0]) == string(keys[1]) {
-		t.Errorf("keys of %d, %v: want two different ones of 32 bytes", len(keys), err)
+// counterOf reads an etag.
+func counterOf(t *testing.T, etag string) int {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(etag)
+	if err != nil {
+		t.Fatalf("etag %q: %v", etag, err)
 	}
-	if r.Status != StatusEnabled || r.Authentication.Type != AuthSAS || r.CreatedTime.IsZero() || r.Revision == 0 {
+	n, err := strconv.Atoi(string(b))
+	if err != nil {
+		t.Fatalf("etag %q: %v", etag, err)
+	}
+	return n
+}
+
+func TestCreateFillsIn(t *testing.T) {
+	s, store := newRegistry()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6_700, time.UTC)
+	s.Now = func() time.Time { return at }
+	r := device("d1")
+	// What the registry decides itself is passed over.
+	r.GenerationID, r.ETag, r.Revision = "1", "MQ==", 99
+	r.CreatedTime, r.StatusUpdatedTime, r.ManagedBy = at.Add(time.Hour), at, "somebody"
+	r = create(t, s, r)
+
+	keys, err := r.Keys()
+	if err != nil || len(keys) != 2 || len(keys[0]) != 32 || len(keys[1]) != 32 || string(keys[0]) == string(keys[1]) {
+		t.Errorf("%d keys, %v: want two different ones of 32 bytes", len(keys), err)
+	}
+	if r.Status != identity.StatusEnabled || r.Authentication.Type != identity.AuthSAS {
+		t.Errorf("status %q, type %q, want enabled and sas", r.Status, r.Authentication.Type)
+	}
+	if r.GenerationID != "639029198450000067" || !r.CreatedTime.Equal(at) {
+		t.Errorf("generation %s, created %v", r.GenerationID, r.CreatedTime)
+	}
+	if !r.StatusUpdatedTime.IsZero() || r.ManagedBy != "" || r.Revision != 1 {
 		t.Errorf("record %+v", r.WithoutKeys())
 	}
-	counter, err := base64.StdEncoding.DecodeString(r.ETag)
-	if _, err2 := strconv.Atoi(string(counter)); err != nil || err2 != nil {
-		t.Errorf("etag %q is not base64 of a number", r.ETag)
+	if r.ETag == "MQ==" || counterOf(t, r.ETag) < 0 {
+		t.Errorf("etag %q", r.ETag)
 	}
-	if len(r.GenerationID) != 18 {
-		t.Errorf("generation id %q, want .NET ticks", r.GenerationID)
+	if store.records[r.ID] != r {
+		t.Error("stored is something else than what Create returned")
 	}
-	second := create(t, s, device("d2"))
-	if second.GenerationID <= r.GenerationID {
-		t.Errorf("generation ids %s, %s do not go up", r.GenerationID, second.GenerationID)
+}
+
+// Two identities never have the same generation, whatever the clock does.
+func TestGenerationsGoUp(t *testing.T) {
+	s, _ := newRegistry()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.Now = func() time.Time { return at }
+	last := create(t, s, device("a"))
+	for name, step := range map[string]time.Duration{"b": 0, "c": 50, "d": -time.Hour, "e": time.Hour} {
+		at = at.Add(step)
+		r := create(t, s, device(name))
+		if r.GenerationID <= last.GenerationID || !r.CreatedTime.After(last.CreatedTime) {
+			t.Errorf("generation %s (%v) after %s (%v)", r.GenerationID, r.CreatedTime, last.GenerationID, last.CreatedTime)
+		}
+		last = r
+	}
+	s.Now = nil
+	if r := create(t, s, device("now")); time.Since(r.CreatedTime).Abs() > time.Minute {
+		t.Errorf("created %v, want now", r.CreatedTime)
 	}
 }
 
 func TestCreateRefuses(t *testing.T) {
 	good := base64.StdEncoding.EncodeToString(make([]byte, 16))
-	with := func(edit func(*Record)) Record {
-		r := device("new")
-		edit(&r)
-		return r
+	auth := func(a identity.Authentication) identity.Record {
+		return edited(func(r *identity.Record) { r.ID.Device, r.Authentication = "new", a })
 	}
-	auth := func(a Authentication) Record { return with(func(r *Record) { r.Authentication = a }) }
+	keys := func(a, b string) identity.Record {
+		return auth(identity.Authentication{SymmetricKey: identity.SymmetricKey{PrimaryKey: a, SecondaryKey: b}})
+	}
+	prints := func(a, b string) identity.Record {
+		return auth(identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: b}})
+	}
 	for name, tc := range map[string]struct {
-		r    Record
+		r    identity.Record
 		want hub.Code
 	}{
-		"exists":               {device("d1"), hub.DeviceAlreadyExists},
-		"module exists":        {module("d1", "m1"), hub.ModuleAlreadyExists},
-		"module of nobody":     {module("nobody", "m1"), hub.DeviceNotFound},
-		"empty id":             {device(""), hub.ArgumentInvalid},
-		"id with a slash":      {device("a/b"), hub.ArgumentInvalid},
-		"id with a space":      {device("a b"), hub.ArgumentInvalid},
-		"id of 129 characters": {device(strings.Repeat("a", 129)), hub.ArgumentInvalid},
-		"module with $":        {module("d1", "$edgeHub"), hub.ArgumentInvalid},
-		"one key":              {auth(Authentication{SymmetricKey: SymmetricKey{PrimaryKey: good}}), hub.ArgumentInvalid},
-		"short key":            {auth(Authentication{SymmetricKey: SymmetricKey{"YWJj", good}}), hub.ArgumentInvalid},
-		"key is no base64":     {auth(Authentication{SymmetricKey: SymmetricKey{good, "***"}}), hub.ArgumentInvalid},
-		"no such type":         {auth(Authentication{Type: "password"}), hub.ArgumentInvalid},
-		"device without any":   {auth(Authentication{Type: AuthNone}), hub.ArgumentInvalid},
-		"bad thumbprint":       {auth(Authentication{Type: AuthSelfSigned, X509Thumbprint: Thumbprints{"ab:cd", ""}}), hub.ArgumentInvalid},
-		"short thumbprint":     {auth(Authentication{Type: AuthSelfSigned, X509Thumbprint: Thumbprints{"", "abcd"}}), hub.ArgumentInvalid},
-		"no such status":       {with(func(r *Record) { r.Status = "asleep" }), hub.ArgumentInvalid},
-		"long status reason":   {with(func(r *Record) { r.StatusReason = strings.Repeat("a", 129) }), hub.ArgumentInvalid},
+		"exists":                 {device("d1"), hub.DeviceAlreadyExists},
+		"exists, with its etag":  {edited(func(r *identity.Record) { r.ETag = "*" }), hub.DeviceAlreadyExists},
+		"module exists":          {module("d1", "m1"), hub.ModuleAlreadyExists},
+		"module of nobody":       {module("nobody", "m1"), hub.DeviceNotFound},
+		"no id":                  {device(""), hub.ArgumentInvalid},
+		"module without device":  {module("", "m1"), hub.ArgumentInvalid},
+		"id with a slash":        {device("a/b"), hub.ArgumentInvalid},
+		"id with a space":        {device("a b"), hub.ArgumentInvalid},
+		"id with an umlaut":      {device("ä"), hub.ArgumentInvalid},
+		"id of 129 characters":   {device(strings.Repeat("a", 129)), hub.ArgumentInvalid},
+		"module id with a space": {module("d1", "a b"), hub.ArgumentInvalid},
+		"module id with $ first": {module("d1", "$edgeHub"), hub.ArgumentInvalid},
+		"primary key alone":      {keys(good, ""), hub.ArgumentInvalid},
+		"secondary key alone":    {keys("", good), hub.ArgumentInvalid},
+		"short primary key":      {keys("YWJj", good), hub.ArgumentInvalid},
+		"short secondary key":    {keys(good, "YWJj"), hub.ArgumentInvalid},
+		"long key":               {keys(good, base64.StdEncoding.EncodeToString(make([]byte, 65))), hub.ArgumentInvalid},
+		"key is not base64":      {keys(good, "s3cret*"), hub.ArgumentInvalid},
+		"no such type":           {auth(identity.Authentication{Type: "password"}), hub.ArgumentInvalid},
+		"type in capitals":       {auth(identity.Authentication{Type: "SAS"}), hub.ArgumentInvalid},
+		"device with none":       {auth(identity.Authentication{Type: identity.AuthNone}), hub.ArgumentInvalid},
+		"thumbprint with colons": {prints(strings.Repeat("ab:", 13)+"a", ""), hub.ArgumentInvalid},
+		"short thumbprint":       {prints("", "abcd"), hub.ArgumentInvalid},
+		"thumbprint of 39":       {prints(strings.Repeat("a", 39), ""), hub.ArgumentInvalid},
+		"thumbprint of 42":       {prints(strings.Repeat("a", 42), ""), hub.ArgumentInvalid},
+		"thumbprint of x":        {prints("", strings.Repeat("x", 64)), hub.ArgumentInvalid},
+		"no such status":         {edited(func(r *identity.Record) { r.ID.Device, r.Status = "new", "asleep" }), hub.ArgumentInvalid},
+		"long status reason":     {edited(func(r *identity.Record) { r.ID.Device, r.StatusReason = "new", strings.Repeat("ä", 129) }), hub.ArgumentInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, store := newRegistry()
 			create(t, s, device("d1"))
 			create(t, s, module("d1", "m1"))
-			if r, err := s.Create(t.Context(), tc.r); hub.CodeOf(err) != tc.want {
-				t.Errorf("Create: %+v, %v, want %d", r, err, tc.want)
+			_, err := s.Create(t.Context(), tc.r)
+			if hub.CodeOf(err) != tc.want {
+				t.Fatalf("Create: %v, want %d", err, tc.want)
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the error %q holds a key", err)
+			}
+			if len(err.Error()) > 300 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
 			if len(store.records) != 2 {
 				t.Errorf("%d records are stored, want 2", len(store.records))
@@ -189,173 +170,128 @@ func TestCreateRefuses(t *testing.T) {
 
 func TestCreateTakes(t *testing.T) {
 	key := base64.StdEncoding.EncodeToString(make([]byte, 64))
-	for name, tc := range map[string]struct{ in, want Authentication }{
-		"own keys, the same":   {Authentication{SymmetricKey: SymmetricKey{key, key}}, Authentication{SymmetricKey: SymmetricKey{key, key}, Type: AuthSAS}},
-		"SHA-1 and SHA-256":    {Authentication{Type: AuthSelfSigned, X509Thumbprint: Thumbprints{strings.Repeat("aB", 20), strings.Repeat("0f", 32)}}, Authentication{Type: AuthSelfSigned, X509Thumbprint: Thumbprints{strings.Repeat("aB", 20), strings.Repeat("0f", 32)}}},
-		"CA, keys are useless": {Authentication{Type: AuthCA, SymmetricKey: SymmetricKey{key, key}}, Authentication{Type: AuthCA}},
+	both := identity.SymmetricKey{PrimaryKey: key, SecondaryKey: key}
+	prints := identity.Thumbprints{PrimaryThumbprint: strings.Repeat("aB", 20), SecondaryThumbprint: strings.Repeat("0f", 32)}
+	for name, tc := range map[string]struct{ in, want identity.Authentication }{
+		"own keys, the same":   {identity.Authentication{SymmetricKey: both}, identity.Authentication{SymmetricKey: both, Type: identity.AuthSAS}},
+		"SHA-1 and SHA-256":    {identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: prints}, identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: prints}},
+		"no thumbprint yet":    {identity.Authentication{Type: identity.AuthSelfSigned}, identity.Authentication{Type: identity.AuthSelfSigned}},
+		"CA, keys are useless": {identity.Authentication{Type: identity.AuthCA, SymmetricKey: both}, identity.Authentication{Type: identity.AuthCA}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := newRegistry()
-			r := device("d1")
-			r.Authentication = tc.in
-			if got := create(t, s, r).Authentication; got != tc.want {
-				t.Errorf("authentication %+v, want %+v", got, tc.want)
+			r := create(t, s, edited(func(r *identity.Record) { r.Authentication = tc.in }))
+			if r.Authentication != tc.want {
+				t.Errorf("authentication %+v, want %+v", r.Authentication, tc.want)
 			}
 		})
 	}
 	s, _ := newRegistry()
+	r := create(t, s, edited(func(r *identity.Record) {
+		r.Status, r.StatusReason, r.Edge = identity.StatusDisabled, strings.Repeat("ä", 128), true
+	}))
+	if r.Status != identity.StatusDisabled || len(r.StatusReason) != 256 || !r.Edge {
+		t.Errorf("device %+v", r.WithoutKeys())
+	}
+}
+
+// A module has neither status nor capabilities, and none means sas.
+func TestCreateModule(t *testing.T) {
+	s, _ := newRegistry()
 	create(t, s, device("d1"))
-	m := module("d1", "m1")
-	m.Authentication.Type, m.Status, m.Edge = AuthNone, StatusDisabled, true
-	if got := create(t, s, m); got.Authentication.Type != AuthSAS || got.Status != "" || got.Edge {
-		t.Errorf("module %+v, want sas, and neither status nor capabilities", got.WithoutKeys())
+	m := module("d1", "a$")
+	m.Authentication.Type, m.Status, m.StatusReason, m.Edge, m.ManagedBy = identity.AuthNone, identity.StatusDisabled, "x", true, "me"
+	got := create(t, s, m)
+	if got.Status != "" || got.StatusReason != "" || got.Edge || got.ManagedBy != "me" || got.Authentication.Type != identity.AuthSAS {
+		t.Errorf("module %+v", got.WithoutKeys())
+	}
+	if keys, err := got.Keys(); err != nil || len(keys) != 2 {
+		t.Errorf("%d keys, %v, want 2", len(keys), err)
 	}
 }
 
 func TestModulesAreLimited(t *testing.T) {
 	s, _ := newRegistry()
 	create(t, s, device("d1"))
-	for i := range MaxModules {
+	create(t, s, device("d2"))
+	create(t, s, module("d2", "not d1's"[:3]))
+	for i := range 50 {
 		create(t, s, module("d1", "m"+strconv.Itoa(i)))
 	}
 	if _, err := s.Create(t.Context(), module("d1", "one-more")); hub.CodeOf(err) != hub.TooManyModules {
-		t.Errorf("module %d: %v, want TooManyModules", MaxModules+1, err)
+		t.Errorf("module 51: %v, want TooManyModules", err)
+	}
+	if _, err := s.Create(t.Context(), module("d1", "m0")); hub.CodeOf(err) != hub.ModuleAlreadyExists {
+		t.Errorf("module 0 again: %v, want ModuleAlreadyExists", err)
 	}
 	if err := s.Delete(t.Context(), hub.Identity{Device: "d1", Module: "m0"}, "*"); err != nil {
 		t.Fatal(err)
 	}
-	create(t, s, module("d1", "one-more")) // the limit counts what is there
+	create(t, s, module("d1", "one-more")) // counted is what is there
 }
 
-func TestUpdateNeedsTheETag(t *testing.T) {
-	for name, tc := range map[string]struct {
-		ifMatch func(etag string) string
-		want    hub.Code
-	}{
-		"star":        {func(string) string { return "*" }, 0},
-		"quoted star": {func(string) string { return `"*"` }, 0},
-		"etag":        {func(e string) string { return e }, 0},
-		"quoted etag": {func(e string) string { return `"` + e + `"` }, 0},
-		"stale etag":  {func(string) string { return "MQ==" }, hub.PreconditionFailed},
-		"none":        {func(string) string { return "" }, hub.PreconditionFailed},
-	} {
+// A module must not outlive a device that is deleted while it is made.
+func TestCreateModuleWhileItsDeviceGoes(t *testing.T) {
+	for name, again := range map[string]bool{"deleted": false, "deleted and made again": true} {
 		t.Run(name, func(t *testing.T) {
-			s, _ := newRegistry()
-			old := create(t, s, device("d1"))
-			edit := old
-			edit.Status, edit.StatusReason = StatusDisabled, "stolen"
-			got, err := s.Update(t.Context(), edit, tc.ifMatch(old.ETag))
-			if hub.CodeOf(err) != tc.want {
-				t.Fatalf("Update: %v, want code %d", err, tc.want)
+			s, store := newRegistry()
+			create(t, s, device("d1"))
+			store.before = func(op string, id hub.Identity) {
+				if op != "create" || !id.IsModule() {
+					return
+				}
+				store.before = nil
+				if err := s.Delete(t.Context(), hub.Identity{Device: "d1"}, "*"); err != nil {
+					t.Error(err)
+				}
+				if again {
+					create(t, s, device("d1"))
+				}
 			}
-			if err != nil {
-				return
+			if _, err := s.Create(t.Context(), module("d1", "m1")); hub.CodeOf(err) != hub.DeviceNotFound {
+				t.Errorf("Create: %v, want DeviceNotFound", err)
 			}
-			if got.Status != StatusDisabled || got.StatusUpdatedTime.IsZero() || got.ETag == old.ETag ||
-				got.GenerationID != old.GenerationID || got.Authentication != old.Authentication {
-				t.Errorf("updated %+v", got.WithoutKeys())
+			if _, ok := store.records[hub.Identity{Device: "d1", Module: "m1"}]; ok {
+				t.Error("the module is still there")
 			}
 		})
 	}
-	s, _ := newRegistry()
-	if _, err := s.Update(t.Context(), device("nobody"), "*"); hub.CodeOf(err) != hub.DeviceNotFound {
-		t.Errorf("update of nobody: %v", err)
-	}
 }
 
-func TestUpdateWithoutKeysMakesNewOnes(t *testing.T) {
+func TestGet(t *testing.T) {
 	s, _ := newRegistry()
-	old := create(t, s, device("d1"))
-	got, err := s.Update(t.Context(), device("d1"), "*")
-	if err != nil || got.Authentication.SymmetricKey == old.Authentication.SymmetricKey || got.Authentication.SymmetricKey.PrimaryKey == "" {
-		t.Errorf("keys unchanged or missing: %v", err)
+	want := create(t, s, device("a.b"))
+	if got, err := s.Get(t.Context(), want.ID); err != nil || got != want {
+		t.Errorf("Get: %+v, %v", got.WithoutKeys(), err)
 	}
-	if _, err := s.Update(t.Context(), func() Record { r := device("d1"); r.Status = "x"; return r }(), "*"); hub.CodeOf(err) != hub.ArgumentInvalid {
-		t.Errorf("update to a bad status: %v", err)
-	}
-}
-
-func TestSetStatusAndKeys(t *testing.T) {
-	s, _ := newRegistry()
-	old := create(t, s, device("d1"))
-	r, err := s.SetStatus(t.Context(), "d1", StatusDisabled, "lost")
-	if err != nil || r.Status != StatusDisabled || r.StatusReason != "lost" {
-		t.Errorf("SetStatus: %+v, %v", r.WithoutKeys(), err)
-	}
-	for which, want := range map[KeyChoice][2]bool{PrimaryKey: {true, false}, SecondaryKey: {false, true}, BothKeys: {true, true}} {
-		before := r.Authentication.SymmetricKey
-		if r, err = s.RegenerateKeys(t.Context(), old.ID, which); err != nil {
-			t.Fatal(err)
+	for id, code := range map[hub.Identity]hub.Code{
+		{Device: "a"}: hub.DeviceNotFound, {Device: "a.b", Module: "m"}: hub.ModuleNotFound,
+		{Device: "a b"}: hub.ArgumentInvalid, {}: hub.ArgumentInvalid,
+		{Device: "a.b", Module: "$edgeHub"}: hub.ModuleNotFound, // may exist, made by the hub
+	} {
+		if _, err := s.Get(t.Context(), id); hub.CodeOf(err) != code {
+			t.Errorf("Get(%s): %v, want %d", id, err, code)
 		}
-		after := r.Authentication.SymmetricKey
-		if (before.PrimaryKey != after.PrimaryKey) != want[0] || (before.SecondaryKey != after.SecondaryKey) != want[1] {
-			t.Errorf("%s changed the wrong keys", which)
-		}
-	}
-	if _, err := s.RegenerateKeys(t.Context(), old.ID, "third"); hub.CodeOf(err) != hub.ArgumentInvalid {
-		t.Errorf("third key: %v", err)
-	}
-}
-
-// A change is tried again after somebody else's, but not for ever, and not
-// when the caller insists on an etag that the other one has moved.
-func TestChangesRetryAfterARace(t *testing.T) {
-	s, store := newRegistry()
-	create(t, s, device("d1"))
-	store.races = retries - 1
-	if _, err := s.SetStatus(t.Context(), "d1", StatusDisabled, ""); err != nil {
-		t.Errorf("after %d races: %v", retries-1, err)
-	}
-	store.races = retries
-	if _, err := s.SetStatus(t.Context(), "d1", StatusEnabled, ""); hub.CodeOf(err) != hub.PreconditionFailed {
-		t.Errorf("after %d races: %v, want PreconditionFailed", retries, err)
-	}
-	store.races = retries - 1
-	if err := s.Delete(t.Context(), hub.Identity{Device: "d1"}, "*"); err != nil {
-		t.Errorf("delete after %d races: %v", retries-1, err)
-	}
-}
-
-func TestDelete(t *testing.T) {
-	s, store := newRegistry()
-	create(t, s, device("d1"))
-	create(t, s, module("d1", "m1"))
-	create(t, s, module("d1", "m2"))
-	create(t, s, device("d2"))
-	id := hub.Identity{Device: "d1"}
-	if err := s.Delete(t.Context(), id, ""); hub.CodeOf(err) != hub.PreconditionFailed {
-		t.Errorf("delete without If-Match: %v", err)
-	}
-	if err := s.Delete(t.Context(), id, "MQ=="); hub.CodeOf(err) != hub.PreconditionFailed || len(store.records) != 4 {
-		t.Errorf("delete with a stale etag: %v, %d records left", err, len(store.records))
-	}
-	if err := s.Delete(t.Context(), id, "*"); err != nil {
-		t.Fatal(err)
-	}
-	if len(store.records) != 1 {
-		t.Errorf("%d records left, want that of d2", len(store.records))
-	}
-	if err := s.Delete(t.Context(), id, "*"); hub.CodeOf(err) != hub.DeviceNotFound {
-		t.Errorf("delete again: %v", err)
 	}
 }
 
 func TestList(t *testing.T) {
-	s, store := newRegistry()
+	s, _ := newRegistry()
 	for _, id := range []string{"b", "a", "c"} {
 		create(t, s, device(id))
 	}
 	create(t, s, module("b", "m2"))
 	create(t, s, module("b", "m1"))
 	for name, tc := range map[string]struct {
-		q    Query
+		q    identity.Query
 		want string
 	}{
-		"devices":   {Query{}, "a b c"},
-		"first two": {Query{Limit: 2}, "a b"},
-		"after a":   {Query{After: "a", Limit: 5000}, "b c"},
-		"modules":   {Query{Device: "b"}, "b/m1 b/m2"},
-		"no module": {Query{Device: "a"}, ""},
+		"devices":        {identity.Query{}, "a b c"},
+		"first two":      {identity.Query{Limit: 2}, "a b"},
+		"after a":        {identity.Query{After: "a", Limit: 5000}, "b c"},
+		"negative limit": {identity.Query{Limit: -1}, "a b c"},
+		"modules":        {identity.Query{Device: "b"}, "b/m1 b/m2"},
+		"no module":      {identity.Query{Device: "a"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			records, err := s.List(t.Context(), tc.q)
@@ -368,36 +304,42 @@ func TestList(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.List(t.Context(), Query{Device: "nobody"}); hub.CodeOf(err) != hub.DeviceNotFound {
-		t.Errorf("modules of nobody: %v", err)
+	if _, err := s.List(t.Context(), identity.Query{Device: "nobody"}); hub.CodeOf(err) != hub.DeviceNotFound {
+		t.Errorf("modules of nobody: %v, want DeviceNotFound", err)
 	}
-	store.fail = hub.Errorf(hub.ServiceUnavailable, "away")
-	for name, call := range map[string]func() error{
-		"list":   func() error { _, err := s.List(t.Context(), Query{}); return err },
-		"get":    func() error { _, err := s.Get(t.Context(), hub.Identity{Device: "a"}); return err },
-		"create": func() error { _, err := s.Create(t.Context(), device("z")); return err },
-		"module": func() error { _, err := s.Create(t.Context(), module("a", "z")); return err },
-		"delete": func() error { return s.Delete(t.Context(), hub.Identity{Device: "a"}, "*") },
-	} {
-		if err := call(); hub.CodeOf(err) != hub.ServiceUnavailable {
-			t.Errorf("%s without a store: %v", name, err)
+}
+
+// What the store says gets through, at whichever step.
+func TestStoreFails(t *testing.T) {
+	away := hub.Errorf(hub.ServiceUnavailable, "away")
+	calls := map[string]func(*identity.Registry) error{
+		"get":  func(s *identity.Registry) error { _, err := s.Get(t.Context(), hub.Identity{Device: "d1"}); return err },
+		"list": func(s *identity.Registry) error { _, err := s.List(t.Context(), identity.Query{}); return err },
+		"list modules": func(s *identity.Registry) error {
+			_, err := s.List(t.Context(), identity.Query{Device: "d1"})
+			return err
+		},
+		"create": func(s *identity.Registry) error { _, err := s.Create(t.Context(), device("new")); return err },
+		"module": func(s *identity.Registry) error { _, err := s.Create(t.Context(), module("d1", "new")); return err },
+		"update": func(s *identity.Registry) error { _, err := s.Update(t.Context(), device("d1"), "*"); return err },
+		"delete": func(s *identity.Registry) error { return s.Delete(t.Context(), hub.Identity{Device: "d1"}, "*") },
+	}
+	steps := map[string]int{"get": 1, "list": 1, "list modules": 2, "create": 1, "module": 4, "update": 2, "delete": 6}
+	for name, call := range calls {
+		for step := range steps[name] {
+			t.Run(name+" at step "+strconv.Itoa(step), func(t *testing.T) {
+				s, store := newRegistry()
+				create(t, s, device("d1"))
+				create(t, s, module("d1", "m1"))
+				store.before = func(string, hub.Identity) {
+					if step--; step < 0 {
+						store.fail = away
+					}
+				}
+				if err := call(s); hub.CodeOf(err) != hub.ServiceUnavailable {
+					t.Errorf("%v, want ServiceUnavailable", err)
+				}
+			})
 		}
-	}
-}
-
-func TestClock(t *testing.T) {
-	s, _ := newRegistry()
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	s.Now = func() time.Time { return at }
-	a, b := create(t, s, device("a")), create(t, s, device("b"))
-	if !a.CreatedTime.Equal(at) || a.GenerationID != "639029198450000000" || b.GenerationID != "639029198450000001" {
-		t.Errorf("created %v, generations %s and %s", a.CreatedTime, a.GenerationID, b.GenerationID)
-	}
-}
-
-func TestErrorsNameTheIdentity(t *testing.T) {
-	id := hub.Identity{Device: "d1", Module: "m1"}
-	if err := NotFound(id); !strings.Contains(err.Error(), "d1/m1") || !errors.Is(err, &hub.Error{Code: hub.ModuleNotFound}) {
-		t.Errorf("NotFound: %v", err)
 	}
 }

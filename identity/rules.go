@@ -1,62 +1,56 @@
 package identity
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
-	"math/big"
-	"strconv"
 	"strings"
-	"sync"
-	"time"
+	"unicode/utf8"
 
 	"github.com/hubgate/hubgate/hub"
 )
 
-// The lengths in bytes that IoT Hub allows for a key, and that of a new one.
-const (
-	minKeyLength = 16
-	maxKeyLength = 64
-	newKeyLength = 32
-)
-
-// maxReason is the longest statusReason, in bytes.
+// maxReason is the longest statusReason, in characters.
 const maxReason = 128
 
+// idForm is the rule of [hub.ValidID] in words.
+const idForm = "1 to 128 characters of A-Z a-z 0-9 and -:.+%_#*?!(),=@;$'"
+
 func checkID(id hub.Identity) error {
-	switch {
-	case !hub.ValidID(id.Device):
-		return hub.Errorf(hub.ArgumentInvalid, "%q is no device id: use 1 to %d characters of A-Z a-z 0-9 and -:.+%%_#*?!(),=@;$'", id.Device, hub.MaxIDLength)
-	case id.IsModule() && (!hub.ValidID(id.Module) || strings.HasPrefix(id.Module, "$")):
-		return hub.Errorf(hub.ArgumentInvalid, "%q is no module id: use 1 to %d characters of A-Z a-z 0-9 and -:.+%%_#*?!(),=@;$', and no $ in front", id.Module, hub.MaxIDLength)
+	if !hub.ValidID(id.Device) {
+		return hub.Errorf(hub.ArgumentInvalid, "%q is not a device id: use %s", clip(id.Device), idForm)
+	}
+	if id.IsModule() && !hub.ValidID(id.Module) {
+		return hub.Errorf(hub.ArgumentInvalid, "%q is not a module id: use %s", clip(id.Module), idForm)
 	}
 	return nil
 }
 
-// complete fills in defaults and refuses what breaks a rule.
+// checkNewID refuses an id that nobody may choose: modules that begin with $
+// belong to edge devices.
+func checkNewID(id hub.Identity) error {
+	if strings.HasPrefix(id.Module, "$") {
+		return hub.Errorf(hub.ArgumentInvalid, "a module id does not begin with $: such ids are the hub's own")
+	}
+	return checkID(id)
+}
+
+// complete fills in what r leaves open and refuses what breaks a rule.
 func complete(r *Record) error {
 	if err := completeStatus(r); err != nil {
 		return err
 	}
-	a := &r.Authentication
-	switch a.Type {
-	case "":
-		a.Type = AuthSAS
-	case AuthSAS, AuthSelfSigned, AuthCA:
-	case AuthNone:
-		if !r.ID.IsModule() {
-			return hub.Errorf(hub.ArgumentInvalid, "a device can't have the authentication type none")
-		}
-		a.Type = AuthSAS
-	default:
-		return hub.Errorf(hub.ArgumentInvalid, "there is no authentication type %q: use sas, selfSigned or certificateAuthority", a.Type)
-	}
-	if err := checkThumbprints(a.X509Thumbprint); err != nil {
+	if err := completeType(r); err != nil {
 		return err
+	}
+	a := &r.Authentication
+	for _, s := range [...]string{a.X509Thumbprint.PrimaryThumbprint, a.X509Thumbprint.SecondaryThumbprint} {
+		if s != "" && !isThumbprint(s) {
+			return hub.Errorf(hub.ArgumentInvalid, "a thumbprint is 40 (SHA-1) or 64 (SHA-256) hexadecimal digits without separators")
+		}
 	}
 	return completeKeys(a)
 }
 
+// completeStatus blanks what a device, or a module, does not have.
 func completeStatus(r *Record) error {
 	if r.ID.IsModule() {
 		r.Status, r.StatusReason, r.Edge = "", "", false
@@ -68,91 +62,77 @@ func completeStatus(r *Record) error {
 		r.Status = StatusEnabled
 	case StatusEnabled, StatusDisabled:
 	default:
-		return hub.Errorf(hub.ArgumentInvalid, "there is no status %q: use enabled or disabled", r.Status)
+		return hub.Errorf(hub.ArgumentInvalid, "there is no status %q: use enabled or disabled", clip(string(r.Status)))
 	}
-	if len(r.StatusReason) > maxReason {
-		return hub.Errorf(hub.ArgumentInvalid, "the status reason has %d bytes; it may have %d", len(r.StatusReason), maxReason)
+	if n := utf8.RuneCountInString(r.StatusReason); n > maxReason {
+		return hub.Errorf(hub.ArgumentInvalid, "the status reason has %d characters: the most is %d", n, maxReason)
 	}
 	return nil
 }
 
-// completeKeys makes the keys of an identity that authenticates by them and
-// has none; one key alone is refused. Other identities have no keys.
+func completeType(r *Record) error {
+	a := &r.Authentication
+	switch a.Type {
+	case "":
+		a.Type = AuthSAS
+	case AuthSAS, AuthSelfSigned, AuthCA:
+	case AuthNone:
+		if !r.ID.IsModule() {
+			return hub.Errorf(hub.ArgumentInvalid, "a device can't have the authentication type none")
+		}
+		a.Type = AuthSAS // as the real hub does
+	default:
+		return hub.Errorf(hub.ArgumentInvalid, "there is no authentication type %q: use sas, selfSigned or certificateAuthority", clip(string(a.Type)))
+	}
+	return nil
+}
+
+// completeKeys makes the keys of an identity that needs them and has none.
+// One that authenticates by certificate has none.
 func completeKeys(a *Authentication) error {
 	k := &a.SymmetricKey
-	if a.Type != AuthSAS {
+	switch {
+	case a.Type != AuthSAS:
 		*k = SymmetricKey{}
 		return nil
-	}
-	if *k == (SymmetricKey{}) {
-		*k = SymmetricKey{newKey(), newKey()}
+	case *k == SymmetricKey{}:
+		*k = SymmetricKey{hub.NewKey(), hub.NewKey()}
 		return nil
-	}
-	if k.PrimaryKey == "" || k.SecondaryKey == "" {
+	case k.PrimaryKey == "" || k.SecondaryKey == "":
 		return hub.Errorf(hub.ArgumentInvalid, "give both keys, or none to have them made")
 	}
-	for _, key := range []string{k.PrimaryKey, k.SecondaryKey} {
-		b, err := base64.StdEncoding.DecodeString(key)
-		if err != nil || len(b) < minKeyLength || len(b) > maxKeyLength {
-			return hub.Errorf(hub.ArgumentInvalid, "a key must be base64 of %d to %d bytes", minKeyLength, maxKeyLength)
-		}
+	if _, err := hub.DecodeKey(k.PrimaryKey); err != nil {
+		return hub.Errorf(hub.ArgumentInvalid, "the primary key: %w", err)
+	}
+	if _, err := hub.DecodeKey(k.SecondaryKey); err != nil {
+		return hub.Errorf(hub.ArgumentInvalid, "the secondary key: %w", err)
 	}
 	return nil
 }
 
-func checkThumbprints(t Thumbprints) error {
-	const sha1Length, sha256Length = 40, 64
-	for _, s := range []string{t.PrimaryThumbprint, t.SecondaryThumbprint} {
-		if s == "" {
-			continue
-		}
-		if _, err := hex.DecodeString(s); err != nil || (len(s) != sha1Length && len(s) != sha256Length) {
-			return hub.Errorf(hub.ArgumentInvalid, "a thumbprint must be %d or %d hexadecimal digits without separators", sha1Length, sha256Length)
-		}
+func isThumbprint(s string) bool {
+	_, err := hex.DecodeString(s)
+	return err == nil && (len(s) == 40 || len(s) == 64)
+}
+
+// matches fails with PreconditionFailed unless ifMatch lets r be changed: *,
+// or its etag with or without quotes.
+func matches(r Record, ifMatch string) error {
+	switch etag := strings.Trim(ifMatch, `"`); etag {
+	case "*", r.ETag:
+		return nil
+	case "":
+		return hub.Errorf(hub.PreconditionFailed, "the etag is missing: give the etag of %s, or *", r.ID)
+	default:
+		return hub.Errorf(hub.PreconditionFailed, "%s was changed meanwhile: its etag is %s, not %s", r.ID, r.ETag, clip(etag))
 	}
-	return nil
 }
 
-func newKey() string {
-	key := make([]byte, newKeyLength)
-	_, _ = rand.Read(key) // never fails; see crypto/rand
-	return base64.StdEncoding.EncodeToString(key)
-}
-
-// generations makes generation ids: the time in .NET ticks of 100 ns since
-// the year 1, as IoT Hub has them, no two alike.
-type generations struct {
-	mu   sync.Mutex
-	last int64
-}
-
-// ticksAt1970 is the .NET tick count of the Unix epoch.
-const ticksAt1970 = 621355968000000000
-
-func (g *generations) next(now time.Time) string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.last = max(g.last+1, ticksAt1970+now.UnixNano()/100)
-	return strconv.FormatInt(g.last, 10)
-}
-
-// An etag is a decimal counter in base64, as the real hub's is: it begins
-// anywhere and goes up by one.
-
-func firstETag() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(1<<30))
-	if err != nil {
-		n = big.NewInt(0) // never: see crypto/rand
+// clip shortens what a caller sent for a message.
+func clip(s string) string {
+	const shown = 32
+	if len(s) > shown {
+		return s[:shown] + "…"
 	}
-	return etagOf(n.Int64())
-}
-
-func nextETag(etag string) string {
-	b, _ := base64.StdEncoding.DecodeString(etag)
-	n, _ := strconv.ParseInt(string(b), 10, 64)
-	return etagOf(n + 1)
-}
-
-func etagOf(n int64) string {
-	return base64.StdEncoding.EncodeToString([]byte(strconv.FormatInt(n, 10)))
+	return s
 }

@@ -6,37 +6,33 @@ import (
 	"github.com/hubgate/hubgate/hub"
 )
 
-// Store keeps records. All errors are *hub.Error: DeviceNotFound and
-// ModuleNotFound, DeviceAlreadyExists and ModuleAlreadyExists,
-// PreconditionFailed when the revision is no longer current, and
-// ServiceUnavailable when the store does not answer.
+// Store keeps records and knows no rules. All errors are *hub.Error: those of
+// [NotFound] and [AlreadyExists], PreconditionFailed when the revision is no
+// longer current, and ServiceUnavailable when the store does not answer. A
+// write to a record that is gone fails with either of PreconditionFailed and
+// NotFound. Methods may be called from any goroutine. Package backendtest has
+// the tests that every store must pass.
 type Store interface {
+	// Get returns a record, its Revision set.
 	Get(ctx context.Context, id hub.Identity) (Record, error)
-	// Create stores a new record and returns its revision.
-	Create(ctx context.Context, r Record) (uint64, error)
+	// Create stores a record whose id is free and returns its revision.
+	Create(ctx context.Context, r Record) (revision uint64, err error)
 	// Update replaces the record of r.Revision and returns the new revision.
-	Update(ctx context.Context, r Record) (uint64, error)
+	Update(ctx context.Context, r Record) (revision uint64, err error)
 	// Delete removes the record of r.Revision.
 	Delete(ctx context.Context, r Record) error
-	// List returns records by ascending id.
+	// List returns records in ascending byte order of their ids.
 	List(ctx context.Context, q Query) ([]Record, error)
 }
 
-// MaxList is the most records that one List returns.
+// MaxList is the most records that one List returns (IoT Hub: GET /devices).
 const MaxList = 1000
 
 // Query selects records for a list.
 type Query struct {
 	Device string // set: the modules of this device; empty: devices
-	After  string // the id after which the list begins
+	After  string // the device or module id behind which the list begins
 	Limit  int    // 1 to MaxList; 0 means MaxList
-}
-
-// Watcher is a store that tells of changes.
-type Watcher interface {
-	// Watch calls changed for the changes made from now on, by whomever, in
-	// the order per identity, until ctx ends.
-	Watch(ctx context.Context, changed func(Change)) error
 }
 
 // Change is a change of one identity.
@@ -45,7 +41,17 @@ type Change struct {
 	Record *Record // nil: deleted
 }
 
-// NotFound is the error for a missing identity.
+// Watcher is a [Store] that tells of changes.
+type Watcher interface {
+	// Watch calls changed, from one goroutine, for the changes that anybody
+	// makes from now on, in their order per identity; several changes of one
+	// identity may come as the last of them. It returns nil when ctx ends, and
+	// an error when it can't go on.
+	Watch(ctx context.Context, changed func(Change)) error
+}
+
+// NotFound is the error for an identity that is not there: DeviceNotFound or
+// ModuleNotFound.
 func NotFound(id hub.Identity) error {
 	if id.IsModule() {
 		return hub.Errorf(hub.ModuleNotFound, "the module %s does not exist", id)
@@ -53,7 +59,8 @@ func NotFound(id hub.Identity) error {
 	return hub.Errorf(hub.DeviceNotFound, "the device %s does not exist", id)
 }
 
-// AlreadyExists is the error for an identity that is there already.
+// AlreadyExists is the error for an identity that is there already:
+// DeviceAlreadyExists or ModuleAlreadyExists.
 func AlreadyExists(id hub.Identity) error {
 	if id.IsModule() {
 		return hub.Errorf(hub.ModuleAlreadyExists, "the module %s exists already", id)

@@ -116,7 +116,7 @@ func parseSignature(sig string) ([]byte, error) {
 	const size = 32 // HMAC-SHA256
 	text := strings.TrimRight(unescape(sig), "=")
 	signature, err := base64.RawStdEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
 		return nil, hub.Errorf(hub.Unauthorized, "the SAS token's signature (sig) is not base64")
 	}
 	if len(signature) != size {

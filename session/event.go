@@ -1,33 +1,35 @@
 package session
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
 )
 
-// What IoT Hub calls the parts of a connection event, in its message
-// annotations and properties (Microsoft's page on non-telemetry events).
+// What IoT Hub calls the parts of a connection event: the annotation
+// iothub-message-source, and the properties iothub-message-schema and opType
+// (Microsoft's page "non-telemetry event schemas").
 const (
 	EventSource        = "deviceConnectionStateEvents"
 	EventSchema        = "deviceConnectionStateNotification"
-	DeviceConnected    = "deviceConnected"
-	DeviceDisconnected = "deviceDisconnected"
-	ModuleConnected    = "moduleConnected"
-	ModuleDisconnected = "moduleDisconnected"
+	DeviceConnected    = "deviceConnected"    // of modules too
+	DeviceDisconnected = "deviceDisconnected" // of modules too
 )
 
-// Event is the beginning or the end of a connection.
+// Event is the beginning or the end of a connection. Its JSON is the body of
+// IoT Hub's event, which has the sequence number alone, and what Hubgate knows
+// besides.
 type Event struct {
 	ID          hub.Identity
 	Connected   bool
 	Time        time.Time
 	Epoch       uint64 // of the ownership that the connection had
 	Node        string
-	Connection  string
-	Remote      string
-	ClientAgent string
+	Connection  string // the connection's name, unique in the hub
+	Remote      string // address and port of the client
+	ClientAgent string // what the client calls itself; may be empty
 
 	// Of an end.
 	Reason   string
@@ -35,32 +37,44 @@ type Event struct {
 	Duration time.Duration
 }
 
-// Events takes connection events for the stream of events. Connection does
-// not wait for the store.
+// Events takes connection events for the stream of events.
 type Events interface {
+	// Connection queues e and does not wait for the store, which gets it at
+	// least once. It may be called from any goroutine.
 	Connection(e Event)
 }
 
 // Type is IoT Hub's opType of the event.
 func (e Event) Type() string {
-	switch {
-	case e.ID.IsModule() && e.Connected:
-		return ModuleConnected
-	case e.ID.IsModule():
-		return ModuleDisconnected
-	case e.Connected:
+	if e.Connected {
 		return DeviceConnected
-	default:
-		return DeviceDisconnected
 	}
+	return DeviceDisconnected
 }
 
-// SequenceNumber orders the events of one identity: as text, the later event
-// has the greater one. IoT Hub prints it in hexadecimal too.
+// SequenceNumber orders the events of one identity: compared as text, the
+// later event has the greater one. It has 64 hexadecimal digits, as IoT Hub's.
 func (e Event) SequenceNumber() string {
 	end := 1
 	if e.Connected {
 		end = 0
 	}
-	return fmt.Sprintf("%032X%01X", e.Epoch, end)
+	return fmt.Sprintf("%048X%016X", e.Epoch, end)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (e Event) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		SequenceNumber string   `json:"sequenceNumber"`
+		Node           string   `json:"node,omitempty"`
+		Connection     string   `json:"connection,omitempty"`
+		Remote         string   `json:"remote,omitempty"`
+		ClientAgent    string   `json:"clientAgent,omitempty"`
+		Reason         string   `json:"reason,omitempty"`
+		Code           hub.Code `json:"errorCode,omitempty"`
+		Duration       float64  `json:"durationSeconds,omitempty"`
+	}{
+		e.SequenceNumber(), e.Node, e.Connection, e.Remote, e.ClientAgent,
+		e.Reason, e.Code, e.Duration.Seconds(),
+	})
 }

@@ -15,7 +15,8 @@ type Subscription struct {
 }
 
 // Session is the state of an identity's MQTT session, and who owns it. Its
-// JSON is the value in the bucket of sessions.
+// JSON is the value in the bucket of sessions. It is not safe for concurrent
+// use.
 type Session struct {
 	ID hub.Identity `json:"-"`
 	// Generation is the generationId of the identity. A session of another
@@ -67,7 +68,8 @@ func (s *Session) Subscribe(sub Subscription) {
 	s.Subscriptions = slices.Insert(s.Subscriptions, i, sub)
 }
 
-// Unsubscribe removes a filter and reports whether it was there.
+// Unsubscribe removes the subscription with exactly this filter and reports
+// whether there was one [MQTT3-3.10.4-1].
 func (s *Session) Unsubscribe(filter string) bool {
 	i, known := s.search(filter)
 	if known {

@@ -1,7 +1,7 @@
 package telemetry
 
 import (
-	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,60 +12,63 @@ import (
 type Event struct {
 	From       hub.Identity
 	Body       []byte
-	Properties map[string]string         // application properties; null ones are in Nulls
-	Nulls      []string                  // names of properties without value, sorted by nobody
-	System     map[SystemProperty]string // only those that the device set
-	AuthMethod string
-	Generation string
-	ModelID    string
-	Source     string
-	Enqueued   time.Time // zero when the header is missing or not a time
+	Properties map[string]string         // application properties, never nil; null ones are in Nulls
+	Nulls      []string                  // names of properties without value, sorted
+	System     map[SystemProperty]string // what the device set, never nil
+	AuthMethod string                    // JSON; see the AuthMethod constants
+	Generation string                    // generationId of the sender's identity
+	ModelID    string                    // empty when the sender has no model
+	Source     string                    // [SourceTelemetry]
+	Enqueued   time.Time                 // zero when the header is missing or not a time
 }
 
-// ParseHeaders is the inverse of [Message.Headers]; headers are those of a
-// NATS message. Headers that the contract does not know are left out.
+// ParseHeaders is the inverse of [Message.Headers]: it reads the headers of a
+// NATS message into an Event without a body. Headers that the contract does not
+// have are left out, and of one that is there several times the first counts.
+// Text that nobody encoded as the contract has it is taken as it is.
 func ParseHeaders(headers map[string][]string) Event {
 	e := Event{
-		From:       hub.Identity{Device: first(headers, HeaderDeviceID), Module: first(headers, HeaderModuleID)},
-		AuthMethod: first(headers, HeaderAuthMethod), Generation: first(headers, HeaderGeneration),
-		ModelID: first(headers, HeaderModelID), Source: first(headers, HeaderSource),
+		From:       hub.Identity{Device: decoded(headers, HeaderDeviceID), Module: decoded(headers, HeaderModuleID)},
+		AuthMethod: decoded(headers, HeaderAuthMethod), Generation: decoded(headers, HeaderGeneration),
+		ModelID: decoded(headers, HeaderModelID), Source: decoded(headers, HeaderSource),
 		Properties: make(map[string]string), System: make(map[SystemProperty]string),
 	}
-	e.Enqueued, _ = time.Parse(timeLayout, first(headers, HeaderEnqueued))
+	if t, err := time.Parse(timeLayout, decoded(headers, HeaderEnqueued)); err == nil {
+		e.Enqueued = t
+	}
 	for p := range systemProperties {
-		if _, ok := headers[p.Header()]; ok {
-			e.System[p] = first(headers, p.Header())
+		if values := headers[p.Header()]; len(values) > 0 {
+			e.System[p] = decode(values[0])
 		}
 	}
-	for name := range maps.Keys(headers) {
-		app, ok := strings.CutPrefix(name, AppPrefix)
-		if !ok {
-			continue
+	for name, values := range headers {
+		if app, ok := strings.CutPrefix(name, AppPrefix); ok && len(values) > 0 {
+			e.add(decode(app), values[0])
 		}
-		if raw(headers, name) == nullValue {
-			e.Nulls = append(e.Nulls, unescape(app))
-			continue
-		}
-		e.Properties[unescape(app)] = first(headers, name)
 	}
+	slices.Sort(e.Nulls)
 	return e
 }
 
-// first is the decoded value of a header.
-func first(headers map[string][]string, name string) string { return unescape(raw(headers, name)) }
+// add enters an application property with its encoded value.
+func (e *Event) add(name, value string) {
+	if value == nullValue {
+		e.Nulls = append(e.Nulls, name)
+		return
+	}
+	e.Properties[name] = decode(value)
+}
 
-func raw(headers map[string][]string, name string) string {
-	if v := headers[name]; len(v) > 0 {
-		return v[0]
+func decoded(headers map[string][]string, name string) string {
+	if values := headers[name]; len(values) > 0 {
+		return decode(values[0])
 	}
 	return ""
 }
 
-func unescape(s string) string {
+func decode(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
 	}
-	var m Message
-	m.scratch = make([]byte, 0, len(s))
-	return string(m.decode([]byte(s)))
+	return string(appendDecoded(make([]byte, 0, len(s)), []byte(s)))
 }

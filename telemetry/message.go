@@ -13,31 +13,37 @@ const MaxSize = 256 << 10
 // SourceTelemetry is the iothub-message-source of what devices send.
 const SourceTelemetry = "Telemetry"
 
-// How a sender authenticated, as IoT Hub writes it in
-// iothub-connection-auth-method.
+// How a sender proved who it is, as IoT Hub writes it in
+// iothub-connection-auth-method: by its own key, or by the key of a hub-wide
+// policy.
 const (
 	AuthMethodDevice = `{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`
 	AuthMethodModule = `{"scope":"module","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`
 	AuthMethodHub    = `{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`
 )
 
-// Message is one device-to-cloud message. Its byte slices are views of
-// somebody else's memory, valid only during the call that passes the message
-// on. A Message may be used again after [Message.Reset].
+// Message is one device-to-cloud message. Its byte slices are views of the bag
+// that was parsed, of the body's owner's memory and of the message's own, and
+// are valid only during the call that passes the message on. A Message is used
+// again after [Message.Reset], and by one goroutine at a time.
 type Message struct {
-	From       hub.Identity
-	Body       []byte
-	Properties []Property // application properties, each name once
-	System     [systemProperties][]byte
+	From hub.Identity
+	Body []byte
+	// Properties are the application properties in the order of their first
+	// appearance, each name once.
+	Properties []Property
+	// System are the system properties; nil is one that was not sent.
+	System [systemProperties][]byte
 
 	// What the hub vouches for.
-	AuthMethod string    // iothub-connection-auth-method
+	AuthMethod string    // one of the AuthMethod constants
 	Generation string    // generationId of the identity
 	ModelID    string    // the model id of the connection; may be empty
-	Source     string    // iothub-message-source
+	Source     string    // [SourceTelemetry]
 	Enqueued   time.Time // when the hub took it
 
 	scratch []byte // decoded names and values
+	index   index  // of Properties, when there are many
 }
 
 // Property is an application property, decoded.
@@ -47,45 +53,63 @@ type Property struct {
 	Null  bool // the name came without =
 }
 
-// Reset empties m and keeps its storage.
+// What Reset keeps of a message with unusually many properties.
+const maxKept = 64
+
+// Reset empties m. It keeps its storage, but holds on to nothing else.
 func (m *Message) Reset() {
-	*m = Message{Properties: m.Properties[:0], scratch: m.scratch[:0]}
+	m.resetBag()
+	kept := Message{Properties: m.Properties, scratch: m.scratch, index: m.index}
+	if cap(kept.Properties) > maxKept {
+		kept.Properties, kept.index = nil, index{}
+	}
+	*m = kept
 }
 
-// AddProperty sets an application property, replacing one of the same name.
+func (m *Message) resetBag() {
+	clear(m.Properties)
+	m.Properties, m.scratch, m.index.count = m.Properties[:0], m.scratch[:0], 0
+	m.System = [systemProperties][]byte{}
+}
+
+// AddProperty sets an application property, in place of one of the same name
+// that the device sent: what the hub says of a message counts.
 func (m *Message) AddProperty(name, value string) {
-	m.set(Property{Name: []byte(name), Value: []byte(value)})
+	start := len(m.scratch)
+	m.scratch = append(append(m.scratch, name...), value...)
+	text := m.scratch[start:len(m.scratch):len(m.scratch)]
+	m.set(Property{Name: text[:len(name):len(name)], Value: text[len(name):]})
 }
 
+// set adds a property or replaces the one with its name.
 func (m *Message) set(p Property) {
-	for i := range m.Properties {
-		if string(m.Properties[i].Name) == string(p.Name) {
-			m.Properties[i] = p
-			return
-		}
+	if i := m.index.find(m.Properties, p.Name); i >= 0 {
+		m.Properties[i] = p
+		return
 	}
 	m.Properties = append(m.Properties, p)
 }
 
-// Size is the size that IoT Hub bills and limits: the body, the values of
-// system properties, and the names and values of application properties.
+// Size is the size in bytes that IoT Hub bills and limits: the body, the values
+// of system properties, and the names and values of application properties
+// (Microsoft's "IoT Hub message format" page).
 func (m *Message) Size() int {
 	n := len(m.Body)
 	for _, v := range m.System {
 		n += len(v)
 	}
-	for _, p := range m.Properties {
-		n += len(p.Name) + len(p.Value)
+	for i := range m.Properties {
+		n += len(m.Properties[i].Name) + len(m.Properties[i].Value)
 	}
 	return n
 }
 
-// Sink stores messages.
+// Sink stores messages. It may be used from any goroutine.
 type Sink interface {
 	// Store copies what it keeps of m before it returns, and may wait while too
 	// much is in flight. It calls done.Stored(tag, err) exactly once, from any
-	// goroutine; a nil err means that JetStream has stored the message. Any
-	// other is a *hub.Error.
+	// goroutine and not necessarily in the order of the calls; a nil err means
+	// that JetStream has stored the message. Any other is a *hub.Error.
 	Store(m *Message, done Receipt, tag uint64)
 }
 

@@ -158,7 +158,7 @@ func TestAdmit(t *testing.T) {
 		"unknown module":            {"dev1/no", host + "/dev1/no/", device("dev1/mod1", 0), hub.ModuleNotFound},
 		"disabled":                  {"off", host + "/off/", device("off", 0), hub.DeviceDisabled},
 		"module of a disabled":      {"off/mod1", host + "/off/mod1/", device("off/mod1", 0), hub.DeviceDisabled},
-		"registered for X.509":      {"cert", host + "/cert/", device("cert", 0), hub.Unauthorized},
+		"registered for X.509":      {"cert", host + "/cert/", sas.Sign(host+"/devices/cert", devices.key(t, "dev1", 0), hour, ""), hub.Unauthorized},
 		"policy without the right":  {"dev1", host + "/dev1/", sas.Sign(host, policyKey(t, f, "service"), hour, "service"), hub.Unauthorized},
 		"policy with a wrong key":   {"dev1", host + "/dev1/", sas.Sign(host, policyKey(t, f, "service"), hour, "device"), hub.Unauthorized},
 		"unknown policy":            {"dev1", host + "/dev1/", sas.Sign(host, policyKey(t, f, "device"), hour, "nobody"), hub.Unauthorized},

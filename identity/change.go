@@ -1,0 +1,176 @@
+package identity
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// tries bounds how often a change is tried when others change the same
+// identity at the same time.
+const tries = 10
+
+// Update replaces an identity: the status, the authentication and the device's
+// or module's own fields are taken from r as in [Registry.Create], so that
+// keys that are missing are made anew (as in the real hub). ifMatch is * or
+// the etag, with or without quotes, that the identity must still have; it fails
+// with PreconditionFailed otherwise, and when ifMatch is empty.
+func (s *Registry) Update(ctx context.Context, r Record, ifMatch string) (Record, error) {
+	return s.change(ctx, r.ID, ifMatch, func(old *Record) error {
+		old.Status, old.StatusReason = r.Status, r.StatusReason
+		old.Authentication, old.Edge, old.ManagedBy = r.Authentication, r.Edge, r.ManagedBy
+		return nil
+	})
+}
+
+// SetStatus enables or disables a device and says why. It fails with
+// ArgumentInvalid for a module, which has no status.
+func (s *Registry) SetStatus(ctx context.Context, id hub.Identity, status Status, reason string) (Record, error) {
+	if id.IsModule() {
+		return Record{}, hub.Errorf(hub.ArgumentInvalid, "the module %s has no status: enable or disable its device", id)
+	}
+	if status == "" {
+		return Record{}, hub.Errorf(hub.ArgumentInvalid, "no status is given: use enabled or disabled")
+	}
+	return s.change(ctx, id, "*", func(r *Record) error {
+		r.Status, r.StatusReason = status, reason
+		return nil
+	})
+}
+
+// KeyChoice says which of an identity's keys are meant.
+type KeyChoice string
+
+// The choices.
+const (
+	PrimaryKey   KeyChoice = "primary"
+	SecondaryKey KeyChoice = "secondary"
+	BothKeys     KeyChoice = "both"
+)
+
+// RegenerateKeys makes new keys and leaves the others as they are. It fails
+// with ArgumentInvalid when the identity does not authenticate by SAS token.
+func (s *Registry) RegenerateKeys(ctx context.Context, id hub.Identity, which KeyChoice) (Record, error) {
+	return s.change(ctx, id, "*", func(r *Record) error {
+		if r.Authentication.Type != AuthSAS {
+			return hub.Errorf(hub.ArgumentInvalid, "%s has no keys: it authenticates by %s", id, r.Authentication.Type)
+		}
+		keys := &r.Authentication.SymmetricKey
+		switch which {
+		case PrimaryKey:
+			keys.PrimaryKey = hub.NewKey()
+		case SecondaryKey:
+			keys.SecondaryKey = hub.NewKey()
+		case BothKeys:
+			*keys = SymmetricKey{hub.NewKey(), hub.NewKey()}
+		default:
+			return hub.Errorf(hub.ArgumentInvalid, "there is no key %q: use primary, secondary or both", clip(string(which)))
+		}
+		return nil
+	})
+}
+
+// change applies edit to the current record and stores it; again when somebody
+// else was faster and ifMatch still allows it.
+func (s *Registry) change(ctx context.Context, id hub.Identity, ifMatch string, edit func(*Record) error) (Record, error) {
+	for try := 1; ; try++ {
+		r, err := s.changeOnce(ctx, id, ifMatch, edit)
+		if err == nil {
+			return r, nil
+		}
+		if !errors.Is(err, errRace) {
+			return Record{}, err
+		}
+		if try == tries {
+			return Record{}, hub.Errorf(hub.ServiceUnavailable, "%s was changed by others %d times while this change was tried; try again", id, tries)
+		}
+	}
+}
+
+// errRace is a compare-and-set that somebody else has won.
+var errRace = errors.New("somebody else was faster")
+
+func (s *Registry) changeOnce(ctx context.Context, id hub.Identity, ifMatch string, edit func(*Record) error) (Record, error) {
+	r, err := s.Get(ctx, id)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := matches(r, ifMatch); err != nil {
+		return Record{}, err
+	}
+	status := r.Status
+	if err := edit(&r); err != nil {
+		return Record{}, err
+	}
+	if err := complete(&r); err != nil {
+		return Record{}, err
+	}
+	if r.Status != status {
+		r.StatusUpdatedTime = s.now()
+	}
+	r.ETag = nextETag(r.ETag)
+	r.Revision, err = s.Store.Update(ctx, r)
+	return r, raced(err)
+}
+
+// raced turns a store's PreconditionFailed into errRace.
+func raced(err error) error {
+	if errors.Is(err, &hub.Error{Code: hub.PreconditionFailed}) {
+		return errRace
+	}
+	return err
+}
+
+// Delete removes an identity, and with a device its modules. ifMatch is as in
+// [Registry.Update]; a device's is checked before its modules go.
+func (s *Registry) Delete(ctx context.Context, id hub.Identity, ifMatch string) error {
+	for try := 1; ; try++ {
+		err := s.deleteOnce(ctx, id, ifMatch)
+		if err == nil || !errors.Is(err, errRace) {
+			return err
+		}
+		if try == tries {
+			return hub.Errorf(hub.ServiceUnavailable, "%s was changed by others %d times while it was to be deleted; try again", id, tries)
+		}
+	}
+}
+
+func (s *Registry) deleteOnce(ctx context.Context, id hub.Identity, ifMatch string) error {
+	r, err := s.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := matches(r, ifMatch); err != nil {
+		return err
+	}
+	if id.IsModule() {
+		return raced(s.Store.Delete(ctx, r))
+	}
+	if err := s.deleteModules(ctx, id); err != nil {
+		return err
+	}
+	if err := s.Store.Delete(ctx, r); err != nil {
+		return raced(err)
+	}
+	// One that was made between the two, by a Create that saw the device.
+	return s.deleteModules(ctx, id)
+}
+
+func (s *Registry) deleteModules(ctx context.Context, device hub.Identity) error {
+	modules, err := s.Store.List(ctx, Query{Device: device.Device})
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		if err := s.Delete(ctx, m.ID, "*"); err != nil && !isGone(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// isGone reports whether err says that somebody else has deleted it.
+func isGone(err error) bool {
+	return errors.Is(err, &hub.Error{Code: hub.ModuleNotFound}) || errors.Is(err, &hub.Error{Code: hub.PreconditionFailed})
+}
