@@ -1,0 +1,208 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+const (
+	assetTimeout = 10 * time.Second // of one request to JetStream
+	// Messages carry no Nats-Msg-Id, so the window is the least that JetStream
+	// allows.
+	duplicateWindow = 100 * time.Millisecond
+	minBytes        = 16 << 20 // a default is not halved below this
+	// Deleted keys leave a marker for those who watch; it goes after this.
+	markerAge = 24 * time.Hour
+
+	maxDeviceBytes   = 2 << 30
+	maxPresenceBytes = 2 << 30
+	maxPolicyBytes   = 16 << 20
+	maxRecordBytes   = 64 << 10
+)
+
+// asset is a stream, or the stream behind a bucket, as the hub wants it.
+type asset struct {
+	what string // for messages: "stream HUB_TELEMETRY"
+	flag string // what changes its size, empty: nothing does
+	want jetstream.StreamConfig
+	// fixed has what the operator asked for; the rest of want is a default.
+	fixed    Limits
+	replicas int
+}
+
+// assets lists all of them, the small ones that nothing works without first.
+func (c Config) assets() []asset {
+	n := c.names()
+	return []asset{
+		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
+		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
+		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
+		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
+		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
+	}
+}
+
+func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
+	want := jetstream.StreamConfig{
+		Name:         name,
+		Subjects:     []string{subjects},
+		Retention:    jetstream.LimitsPolicy,
+		Discard:      jetstream.DiscardOld,
+		Storage:      jetstream.FileStorage,
+		MaxAge:       defaultMaxAge,
+		MaxBytes:     bytes,
+		MaxMsgs:      -1,
+		MaxMsgSize:   -1,
+		MaxConsumers: -1,
+		Replicas:     max(c.Replicas, 1),
+		Duplicates:   duplicateWindow,
+		AllowDirect:  true,
+
+		MaxMsgsPerSubject: -1,
+	}
+	if l.MaxAge > 0 {
+		want.MaxAge = l.MaxAge
+	}
+	if l.MaxBytes > 0 {
+		want.MaxBytes = l.MaxBytes
+	}
+	return asset{what: "stream " + name, flag: "the size limit of " + name, want: want, fixed: l, replicas: c.Replicas}
+}
+
+// bucket is the stream of a key-value bucket, as nats.go lays it out, with
+// limit markers.
+func (c Config) bucket(name, description string, bytes int64) asset {
+	return asset{what: "bucket " + name, replicas: c.Replicas, want: jetstream.StreamConfig{
+		Name:                   "KV_" + name,
+		Description:            description,
+		Subjects:               []string{"$KV." + name + ".>"},
+		Retention:              jetstream.LimitsPolicy,
+		Discard:                jetstream.DiscardNew,
+		Storage:                jetstream.FileStorage,
+		MaxBytes:               bytes,
+		MaxMsgs:                -1,
+		MaxMsgsPerSubject:      1,
+		MaxMsgSize:             maxRecordBytes,
+		MaxConsumers:           -1,
+		Replicas:               max(c.Replicas, 1),
+		Duplicates:             duplicateWindow,
+		AllowRollup:            true,
+		DenyDelete:             true,
+		AllowDirect:            true,
+		AllowMsgTTL:            true,
+		SubjectDeleteMarkerTTL: markerAge,
+	}}
+}
+
+// keeper makes and checks assets.
+type keeper struct {
+	js     jetstream.JetStream
+	faults *faults
+	log    zerolog.Logger
+}
+
+// ensure makes a if it is missing, and otherwise checks that it keeps the
+// hub's promises, changing what can be changed.
+func (k keeper) ensure(ctx context.Context, a asset) error {
+	ctx, cancel := context.WithTimeout(ctx, assetTimeout)
+	defer cancel()
+	k.faults.take()
+	s, err := k.js.Stream(ctx, a.want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = k.create(ctx, a)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return k.explain("create", a, err)
+		}
+		s, err = k.js.Stream(ctx, a.want.Name) // another node was faster
+	}
+	if err != nil {
+		return k.explain("look up", a, err)
+	}
+	return k.reconcile(ctx, a, s.CachedInfo().Config)
+}
+
+func (k keeper) create(ctx context.Context, a asset) error {
+	for {
+		_, err := k.js.CreateStream(ctx, a.want)
+		if err == nil {
+			k.log.Info().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).Msg("stream is made")
+		}
+		if !noRoom(err) || a.fixed.MaxBytes > 0 || a.want.MaxBytes/2 < minBytes {
+			return err
+		}
+		k.log.Warn().Str("stream", a.want.Name).Int64("bytes", a.want.MaxBytes).Msg("JetStream has no room for the default size of a stream; half of it is tried")
+		a.want.MaxBytes /= 2
+	}
+}
+
+// reconcile changes an existing stream where it does not do what a needs.
+func (k keeper) reconcile(ctx context.Context, a asset, have jetstream.StreamConfig) error {
+	if err := a.unfit(have); err != nil {
+		return err
+	}
+	next := a.merge(have)
+	if reflect.DeepEqual(next, have) {
+		return nil
+	}
+	_, err := k.js.UpdateStream(ctx, next)
+	if err == nil {
+		k.log.Info().Str("stream", next.Name).Msg("stream is changed to the configuration")
+	}
+	return k.explain("change", a, err)
+}
+
+// unfit names what is wrong with an existing stream that no change can mend.
+func (a asset) unfit(have jetstream.StreamConfig) error {
+	const hint = "; rename or remove it (its messages go with it), or choose another prefix"
+	switch {
+	case have.Storage != jetstream.FileStorage:
+		return fmt.Errorf("%s keeps its messages in memory, so that none of them survives a restart%s", a.what, hint)
+	case have.Retention != jetstream.LimitsPolicy:
+		return fmt.Errorf("%s has %v retention: messages would go before every reader has seen them%s", a.what, have.Retention, hint)
+	case have.Mirror != nil:
+		return fmt.Errorf("%s is a mirror of %s, which nobody can write to%s", a.what, have.Mirror.Name, hint)
+	case have.Sealed:
+		return fmt.Errorf("%s is sealed: nobody can write to it%s", a.what, hint)
+	default:
+		return nil
+	}
+}
+
+// merge is have with what a needs. What an operator has set stays, unless the
+// configuration names a value or nothing would bound the stream.
+func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
+	next := have
+	for _, s := range a.want.Subjects {
+		if !slices.Contains(have.Subjects, s) {
+			next.Subjects = append(slices.Clone(next.Subjects), s)
+		}
+	}
+	next.NoAck = false
+	next.AllowDirect = true
+	next.Duplicates = a.want.Duplicates
+	if a.replicas > 0 {
+		next.Replicas = a.replicas
+	}
+	if a.fixed.MaxAge > 0 {
+		next.MaxAge = a.fixed.MaxAge
+	}
+	if a.fixed.MaxBytes > 0 || have.MaxBytes <= 0 {
+		next.MaxBytes = a.want.MaxBytes
+	}
+	if a.want.MaxMsgsPerSubject == 1 { // a bucket
+		next.MaxMsgsPerSubject = max(have.MaxMsgsPerSubject, 1)
+		next.AllowRollup = true
+		next.AllowMsgTTL = true
+		if next.SubjectDeleteMarkerTTL == 0 {
+			next.SubjectDeleteMarkerTTL = a.want.SubjectDeleteMarkerTTL
+		}
+	}
+	return next
+}

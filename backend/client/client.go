@@ -1,0 +1,90 @@
+package client
+
+import (
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/subject"
+)
+
+// Options say which hub to connect to.
+type Options struct {
+	// URL of NATS, or several separated by commas. Empty: nats://127.0.0.1:4222.
+	URL string
+	// CredsFile holds the user's JWT and seed; a hub with an embedded server
+	// makes nats/hub.creds in its data directory.
+	CredsFile string
+	// Prefix of the hub's names. Empty: hub.
+	Prefix string
+	// Domain of JetStream, where leaf nodes have one.
+	Domain string
+	// NATS is further options of the connection; they win.
+	NATS []nats.Option
+}
+
+// Client is a back-end app's view of a hub. It is safe for concurrent use.
+type Client struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	names subject.Names
+	owned bool
+}
+
+// Connect connects to the NATS of a hub. The connection comes back by itself
+// after an interruption.
+func Connect(o Options) (*Client, error) {
+	opts := []nats.Option{nats.Name("hubgate client"), nats.MaxReconnects(-1)}
+	if o.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(o.CredsFile))
+	}
+	url := o.URL
+	if url == "" {
+		url = nats.DefaultURL
+	}
+	nc, err := nats.Connect(url, append(opts, o.NATS...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	c, err := New(nc, o)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	c.owned = true
+	return c, nil
+}
+
+// New uses a connection that is there already; of o it takes Prefix and
+// Domain. Close leaves the connection open.
+func New(nc *nats.Conn, o Options) (*Client, error) {
+	names := subject.Names{Prefix: o.Prefix}
+	if err := names.Validate(); err != nil {
+		return nil, err
+	}
+	var js jetstream.JetStream
+	var err error
+	if o.Domain == "" {
+		js, err = jetstream.New(nc)
+	} else {
+		js, err = jetstream.NewWithDomain(nc, o.Domain)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return &Client{nc: nc, js: js, names: names}, nil
+}
+
+// Conn is the connection to NATS.
+func (c *Client) Conn() *nats.Conn { return c.nc }
+
+// Names gives the names of the hub's subjects, streams and buckets.
+func (c *Client) Names() subject.Names { return c.names }
+
+// Close closes the connection if Connect has made it.
+func (c *Client) Close() {
+	if c.owned {
+		c.nc.Close()
+	}
+}

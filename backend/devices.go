@@ -1,0 +1,156 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+)
+
+// DeviceStore keeps identities in the bucket hub_devices: one key each, its
+// value the record's JSON, its revision the key's. It is safe for concurrent
+// use.
+type DeviceStore struct {
+	bucket   *bucket
+	sessions *SessionStore
+	log      zerolog.Logger
+	index    index // of the devices, for the next page of a list
+}
+
+var (
+	_ identity.Store   = (*DeviceStore)(nil)
+	_ identity.Watcher = (*DeviceStore)(nil)
+)
+
+// Get implements [identity.Store].
+func (d *DeviceStore) Get(ctx context.Context, id hub.Identity) (identity.Record, error) {
+	e, err := d.bucket.get(ctx, subject.Key(id))
+	if err != nil {
+		return identity.Record{}, missing(id, err)
+	}
+	return record(e)
+}
+
+// Create implements [identity.Store].
+func (d *DeviceStore) Create(ctx context.Context, r identity.Record) (uint64, error) {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return 0, hub.Errorf(hub.ServerError, "write %s as JSON: %w", r.ID, err)
+	}
+	rev, err := d.bucket.create(ctx, subject.Key(r.ID), value)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return 0, identity.AlreadyExists(r.ID)
+	}
+	return rev, err
+}
+
+// Update implements [identity.Store].
+func (d *DeviceStore) Update(ctx context.Context, r identity.Record) (uint64, error) {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return 0, hub.Errorf(hub.ServerError, "write %s as JSON: %w", r.ID, err)
+	}
+	rev, err := d.bucket.update(ctx, subject.Key(r.ID), value, r.Revision)
+	if errors.Is(err, errStale) {
+		return 0, d.stale(ctx, r.ID)
+	}
+	return rev, err
+}
+
+// Delete implements [identity.Store]. The session goes with the identity.
+func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
+	err := d.bucket.remove(ctx, subject.Key(r.ID), r.Revision)
+	if errors.Is(err, errStale) {
+		return d.stale(ctx, r.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.sessions.Remove(ctx, r.ID); err != nil {
+		// It is of another generation than whoever comes next, and not resumed.
+		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the session of a deleted identity is left behind")
+	}
+	return nil
+}
+
+// stale tells a record that has changed from one that is gone.
+func (d *DeviceStore) stale(ctx context.Context, id hub.Identity) error {
+	if _, err := d.Get(ctx, id); err != nil {
+		return err
+	}
+	return hub.Errorf(hub.PreconditionFailed, "%s has been changed meanwhile", id)
+}
+
+// Watch implements [identity.Watcher]. After an interruption of the connection
+// it goes on where it was.
+func (d *DeviceStore) Watch(ctx context.Context, changed func(identity.Change)) error {
+	w, err := d.bucket.kv.WatchAll(ctx, jetstream.UpdatesOnly())
+	if err != nil {
+		return d.bucket.fault("watch", "all keys", err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, open := <-w.Updates():
+			if !open {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", d.bucket.name)
+			}
+			if c, ok := change(e); ok {
+				changed(c)
+			}
+		}
+	}
+}
+
+// change reads a watched entry. Keys and values that the hub has not written
+// are passed over.
+func change(e jetstream.KeyValueEntry) (identity.Change, bool) {
+	if e == nil {
+		return identity.Change{}, false
+	}
+	id, err := subject.ParseKey(e.Key())
+	if err != nil {
+		return identity.Change{}, false
+	}
+	if e.Operation() != jetstream.KeyValuePut {
+		return identity.Change{ID: id}, true
+	}
+	r, err := record(e)
+	return identity.Change{ID: id, Record: &r}, err == nil
+}
+
+// record reads the value of an entry. The key says whose it is.
+func record(e jetstream.KeyValueEntry) (identity.Record, error) {
+	id, err := subject.ParseKey(e.Key())
+	if err != nil {
+		return identity.Record{}, err
+	}
+	var r identity.Record
+	if err := json.Unmarshal(e.Value(), &r); err != nil {
+		return identity.Record{}, hub.Errorf(hub.ServerError, "the record of %s is damaged: %w", id, err)
+	}
+	if r.ID != id {
+		return identity.Record{}, hub.Errorf(hub.ServerError, "the record of %s is that of %s", id, r.ID)
+	}
+	r.Revision = e.Revision()
+	return r, nil
+}
+
+// missing makes a missing key a missing identity.
+func missing(id hub.Identity, err error) error {
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return identity.NotFound(id)
+	}
+	return err
+}

@@ -1,0 +1,175 @@
+package backend
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+const (
+	reconnectMin = 100 * time.Millisecond
+	reconnectMax = 5 * time.Second
+	// A dead peer is found after pingInterval times two.
+	pingInterval = 10 * time.Second
+)
+
+// backoff is how long to wait before attempt n, from 1: doubling, with jitter
+// of half its length so that the nodes of a cluster do not come at once.
+func backoff(n int) time.Duration {
+	d := min(reconnectMin<<min(max(n-1, 0), 16), reconnectMax)
+	return d/2 + rand.N(d/2+1)
+}
+
+// dialer makes connections to NATS as the configuration says.
+type dialer struct {
+	cfg    Config
+	extra  []nats.Option
+	faults *faults
+}
+
+// dial connects once; role is added to the name that NATS shows.
+func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
+	all := []nats.Option{
+		nats.Name(strings.TrimSpace(d.cfg.Name + " " + role)),
+		nats.Timeout(5 * time.Second),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.ErrorHandler(d.faults.handle),
+	}
+	all = append(all, d.credentials()...)
+	all = append(all, opts...)
+	nc, err := nats.Connect(d.cfg.URL, append(all, d.extra...)...)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	return nc, nil
+}
+
+// forEver makes a connection that never gives up, and that fails a request at
+// once while NATS is away instead of keeping it for later.
+func forEver(log zerolog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.CustomReconnectDelay(backoff),
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn().Err(err).Msg("connection to NATS is lost; trying again until it is back")
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info().Str("server", nc.ConnectedServerName()).Msg("connected to NATS again")
+		}),
+	}
+}
+
+func (d *dialer) credentials() []nats.Option {
+	c := d.cfg
+	var opts []nats.Option
+	if c.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(c.CredsFile))
+	}
+	if c.NKeySeedFile != "" {
+		opts = append(opts, func(o *nats.Options) error {
+			opt, err := nats.NkeyOptionFromSeed(c.NKeySeedFile)
+			if err != nil {
+				return err
+			}
+			return opt(o)
+		})
+	}
+	if c.CAFile != "" {
+		opts = append(opts, nats.RootCAs(c.CAFile))
+	}
+	if c.CertFile != "" {
+		opts = append(opts, nats.ClientCert(c.CertFile, c.KeyFile))
+	}
+	return opts
+}
+
+// explain says what an operator can do about a connection that failed.
+func (d *dialer) explain(err error) error {
+	where := redact(d.cfg.URL)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("read the credentials for NATS: %w", err)
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("no NATS server answers at %s; start it, or correct the URL: %w", where, err)
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+		return fmt.Errorf("NATS at %s refuses %s; check that they belong to this server: %w", where, d.who(), err)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate of NATS at %s is not trusted; give its CA file: %w", where, err)
+	}
+	return fmt.Errorf("connect to NATS at %s: %w", where, err)
+}
+
+func (d *dialer) who() string {
+	switch {
+	case d.cfg.CredsFile != "":
+		return "the credentials in " + d.cfg.CredsFile
+	case d.cfg.NKeySeedFile != "":
+		return "the nkey in " + d.cfg.NKeySeedFile
+	default:
+		return "a connection without credentials"
+	}
+}
+
+// redact removes passwords and tokens from a list of URLs.
+func redact(urls string) string {
+	parts := strings.Split(urls, ",")
+	for i, p := range parts {
+		u, err := url.Parse(strings.TrimSpace(p))
+		if err != nil {
+			parts[i] = "(not a URL)"
+			continue
+		}
+		if u.User != nil {
+			u.User = url.User("xxxxx")
+		}
+		parts[i] = u.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+// faults keeps the latest refusal of a right, which NATS reports apart from
+// the request that it is about: the request only runs out of time.
+type faults struct {
+	log zerolog.Logger
+
+	mu     sync.Mutex
+	denied string
+}
+
+func (f *faults) handle(_ *nats.Conn, sub *nats.Subscription, err error) {
+	e := f.log.Warn().Err(err)
+	if sub != nil {
+		e = e.Str("subject", sub.Subject)
+	}
+	e.Msg("NATS reports an error")
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.denied = err.Error()
+}
+
+// take returns the latest refusal and forgets it.
+func (f *faults) take() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.denied
+	f.denied = ""
+	return s
+}

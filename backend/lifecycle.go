@@ -1,0 +1,35 @@
+package backend
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+)
+
+// lifecycleEvent is the body of an event about the registry.
+type lifecycleEvent struct {
+	DeviceID     string `json:"deviceId"`
+	ModuleID     string `json:"moduleId,omitempty"`
+	GenerationID string `json:"generationId,omitempty"`
+}
+
+// created tells of a new identity.
+func (v *Events) created(r identity.Record) { v.lifecycle(r.ID, r.GenerationID, "create") }
+
+// deleted tells that an identity is gone.
+func (v *Events) deleted(id hub.Identity) { v.lifecycle(id, "", "delete") }
+
+func (v *Events) lifecycle(id hub.Identity, generation, verb string) {
+	k := kind{"deviceLifecycleEvents", "deviceLifecycleNotification", verb + "DeviceIdentity"}
+	if id.IsModule() {
+		k.schema, k.opType = "moduleLifecycleNotification", verb+"ModuleIdentity"
+	}
+	body, err := json.Marshal(lifecycleEvent{id.Device, id.Module, generation})
+	if err != nil {
+		v.lost(id, err)
+		return
+	}
+	v.enqueue(notice{id: id, subject: v.names.LifecycleEvent(id), body: body, headers: v.headers(id, time.Now(), k)})
+}

@@ -1,0 +1,142 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// link is one connection to NATS with its reply inbox. It does not reconnect:
+// a message that is published during a reconnection could overtake those that
+// the old connection lost.
+type link struct {
+	nc    *nats.Conn
+	inbox string // with the dot before the message's number
+	lost  chan struct{}
+}
+
+func (e *Engine) connect() (*link, error) {
+	l := &link{lost: make(chan struct{})}
+	nc, err := e.dial(
+		nats.NoReconnect(),
+		nats.SkipSubjectValidation(), // ours are made by package subject
+		nats.ClosedHandler(func(*nats.Conn) { close(l.lost) }),
+	)
+	if err != nil {
+		return nil, err
+	}
+	l.nc = nc
+	l.inbox = nc.NewInbox() + "."
+	sub, err := nc.Subscribe(l.inbox+"*", func(m *nats.Msg) { e.reply(l, m) })
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1) // the window bounds it
+	}
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// linkLoop replaces a lost connection until ctx ends.
+func (e *Engine) linkLoop(ctx context.Context, l *link) {
+	for {
+		select {
+		case <-ctx.Done():
+			l.nc.Close()
+			e.down()
+			return
+		case <-l.lost:
+		}
+		e.down()
+		e.log.Warn().AnErr("cause", l.nc.LastError()).Int("in_flight", e.InFlight()).Msg("connection to NATS for storing messages is lost")
+		if l = e.reconnect(ctx); l == nil {
+			return
+		}
+		e.log.Info().Int("in_flight", e.InFlight()).Msg("connected to NATS again; storing what was not acknowledged")
+		e.up(l)
+	}
+}
+
+// reconnect tries until it succeeds; nil when ctx ended first.
+func (e *Engine) reconnect(ctx context.Context) *link {
+	for n := 1; ; n++ {
+		if !wait(ctx, backoff(n)) {
+			return nil
+		}
+		l, err := e.connect()
+		if err == nil {
+			return l
+		}
+		e.log.Debug().Err(err).Int("attempt", n).Msg("NATS is not back yet")
+	}
+}
+
+// wait reports whether d went by before ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// up begins to use a connection.
+func (e *Engine) up(l *link) {
+	e.mu.Lock()
+	e.link = l
+	e.probe()
+	e.mu.Unlock()
+	e.kick()
+}
+
+// down forgets the connection. What is in flight stays in the window.
+func (e *Engine) down() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.link = nil
+	e.state = down
+	e.epoch.Add(1)
+}
+
+// probe begins again with the oldest message. e.mu is held.
+func (e *Engine) probe() {
+	e.state = probing
+	e.win.next = e.win.head
+	e.beyond = false
+	e.answered = e.now()
+}
+
+// stall stops publishing until a while has gone by. e.mu is held.
+func (e *Engine) stall(why string) {
+	if e.state != flowing && e.state != probing {
+		return
+	}
+	e.attempts++
+	pause := min(e.timing.stalled<<min(e.attempts-1, 6), 2*time.Second)
+	e.state = stalled
+	e.retryAt = e.now() + int64(pause)
+	e.epoch.Add(1)
+	if e.attempts == 1 {
+		e.log.Warn().Str("why", why).Int("in_flight", e.win.used()).Msg("JetStream does not store; messages wait")
+	}
+}
+
+// alive notes an answer of the stream to message seq, which ends a probe. e.mu
+// is held.
+func (e *Engine) alive(seq uint64) {
+	e.answered = e.now()
+	if e.state != probing || seq >= e.win.next { // an answer from before the setback
+		return
+	}
+	e.state = flowing
+	if e.attempts > 0 {
+		e.log.Info().Int("in_flight", e.win.used()).Msg("JetStream stores again")
+	}
+	e.attempts = 0
+	e.kick()
+}

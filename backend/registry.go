@@ -1,0 +1,113 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+)
+
+// get answers hub.registry.get.{device}[.{module}].
+func (s *RegistryService) get(ctx context.Context, r request) (any, error) {
+	var options struct {
+		Keys bool `json:"keys"`
+	}
+	if err := r.decode(&options); err != nil {
+		return nil, err
+	}
+	record, err := s.registry.Get(ctx, r.id)
+	if err != nil {
+		return nil, err
+	}
+	if !options.Keys {
+		record = record.WithoutKeys()
+	}
+	return record, nil
+}
+
+// put answers hub.registry.put.{device}[.{module}]. Without If-Match, or with
+// an empty one, it creates; with "*" or an etag it updates. The answer has the
+// keys: they may just have been made.
+func (s *RegistryService) put(ctx context.Context, r request) (any, error) {
+	var record identity.Record
+	if err := r.decode(&record); err != nil {
+		return nil, err
+	}
+	if given := record.ID; given.Device != "" && given.Device != r.id.Device || given.Module != "" && given.Module != r.id.Module {
+		return nil, hub.Errorf(hub.ArgumentInvalid, "the subject names %s and the body %s", r.id, given)
+	}
+	record.ID = r.id
+	var err error
+	if r.ifMatch != "" && r.ifMatch != `""` {
+		record, err = s.registry.Update(ctx, record, r.ifMatch)
+		return record, err
+	}
+	if record, err = s.registry.Create(ctx, record); err == nil {
+		s.events.created(record)
+	}
+	return record, err
+}
+
+// delete answers hub.registry.delete.{device}[.{module}].
+func (s *RegistryService) delete(ctx context.Context, r request) (any, error) {
+	ifMatch := r.ifMatch
+	if ifMatch == "" {
+		ifMatch = "*"
+	}
+	if err := s.registry.Delete(ctx, r.id, ifMatch); err != nil {
+		return nil, err
+	}
+	s.events.deleted(r.id)
+	return struct{}{}, nil
+}
+
+// page is the answer to a list.
+type page struct {
+	Items []json.RawMessage `json:"items"`
+	Next  string            `json:"next,omitempty"`
+}
+
+// list answers hub.registry.list and, for modules, hub.registry.list.{device}.
+// Keys are not listed.
+func (s *RegistryService) list(ctx context.Context, r request) (any, error) {
+	var q struct {
+		After string `json:"after"`
+		Top   int    `json:"top"`
+	}
+	if err := r.decode(&q); err != nil {
+		return nil, err
+	}
+	if r.id.IsModule() {
+		return nil, hub.Errorf(hub.ArgumentInvalid, "%s is a module: only devices have modules", r.id)
+	}
+	if q.Top < 1 || q.Top > identity.MaxList {
+		q.Top = identity.MaxList
+	}
+	records, err := s.registry.List(ctx, identity.Query{Device: r.id.Device, After: q.After, Limit: q.Top})
+	if err != nil {
+		return nil, err
+	}
+	return s.page(records, q.Top)
+}
+
+// page makes the answer. It ends early when it would not fit in one message.
+func (s *RegistryService) page(records []identity.Record, top int) (page, error) {
+	p := page{Items: make([]json.RawMessage, 0, len(records))}
+	room := s.maxReply
+	for _, record := range records {
+		item, err := json.Marshal(record.WithoutKeys())
+		if err != nil {
+			return page{}, hub.Errorf(hub.ServerError, "write %s as JSON: %w", record.ID, err)
+		}
+		if room -= int64(len(item) + 1); room < 0 && len(p.Items) > 0 {
+			return p, nil
+		}
+		p.Items = append(p.Items, item)
+		p.Next = own(record.ID)
+	}
+	if len(records) < top {
+		p.Next = ""
+	}
+	return p, nil
+}

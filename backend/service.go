@@ -1,0 +1,158 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+)
+
+const serviceTimeout = 10 * time.Second // of one request
+
+// RegistryService answers back-end apps who ask for identities over NATS.
+type RegistryService struct {
+	registry *identity.Registry
+	names    subject.Names
+	events   *Events
+	log      zerolog.Logger
+	maxReply int64 // bytes of items in the answer to a list
+	micro    micro.Service
+}
+
+// ServeRegistry registers the NATS service hub-registry, until Stop or until
+// the backbone is closed. Several nodes share the requests.
+func (b *Backbone) ServeRegistry(r *identity.Registry) (*RegistryService, error) {
+	s := &RegistryService{
+		registry: r, names: b.names, events: b.events, log: b.cfg.Log,
+		maxReply: b.nc.MaxPayload() - 64<<10,
+	}
+	var err error
+	s.micro, err = micro.AddService(b.nc, micro.Config{
+		Name:        b.names.RegistryName(),
+		Version:     b.cfg.Version,
+		Description: "identities of devices and modules",
+		Metadata:    map[string]string{subject.HostNameKey: b.cfg.HostName},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.RegistryName(), err)
+	}
+	for _, e := range s.endpoints() {
+		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
+		}
+	}
+	return s, nil
+}
+
+// Stop takes no more requests.
+func (s *RegistryService) Stop() error { return s.micro.Stop() }
+
+// endpoint is one operation of the service.
+type endpoint struct {
+	name     string
+	subject  string
+	family   string // before the identity; empty: the subject has none
+	request  string // JSON schemas
+	response string
+	handle   func(context.Context, request) (any, error)
+}
+
+func (e endpoint) metadata() map[string]string {
+	return map[string]string{"request_schema": e.request, "response_schema": e.response}
+}
+
+const (
+	getSchema    = `{"type":"object","properties":{"keys":{"type":"boolean","description":"with the symmetric keys"}},"additionalProperties":false}`
+	listSchema   = `{"type":"object","properties":{"after":{"type":"string"},"top":{"type":"integer","minimum":1,"maximum":1000}},"additionalProperties":false}`
+	recordSchema = `{"type":"object","description":"a device or module object as IoT Hub prints it","properties":{"deviceId":{"type":"string"},"moduleId":{"type":"string"},"status":{"enum":["enabled","disabled"]},"statusReason":{"type":"string"},"authentication":{"type":"object"},"capabilities":{"type":"object"}}}`
+	itemsSchema  = `{"type":"object","properties":{"items":{"type":"array","items":{"type":"object"}},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
+	emptySchema  = `{"type":"object"}`
+)
+
+func (s *RegistryService) endpoints() []endpoint {
+	all, family := s.names.RegistryAll, func(v subject.Verb) string { return "registry." + string(v) }
+	return []endpoint{
+		{"get", all(subject.Get), family(subject.Get), getSchema, recordSchema, s.get},
+		{"put", all(subject.Put), family(subject.Put), recordSchema, recordSchema, s.put},
+		{"delete", all(subject.Delete), family(subject.Delete), emptySchema, emptySchema, s.delete},
+		{"list", s.names.RegistryVerb(subject.List), "", listSchema, itemsSchema, s.list},
+		{"list-modules", all(subject.List), family(subject.List), listSchema, itemsSchema, s.list},
+	}
+}
+
+// request is what an operation gets.
+type request struct {
+	id      hub.Identity
+	ifMatch string
+	body    []byte
+}
+
+// decode reads the body into v; an empty body is an empty object. Unknown
+// fields are refused: what has no effect must not look as if it had.
+func (r request) decode(v any) error {
+	if len(bytes.TrimSpace(r.body)) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(r.body))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, err = d.Token(); err == io.EOF {
+			return nil
+		}
+		err = errors.New("something follows the JSON object")
+	}
+	return hub.Errorf(hub.ArgumentInvalid, "the body of the request: %w", err)
+}
+
+func (s *RegistryService) handler(e endpoint) micro.HandlerFunc {
+	return func(m micro.Request) {
+		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
+		defer cancel()
+		reply, err := s.answer(ctx, e, m)
+		if err != nil {
+			err = s.refuse(m, err)
+		} else {
+			err = m.RespondJSON(reply)
+		}
+		if err != nil {
+			s.log.Warn().Err(err).Str("subject", m.Subject()).Msg("a request could not be answered")
+		}
+	}
+}
+
+func (s *RegistryService) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
+	r := request{ifMatch: m.Headers().Get("If-Match"), body: m.Data()}
+	if e.family != "" {
+		var err error
+		if r.id, err = s.names.Parse(e.family, m.Subject()); err != nil {
+			return nil, err
+		}
+	}
+	return e.handle(ctx, r)
+}
+
+// refuse answers with IoT Hub's code and a sentence. Of a fault that has no
+// code the caller learns nothing more.
+func (s *RegistryService) refuse(m micro.Request, err error) error {
+	code := hub.CodeOf(err)
+	text := code.Hint()
+	if e, ok := errors.AsType[*hub.Error](err); ok {
+		text = e.Message
+	} else {
+		s.log.Error().Err(err).Str("subject", m.Subject()).Msg("a request failed")
+	}
+	return m.Error(strconv.Itoa(int(code)), text, nil)
+}

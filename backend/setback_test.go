@@ -1,0 +1,241 @@
+package backend
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// The answers of a stream that does not take a message.
+const (
+	tooMany  = `{"error":{"code":429,"err_code":10167,"description":"too many requests"},"stream":"HUB_TELEMETRY","seq":0}`
+	noLeader = `{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"},"stream":"HUB_TELEMETRY","seq":0}`
+	full     = `{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"HUB_TELEMETRY","seq":0}`
+)
+
+// stubborn stores messages with a fake stream, and asserts that all of them
+// were accepted, those of each device in order.
+func stubborn(t *testing.T, cfg Config, answer func(tag uint64, before int) string) (*Engine, *fake) {
+	t.Helper()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	f.answer = answer
+	e := engineOn(t, s, cfg)
+	const devices, count = 5, 40
+	l := newLedger(t)
+	offer(e, l, devices, count)
+	l.wait(devices * count)
+	stored, codes := l.check()
+	if len(stored) != devices*count {
+		t.Errorf("codes = %v, want all stored", codes)
+	}
+	all := map[string][]uint64{}
+	for _, tag := range f.accepted() {
+		name := device(int(tag >> 32)).Device
+		all[name] = append(all[name], tag)
+	}
+	seen, _ := inOrder(t, all)
+	holds(t, seen, stored)
+	return e, f
+}
+
+// What is on its way when a message is turned away meets the same: the fake
+// turns away everything for a while, as a stream without a leader does.
+func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
+	t.Parallel()
+	for name, reply := range map[string]string{"too many requests": tooMany, "no leader": noLeader, "silence": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var from time.Time
+			e, _ := stubborn(t, Config{StoreTimeout: 3 * time.Second}, func(tag uint64, _ int) string {
+				if from.IsZero() && tag&0xffffffff == 10 {
+					from = time.Now()
+				}
+				if !from.IsZero() && time.Since(from) < 30*time.Millisecond {
+					return reply
+				}
+				return "ok"
+			})
+			if e.Retried() == 0 {
+				t.Error("nothing was published again")
+			}
+		})
+	}
+}
+
+// A lost acknowledgement is noticed although later ones come.
+func TestLostAcknowledgement(t *testing.T) {
+	t.Parallel()
+	e, f := stubborn(t, Config{StoreTimeout: 3 * time.Second}, func(tag uint64, before int) string {
+		if tag == tagOf(0, 0) && before == 0 {
+			return lostAck
+		}
+		return "ok"
+	})
+	if e.Retried() == 0 || f.accepted() == nil {
+		t.Error("nothing was published again")
+	}
+}
+
+// Somebody else who answers on the subject is not the stream.
+func TestForeignAnswersAreNotAcknowledgements(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"other stream": `{"stream":"OTHER","seq":1}`,
+		"no number":    `{"stream":"HUB_TELEMETRY"}`,
+		"number 0":     `{"stream":"HUB_TELEMETRY","seq":0}`,
+		"text":         "thank you",
+		"array":        `[1]`,
+		"empty object": `{}`,
+	}
+	for name, reply := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, "", 0)
+			f := newFake(t, s)
+			f.answer = func(uint64, int) string { return reply }
+			e := engineOn(t, s, Config{StoreTimeout: 500 * time.Millisecond})
+			l := newLedger(t)
+			e.Store(message(device(0), 1), l, 1)
+			l.wait(1)
+			if _, codes := l.check(); codes[hub.ServiceUnavailable] != 1 {
+				t.Errorf("codes = %v, want ServiceUnavailable", codes)
+			}
+		})
+	}
+}
+
+// When one message of a device is given up, those behind it are too: they must
+// not be stored in front of what the device will send again.
+func TestGivenUpWithAllThatFollows(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	f.answer = func(uint64, int) string { return "" }
+	e := engineOn(t, s, Config{StoreTimeout: time.Second})
+	l := newLedger(t)
+	e.Store(message(device(0), tagOf(0, 0)), l, tagOf(0, 0))
+	until(t, "half of the time is over", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.now()-e.win.at(e.win.head).stored > int64(500*time.Millisecond)
+	})
+	for i := range 3 {
+		e.Store(message(device(0), tagOf(0, i+1)), l, tagOf(0, i+1))
+		e.Store(message(device(1), tagOf(1, i)), l, tagOf(1, i))
+	}
+	l.wait(4)
+	l.mu.Lock()
+	var early []uint64
+	for tag := range l.got {
+		early = append(early, tag)
+	}
+	l.mu.Unlock()
+	slices.Sort(early)
+	if want := []uint64{tagOf(0, 0), tagOf(0, 1), tagOf(0, 2), tagOf(0, 3)}; !slices.Equal(early, want) {
+		t.Errorf("given up first: %v, want %v", early, want)
+	}
+	l.wait(7)
+}
+
+// After a setback one message goes alone until it is acknowledged.
+func TestProbeGoesAlone(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	f.shut()
+	e := engineOn(t, s, Config{})
+	l := newLedger(t)
+	offer(e, l, 1, 20)
+	until(t, "the engine has stalled", func() bool { return !e.Flowing() })
+	var alone []uint64
+	f.answer = func(tag uint64, _ int) string {
+		if len(alone) < 3 { // hears them and does not answer at first
+			alone = append(alone, tag)
+			return noLeader
+		}
+		return "ok"
+	}
+	f.open()
+	l.wait(20)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, tag := range alone {
+		if tag != tagOf(0, 0) {
+			t.Errorf("message %d was published before the first was acknowledged", tag)
+		}
+	}
+	if !slices.IsSorted(f.took) || len(f.took) != 20 {
+		t.Errorf("accepted: %v", f.took)
+	}
+}
+
+func TestDefiniteRefusalIsForOneMessage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	f.answer = func(tag uint64, _ int) string {
+		if tag == tagOf(0, 5) {
+			return full
+		}
+		return "ok"
+	}
+	e := engineOn(t, s, Config{})
+	l := newLedger(t)
+	offer(e, l, 1, 10)
+	l.wait(10)
+	stored, codes := l.check()
+	if len(stored) != 9 || codes[hub.ServiceUnavailable] != 1 || e.Retried() != 0 {
+		t.Errorf("codes = %v, %d repeated", codes, e.Retried())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cause, ok := errors.AsType[*jetstream.APIError](l.got[tagOf(0, 5)])
+	if !ok || cause.ErrorCode != 10077 {
+		t.Errorf("error = %v, want the server's own inside", l.got[tagOf(0, 5)])
+	}
+}
+
+func TestParseAck(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		data, stream string
+		ok           bool
+	}{
+		"plain":       {`{"stream":"S","seq":12}`, "S", true},
+		"with space":  {`{"stream":"S", "seq": 12}`, "S", true},
+		"domain":      {`{"stream":"S","domain":"D","seq":3}`, "S", true},
+		"duplicate":   {`{"stream":"S","seq":3,"duplicate": true}`, "S", true},
+		"zero":        {`{"stream":"S","seq":0}`, "S", false},
+		"error":       {full, "", false},
+		"error later": {`{"stream":"S","error":{"code":503},"seq":0}`, "S", false},
+		"cut":         {`{"stream":"S","seq":`, "S", false},
+		"cut name":    {`{"stream":"S`, "", false},
+		"empty":       {"", "", false},
+		"text":        {"+OK", "", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stream, ok := parseAck([]byte(tt.data))
+			if ok != tt.ok || ok && string(stream) != tt.stream {
+				t.Errorf("parseAck(%s) = %q, %v, want %q, %v", tt.data, stream, ok, tt.stream, tt.ok)
+			}
+		})
+	}
+}
+
+func TestBackoffGrowsAndStaysBounded(t *testing.T) {
+	t.Parallel()
+	for n := range 100 {
+		full := min(reconnectMin<<min(max(n-1, 0), 16), reconnectMax)
+		if d := backoff(n); d < full/2 || d > full+1 {
+			t.Errorf("backoff(%d) = %v, want %v to %v", n, d, full/2, full)
+		}
+	}
+}

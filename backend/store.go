@@ -1,0 +1,122 @@
+package backend
+
+import (
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/telemetry"
+)
+
+// overhead is added to a message's size for what the hub adds to it.
+const overhead = 512
+
+// Store implements [telemetry.Sink]. It waits while the window is full, first
+// come first served. A call from inside done.Stored would wait for itself.
+func (e *Engine) Store(m *telemetry.Message, done telemetry.Receipt, tag uint64) {
+	s := e.reserve(int64(m.Size()) + overhead)
+	if s == nil {
+		e.refuse(done, tag)
+		return
+	}
+	m.Headers(&s.headers)
+	s.done, s.tag = done, tag
+	var subject [maxSubject]byte
+	s.fill(e.names.AppendTelemetry(subject[:0], m.From), m.Body)
+	e.submit(s)
+}
+
+// maxSubject is room for two ids of which every byte is escaped, and a prefix.
+const maxSubject = 2*3*hub.MaxIDLength + 128
+
+// reserve waits for a place in the window. It returns nil when the engine is
+// closed.
+func (e *Engine) reserve(size int64) *slot {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	if e.win.waiting.first == nil && e.win.admits(size) {
+		s := e.win.reserve(size)
+		e.mu.Unlock()
+		return s
+	}
+	t := e.ticket(size)
+	e.win.waiting.push(t)
+	e.mu.Unlock()
+	s := <-t.ready
+	e.tickets.Put(t)
+	return s
+}
+
+func (e *Engine) ticket(size int64) *ticket {
+	t, ok := e.tickets.Get().(*ticket)
+	if !ok {
+		t = &ticket{ready: make(chan *slot, 1)}
+	}
+	t.size = size
+	return t
+}
+
+// submit puts a filled slot in the window and, when nothing older waits to be
+// published, publishes it.
+func (e *Engine) submit(s *slot) {
+	now := e.now()
+	e.mu.Lock()
+	e.win.add(s)
+	s.stored = now
+	if e.over {
+		answer := e.settle(s)
+		e.mu.Unlock()
+		e.failed.Add(1)
+		answer.give(errStopping())
+		return
+	}
+	if !e.mayPublish() || e.win.next != s.seq {
+		e.mu.Unlock()
+		return
+	}
+	e.win.next++
+	s.sent = now
+	s.refs.Add(1)
+	l, epoch := e.link, e.epoch.Load()
+	e.mu.Unlock()
+
+	s.address(l.inbox)
+	if e.epoch.Load() == epoch {
+		e.published(l, s, l.nc.PublishMsg(&s.msg))
+	}
+	e.release(s)
+}
+
+// mayPublish says whether message win.next may be published now. e.mu is held.
+func (e *Engine) mayPublish() bool {
+	switch e.state {
+	case flowing:
+		return e.win.next < e.win.tail
+	case probing:
+		return e.win.next < e.win.tail && e.win.next == e.win.head
+	case down, stalled:
+		fallthrough
+	default:
+		return false
+	}
+}
+
+// release gives up a reference to s.
+func (e *Engine) release(s *slot) {
+	if s.refs.Add(-1) > 0 {
+		return
+	}
+	e.mu.Lock()
+	e.win.recycle(s)
+	e.mu.Unlock()
+}
+
+// refuse answers a call of Store that came too late.
+func (e *Engine) refuse(done telemetry.Receipt, tag uint64) {
+	e.failed.Add(1)
+	done.Stored(tag, errStopping())
+}
+
+func errStopping() error {
+	return hub.Errorf(hub.ServiceUnavailable, "the gateway is stopping")
+}
