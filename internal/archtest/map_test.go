@@ -1,0 +1,77 @@
+package archtest
+
+// rule says what one package of this module may import of this module.
+type rule struct {
+	imports []string // by any file
+	tests   []string // by its tests too
+}
+
+// arrows returns the package map: every package of the module that is not
+// below one of the free directories. A new package is added here and to
+// ARCHITECTURE.md, with its reason, or its code goes where it belongs.
+func arrows() map[string]rule {
+	// A store that a test keeps in memory passes the suite of the real one.
+	suite := []string{"backend/backendtest"}
+	return map[string]rule{
+		"hub": {},
+
+		// Features: their rules, their types and the store they need. No feature
+		// imports another one.
+		"sas":       {imports: []string{"hub"}},
+		"identity":  {imports: []string{"hub"}, tests: suite},
+		"telemetry": {imports: []string{"hub"}},
+		"session":   {imports: []string{"hub"}, tests: suite},
+		"twin":      {imports: []string{"hub"}},
+		"methods":   {imports: []string{"hub"}},
+
+		// The front end. It never sees the backend.
+		"gateway/mqtt": {},
+		"gateway":      {imports: []string{"hub", "session", "gateway/mqtt"}, tests: suite},
+		"gateway/iothub": {imports: []string{
+			"hub", "sas", "identity", "telemetry", "session", "gateway", "gateway/mqtt",
+		}},
+
+		// The backbone. It never sees the front end.
+		"backend/subject":  {imports: []string{"hub"}},
+		"backend/embedded": {},
+		"backend": {
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "backend/subject"},
+			tests:   []string{"backend/embedded", "backend/backendtest"},
+		},
+		"backend/backendtest": {
+			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
+		},
+		"backend/client": {
+			imports: []string{"hub", "identity", "telemetry", "backend/subject"},
+			tests:   []string{"backend", "backend/embedded", "sas", "session"},
+		},
+	}
+}
+
+// freeDirs returns the directories whose packages may import everything of
+// this module, and whom no package on the map may import: commands, what they
+// are made of, samples and tests.
+func freeDirs() []string {
+	return []string{"cmd", "internal", "samples", "test"}
+}
+
+// dependencies returns who may import which module from outside, tests aside.
+// A place covers the packages below it; internal may import what cmd may. What
+// is not here is not a dependency of the product.
+func dependencies() map[string][]string {
+	return map[string][]string{
+		"github.com/alecthomas/kong":        {"cmd"},
+		"github.com/coder/websocket":        {"gateway"},
+		"github.com/mattn/go-isatty":        {"cmd"},
+		"github.com/nats-io/jwt/v2":         {"backend/embedded"},
+		"github.com/nats-io/nats-server/v2": {"backend/embedded"},
+		"github.com/nats-io/nats.go":        {"backend", "cmd"},
+		"github.com/nats-io/nkeys":          {"backend", "cmd"},
+		"github.com/nats-io/nuid":           {"backend"},
+		"github.com/rs/zerolog":             {"backend", "cmd", "gateway"},
+		"go.yaml.in/yaml/v3":                {"cmd"},
+		"golang.org/x/sync":                 {"backend", "cmd"},
+		"golang.org/x/sys":                  {"backend/embedded", "cmd", "gateway"},
+		"golang.org/x/time":                 {"cmd", "gateway"},
+	}
+}
