@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+)
+
+// commands is the grammar of the command line.
+type commands struct {
+	Output outputFormat `name:"output" short:"o" enum:"table,json" default:"table" help:"Form of what is printed: table or json."`
+
+	Dev       devCmd       `cmd:"" help:"Run a development hub: NATS server, certificates and a first device included."`
+	Serve     serveCmd     `cmd:"" help:"Run a node of a hub in production."`
+	Device    deviceCmd    `cmd:"" help:"Manage devices."`
+	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
+	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
+	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
+	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+}
+
+const description = `A gateway that speaks the device protocol of Azure IoT Hub and keeps everything in NATS.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found, 4 exists already or was changed, 5 unauthorized, 6 NATS does not answer.`
+
+// app is what every command gets.
+type app struct {
+	out, errOut io.Writer
+	format      outputFormat
+	settings    []config.Setting // that the command line gives
+
+	// Of the commands about devices and modules.
+	kind   kind
+	client clientFlags
+}
+
+// run executes one command line and returns the exit code. ctx ends with the
+// first signal.
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	a := &app{out: out, errOut: errOut, format: formatOf(args)}
+	err := a.run(ctx, args)
+	if err == nil {
+		return exitOK
+	}
+	report(err, out, errOut, a.format)
+	return exitCode(err)
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	var grammar commands
+	stopped := false // by --help
+	parser, err := kong.New(&grammar, kong.Name("hubgate"), kong.Description(description),
+		kong.Writers(a.out, a.errOut), kong.Exit(func(int) { stopped = true }),
+		kong.Bind(a), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	if err != nil {
+		return fmt.Errorf("build the command line: %w", err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if stopped {
+		return nil
+	}
+	if err != nil {
+		return usagef("%w; see hubgate%s --help", err, commandOf(err))
+	}
+	a.format = grammar.Output
+	if a.settings, err = settingsOf(parsed.Flags()); err != nil {
+		return err
+	}
+	return parsed.Run()
+}
+
+// commandOf returns the command that a parse error is about, with a space in
+// front.
+func commandOf(err error) string {
+	pe, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || pe.Context == nil {
+		return ""
+	}
+	var words strings.Builder
+	for _, p := range pe.Context.Path {
+		if p.Command != nil {
+			words.WriteString(" " + p.Command.Name)
+		}
+	}
+	return words.String()
+}
+
+// formatOf finds -o json in a command line that may be wrong elsewhere, so that
+// the complaint has the form asked for.
+func formatOf(args []string) outputFormat {
+	for i, arg := range args {
+		switch arg {
+		case "-ojson", "-o=json", "--output=json":
+			return formatJSON
+		case "-o", "--output":
+			if i+1 < len(args) && args[i+1] == "json" {
+				return formatJSON
+			}
+		}
+	}
+	return formatTable
+}
+
+// load reads the configuration.
+func (a *app) load(flags configFlags) (*config.Config, error) {
+	cfg, err := config.Load(config.Source{File: flags.Config, Env: os.Environ(), Settings: a.settings})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// loadNode reads the configuration of a node and checks it.
+func (a *app) loadNode(flags configFlags, role config.Role) (*config.Config, error) {
+	cfg, err := a.load(flags)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Complete(role); err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// logger returns the log of a node.
+func (a *app) logger(cfg config.Log) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(cfg.Level)
+	if err != nil {
+		return zerolog.Nop(), usagef("log.level: %w", err)
+	}
+	w := a.errOut
+	if cfg.Format == "console" || (cfg.Format == "auto" && isTerminal(w)) {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: !isTerminal(w)}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/hubgate/hubgate/backend/client"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// remote is a running hub that a command talks to.
+type remote struct {
+	*client.Client
+	host string // what devices call the hub; empty: ask
+}
+
+const dialTimeout = 5 * time.Second
+
+// connect finds the hub and connects to its NATS: the one that flags,
+// environment or file name, else the one that runs with the data directory.
+func (a *app) connect(flags clientFlags) (*remote, error) {
+	cfg, err := a.load(flags.configFlags)
+	if err != nil {
+		return nil, err
+	}
+	local := cfg.NATS.URL == ""
+	host := cfg.Hub.Host
+	if local {
+		file, err := findHub(cfg)
+		if err != nil {
+			return nil, err
+		}
+		cfg.NATS.URL, cfg.NATS.Creds, cfg.NATS.Prefix = file.NATSURL, file.NATSCreds, file.Prefix
+	}
+	c, err := client.Connect(client.Options{
+		URL: cfg.NATS.URL, CredsFile: cfg.NATS.Creds, Prefix: cfg.NATS.Prefix, Domain: cfg.NATS.Domain, NATS: natsOptions(cfg.NATS),
+	})
+	if err != nil {
+		return nil, unreachable(cfg, local, err)
+	}
+	return &remote{Client: c, host: host}, nil
+}
+
+// findHub reads hub.json of the data directory.
+func findHub(cfg *config.Config) (hubFile, error) {
+	dir := cfg.DataDir
+	if dir == "" {
+		var err error
+		if dir, err = config.DefaultDataDir(); err != nil {
+			return hubFile{}, usagef("find the hub: %w; or give its NATS server with --nats", err)
+		}
+	}
+	file, err := readHubFile(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file, hub.Errorf(hub.ServiceUnavailable, "no hub runs with the data directory %s: start one with 'hubgate dev', or say where it is with --data-dir or --nats", dir)
+	}
+	return file, err
+}
+
+// natsOptions are those that the client package leaves to its users.
+func natsOptions(c config.NATS) []nats.Option {
+	opts := []nats.Option{nats.Name("hubgate CLI"), nats.Timeout(dialTimeout)}
+	if c.CA != "" {
+		opts = append(opts, nats.RootCAs(c.CA))
+	}
+	if c.Cert != "" {
+		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
+	}
+	if c.NKey != "" {
+		opts = append(opts, seedOption(c.NKey))
+	}
+	return opts
+}
+
+// seedOption is nats.NkeyOptionFromSeed with its error put off to the connect.
+func seedOption(file string) nats.Option {
+	opt, err := nats.NkeyOptionFromSeed(file)
+	if err != nil {
+		return func(*nats.Options) error { return err }
+	}
+	return opt
+}
+
+// unreachable says why there is no connection to NATS, and what to do.
+func unreachable(cfg *config.Config, local bool, err error) error {
+	cfg.Redact()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return usagef("connect to NATS at %s: %w", cfg.NATS.URL, err)
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return hub.Errorf(hub.Unauthorized, "NATS at %s refuses the user: give its credentials with --creds (%w)", cfg.NATS.URL, err)
+	case local:
+		return hub.Errorf(hub.ServiceUnavailable, "the hub of this data directory is not running: it was not stopped cleanly, and nothing answers at %s any more; start it again with 'hubgate dev' (%w)", cfg.NATS.URL, err)
+	}
+	return hub.Errorf(hub.ServiceUnavailable, "NATS does not answer at %s: is it running, and is the URL right? (%w)", cfg.NATS.URL, err)
+}
+
+// hostName is what devices call the hub.
+func (r *remote) hostName(ctx context.Context) (string, error) {
+	if r.host != "" {
+		return r.host, nil
+	}
+	name, err := r.HostName(ctx)
+	if err != nil {
+		return "", fmt.Errorf("find the host name of the hub (or give it with --host): %w", err)
+	}
+	return name, nil
+}

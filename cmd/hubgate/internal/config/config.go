@@ -1,0 +1,141 @@
+// Package config is what a node can be told: one struct, filled from its
+// defaults, one YAML file, the environment and flags, each of which overrides
+// the one before. A key that nobody knows, a value that does not fit and
+// listeners that contradict each other are errors: a typing mistake must never
+// open a door.
+//
+// docs/configuration.md is generated from the tags of the struct:
+//
+//	key    the name in the file; with its parents' names, the key's path
+//	flag   the command-line flag, without which there is none
+//	enum   the values allowed
+//	secret the value may hold a password and is masked when printed
+//	doc    what it means, in one or a few sentences
+package config
+
+// Config is the configuration of a node. A path such as hub.host names each
+// value in messages. The zero value is not useful: use [Default].
+type Config struct {
+	DataDir string `key:"data_dir" flag:"data-dir" doc:"Directory of everything the node keeps: the certificates it makes, the embedded NATS server's streams and credentials. Empty: $XDG_DATA_HOME/hubgate, else ~/.local/share/hubgate; on macOS ~/Library/Application Support/hubgate; on Windows %AppData%\\hubgate."`
+	Node    string `key:"node" flag:"node" doc:"Name of this node in sessions and events. Empty: the machine's name."`
+
+	Hub        Hub        `key:"hub"`
+	Listen     Listen     `key:"listen"`
+	TLS        TLS        `key:"tls"`
+	Limits     Limits     `key:"limits"`
+	Telemetry  Telemetry  `key:"telemetry"`
+	Events     Events     `key:"events"`
+	Durability Durability `key:"durability"`
+	NATS       NATS       `key:"nats"`
+	Log        Log        `key:"log"`
+
+	origins map[string]string // path to where the value comes from
+}
+
+// Hub says what devices call the hub.
+type Hub struct {
+	Host    string   `key:"host" flag:"host" doc:"Host name of the hub, as devices dial it: HostName in connection strings. A DNS name or an IPv4 address, without a port. hubgate dev: 127.0.0.1 if not set; hubgate serve: required. The C SDK refuses a name without a dot."`
+	Aliases []string `key:"aliases" flag:"alias" doc:"Other names of the hub that devices may use in their user name and token, for example the IoT Hub they come from."`
+}
+
+// Listen says where the node listens.
+type Listen struct {
+	Address       []string `key:"address" flag:"listen" doc:"IP addresses to listen on. Empty: the hub's host if that is a loopback address, both loopback addresses if it is localhost, else all interfaces."`
+	MQTTPort      int      `key:"mqtt_port" flag:"mqtt-port" doc:"Port of MQTT over TLS; 0 takes any free one. SDKs other than Node's have 8883 built in."`
+	HTTPSPort     int      `key:"https_port" flag:"https-port" doc:"Port of HTTPS and MQTT over WebSocket; 0 takes any free one. SDKs have 443 built in."`
+	Plain         string   `key:"plain" flag:"plain-listen" doc:"Address and port of a listener for MQTT without TLS, for benches and sidecars, such as 127.0.0.1:1883. Empty: none. Tokens and messages pass it readable."`
+	PlainInsecure bool     `key:"plain_insecure" flag:"plain-insecure" doc:"Allow listen.plain on an address that is not loopback."`
+}
+
+// TLS says what the listeners show. hubgate dev makes its own certificates.
+type TLS struct {
+	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets the first that it understands: ECDSA first, and RSA for old stacks. hubgate serve: required."`
+	KeyFiles  []string `key:"key_files" flag:"tls-key" doc:"PEM files of their private keys, in the same order."`
+}
+
+// Limits bound what peers can use.
+type Limits struct {
+	MaxPacket        Bytes    `key:"max_packet" doc:"Largest MQTT packet: 256 KiB of message, 64 KiB of topic with its properties, and headers."`
+	HandshakeTimeout Duration `key:"handshake_timeout" doc:"How long a TLS handshake may take."`
+	ConnectTimeout   Duration `key:"connect_timeout" doc:"How long a client may take from there to CONNECT."`
+	HalfOpen         int      `key:"half_open" doc:"How many peers may be in a handshake; further ones displace the oldest."`
+	Connections      int      `key:"connections" doc:"How many clients may be connected to this node. 0: no limit."`
+	Window           int      `key:"window" doc:"How many messages of one connection may wait for JetStream; then the connection is read no further."`
+	WindowBytes      Bytes    `key:"window_bytes" doc:"The same in bytes."`
+	WriteTimeout     Duration `key:"write_timeout" doc:"How long a client may take to read what it is sent."`
+}
+
+// Telemetry says how device messages are stored.
+type Telemetry struct {
+	MaxAge           Duration `key:"max_age" doc:"How long messages are kept. 0: 7d for a stream that is made; an existing one stays as it is."`
+	MaxBytes         Bytes    `key:"max_bytes" doc:"How much is kept; the oldest messages go first. 0: 10GiB, or as much as there is room for, for a stream that is made; an existing one stays as it is."`
+	StoreTimeout     Duration `key:"store_timeout" doc:"How long a message may wait for JetStream before its connection is closed without an acknowledgement."`
+	MaxInFlight      int      `key:"max_in_flight" doc:"How many messages of all connections may wait for JetStream; then sockets are read more slowly."`
+	MaxInFlightBytes Bytes    `key:"max_in_flight_bytes" doc:"The same in bytes."`
+}
+
+// Events says how long events are kept.
+type Events struct {
+	MaxAge   Duration `key:"max_age" doc:"How long events are kept. 0: 7d for a stream that is made; an existing one stays as it is."`
+	MaxBytes Bytes    `key:"max_bytes" doc:"How much is kept. 0: 1GiB for a stream that is made; an existing one stays as it is."`
+}
+
+// Sync is when JetStream's files reach the disk.
+type Sync string
+
+// The values of durability.sync.
+const (
+	SyncInterval Sync = "interval"
+	SyncAlways   Sync = "always"
+)
+
+// Durability says what an acknowledgement survives. See docs/durability.md.
+type Durability struct {
+	Sync     Sync     `key:"sync" flag:"sync" enum:"interval,always" doc:"When the embedded NATS server syncs what it acknowledged to disk: every durability.interval, which a crash of the process survives and power loss may not, or always before it acknowledges."`
+	Interval Duration `key:"interval" doc:"How often, with sync: interval."`
+}
+
+// NATS says which NATS server is used.
+type NATS struct {
+	URL      string `key:"url" flag:"nats" secret:"true" doc:"URL of the NATS server, or several with commas. hubgate serve needs this or nats.embedded."`
+	Embedded bool   `key:"embedded" flag:"embedded" doc:"Run a NATS server in this process instead. hubgate dev always does."`
+	Creds    string `key:"creds" flag:"creds" doc:"Credentials file of the NATS user."`
+	NKey     string `key:"nkey" flag:"nkey" doc:"Seed file of the NATS user, in place of credentials."`
+	CA       string `key:"ca" doc:"PEM file of the authority of the NATS server, in place of the system's."`
+	Cert     string `key:"cert" doc:"PEM file of the certificate that is shown to the NATS server."`
+	Key      string `key:"key" doc:"PEM file of its private key."`
+	Domain   string `key:"domain" doc:"JetStream domain, where there are leaf nodes."`
+	Prefix   string `key:"prefix" doc:"First token of all subjects and names; hubs with different ones can share an account."`
+	Replicas int    `key:"replicas" doc:"Copies of every stream and bucket, 1 to 5; more than 1 needs a NATS cluster. 0: 1 for what is made; existing ones stay as they are."`
+
+	Address  string `key:"address" doc:"IP address of the embedded server's listener for back-end apps and the CLI. It has no TLS."`
+	Port     int    `key:"port" flag:"nats-port" doc:"Port of the embedded server's listener; 0 takes any free one."`
+	MaxStore Bytes  `key:"max_store" doc:"How much disk the embedded server may use. 0: three quarters of what is free at the start."`
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level  string `key:"level" flag:"log-level" enum:"trace,debug,info,warn,error" doc:"Lowest level that is logged."`
+	Format string `key:"format" flag:"log-format" enum:"auto,console,json" doc:"Form of the lines; auto is console on a terminal and json elsewhere."`
+}
+
+// Default returns the configuration of a node that is told nothing.
+func Default() *Config {
+	return &Config{
+		Listen: Listen{MQTTPort: 8883, HTTPSPort: 443},
+		Limits: Limits{
+			MaxPacket:        321 * KiB,
+			HandshakeTimeout: 10 * Second,
+			ConnectTimeout:   30 * Second,
+			HalfOpen:         4096,
+			Window:           64,
+			WindowBytes:      MiB,
+			WriteTimeout:     10 * Second,
+		},
+		Telemetry:  Telemetry{StoreTimeout: 30 * Second, MaxInFlight: 16384, MaxInFlightBytes: 64 * MiB},
+		Durability: Durability{Sync: SyncInterval, Interval: 120 * Second},
+		NATS:       NATS{Prefix: "hub", Address: "127.0.0.1", Port: 4222},
+		Log:        Log{Level: "info", Format: "auto"},
+		origins:    map[string]string{},
+	}
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend"
+	"github.com/hubgate/hubgate/backend/embedded"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/gateway/iothub"
+	"github.com/hubgate/hubgate/identity"
+)
+
+// stopTimeout bounds a clean stop.
+const stopTimeout = 10 * time.Second
+
+// node is one running node of a hub: it wires the packages together and holds
+// nothing else.
+type node struct {
+	cfg *config.Config
+	log zerolog.Logger
+
+	nats     *embedded.Server // nil: an external one
+	back     *backend.Backbone
+	registry *identity.Registry
+	face     *iothub.Face
+	gateway  *gateway.Server
+	https    *http.Server
+
+	ports  ports
+	failed chan error // of what runs in the background; the first counts
+	stops  []func(context.Context)
+}
+
+// ports are what the listeners of a node are bound to.
+type ports struct {
+	MQTT  int `json:"mqtt"`
+	HTTPS int `json:"https"`
+	NATS  int `json:"nats,omitempty"`
+	Plain int `json:"plain,omitempty"`
+}
+
+// secrets are the certificates that a node shows.
+type secrets struct {
+	tls *tls.Config
+	ca  []byte // served to whoever asks; nil: not
+}
+
+// startNode starts all parts of a node. open reads or makes its certificates;
+// it is called when the data directory belongs to this process. On an error
+// nothing is left running.
+func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, bound *listeners, open func() (secrets, error)) (*node, error) {
+	n := &node{cfg: cfg, log: log, failed: make(chan error, 8)}
+	n.onStop(func(context.Context) { bound.close() })
+	if err := n.start(ctx, bound, open); err != nil {
+		n.stop()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets, error)) error {
+	if err := n.startNATS(ctx); err != nil {
+		return err
+	}
+	s, err := open()
+	if err != nil {
+		return err
+	}
+	if err := n.connect(ctx); err != nil {
+		return err
+	}
+	n.build(s)
+	n.watch()
+	n.serve(bound, s)
+	return nil
+}
+
+// startNATS starts the embedded server, if there is to be one.
+func (n *node) startNATS(ctx context.Context) error {
+	if !n.cfg.NATS.Embedded {
+		return nil
+	}
+	var err error
+	n.nats, err = embedded.Start(ctx, embedded.Config{
+		DataDir:      n.cfg.DataDir,
+		Host:         n.cfg.NATS.Address,
+		Port:         n.cfg.NATS.Port,
+		MaxStore:     int64(n.cfg.NATS.MaxStore),
+		SyncAlways:   n.cfg.Durability.Sync == config.SyncAlways,
+		SyncInterval: time.Duration(n.cfg.Durability.Interval),
+		Log:          n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.ports.NATS = n.nats.Port()
+	n.onStop(func(context.Context) {
+		if err := n.nats.Shutdown(); err != nil {
+			n.log.Error().Err(err).Msg("the NATS server did not stop cleanly")
+		}
+	})
+	return nil
+}
+
+// connect opens the hub's streams and buckets.
+func (n *node) connect(ctx context.Context) error {
+	c := n.cfg.NATS
+	cfg := backend.Config{
+		URL: c.URL, Name: "hubgate " + n.cfg.Node, HostName: n.cfg.Hub.Host, Version: semver(),
+		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
+		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
+		Telemetry:        backend.Limits{MaxAge: time.Duration(n.cfg.Telemetry.MaxAge), MaxBytes: int64(n.cfg.Telemetry.MaxBytes)},
+		Events:           backend.Limits{MaxAge: time.Duration(n.cfg.Events.MaxAge), MaxBytes: int64(n.cfg.Events.MaxBytes)},
+		StoreTimeout:     time.Duration(n.cfg.Telemetry.StoreTimeout),
+		MaxInFlight:      n.cfg.Telemetry.MaxInFlight,
+		MaxInFlightBytes: int64(n.cfg.Telemetry.MaxInFlightBytes),
+		Log:              n.log,
+	}
+	var opts []nats.Option
+	if n.nats != nil {
+		cfg.URL, cfg.CredsFile, cfg.NKeySeedFile = n.nats.URL(), n.nats.GatewayCreds(), ""
+		opts = append(opts, n.nats.InProcess())
+	}
+	var err error
+	if n.back, err = backend.Connect(ctx, cfg, opts...); err != nil {
+		return err
+	}
+	n.onStop(n.back.Close)
+	n.registry = &identity.Registry{Store: n.back.Devices()}
+	service, err := n.back.ServeRegistry(n.registry)
+	if err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) { _ = service.Stop() })
+	return nil
+}
+
+// build makes the front end.
+func (n *node) build(s secrets) {
+	n.face = &iothub.Face{
+		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
+		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(),
+	}
+	l := n.cfg.Limits
+	n.gateway = &gateway.Server{
+		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Node: n.cfg.Node, TLS: s.tls, Log: n.log,
+		Limits: gateway.Limits{
+			MaxPacket:        int(l.MaxPacket),
+			HandshakeTimeout: time.Duration(l.HandshakeTimeout),
+			ConnectTimeout:   time.Duration(l.ConnectTimeout),
+			HalfOpen:         l.HalfOpen,
+			Connections:      l.Connections,
+			Window:           l.Window,
+			WindowBytes:      int(l.WindowBytes),
+			WriteTimeout:     time.Duration(l.WriteTimeout),
+		},
+	}
+	n.https = newHTTPServer(n.gateway.WebSocket(), s.ca, n.cfg, n.log)
+}
+
+// serve starts to accept devices.
+func (n *node) serve(bound *listeners, s secrets) {
+	n.ports.MQTT, n.ports.HTTPS = portOf(bound.mqtt[0]), portOf(bound.https[0])
+	for _, ln := range bound.mqtt {
+		n.background(func() error { return n.gateway.ServeTLS(ln) })
+	}
+	for _, ln := range bound.plain {
+		n.ports.Plain = portOf(ln)
+		n.background(func() error { return n.gateway.ServePlain(ln) })
+	}
+	for _, ln := range bound.https {
+		secure := tls.NewListener(n.gateway.GateListener(ln), httpsConfig(s.tls))
+		n.background(func() error { return n.serveHTTPS(secure) })
+	}
+	n.onStop(func(ctx context.Context) {
+		_ = n.https.Close() // WebSockets are the gateway's by then
+		if err := n.gateway.Shutdown(ctx); err != nil {
+			n.log.Warn().Err(err).Msg("not all connections ended in time")
+		}
+	})
+}
+
+func (n *node) serveHTTPS(ln net.Listener) error {
+	err := n.https.Serve(ln)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// background runs what must run as long as the node does.
+func (n *node) background(f func() error) {
+	go func() {
+		if err := f(); err != nil {
+			n.failed <- err
+		}
+	}()
+}
+
+// onStop adds a step to the stop; the last one added is the first to run.
+func (n *node) onStop(f func(context.Context)) { n.stops = append(n.stops, f) }
+
+// wait returns when ctx ends, or with the error of a part that failed.
+func (n *node) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.failed:
+		return fmt.Errorf("the node cannot go on: %w", err)
+	}
+}
+
+// stop ends all parts: first the connections of devices, then what they need.
+// It waits no longer than stopTimeout.
+func (n *node) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, f := range slices.Backward(n.stops) {
+			f(ctx)
+		}
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		n.log.Error().Dur("after", stopTimeout).Msg("the stop takes too long; leaving without the rest of it")
+	}
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/session"
+)
+
+// watchPause is how long to wait before a watch that broke is begun again.
+const watchPause = time.Second
+
+// watch lets the connections of this node follow what changes elsewhere:
+// identities, and claims that other nodes make.
+func (n *node) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.onStop(func(context.Context) { cancel() })
+	go n.again(ctx, "identities", func(ctx context.Context) error {
+		return n.back.Devices().Watch(ctx, func(c identity.Change) { n.face.Changed(n.gateway, c) })
+	})
+	go n.again(ctx, "sessions", func(ctx context.Context) error {
+		return n.back.Sessions().Watch(ctx, func(c session.Claim) { n.gateway.Displaced(c.ID, c.Epoch) })
+	})
+}
+
+// again runs f until ctx ends.
+func (n *node) again(ctx context.Context, what string, f func(context.Context) error) {
+	for ctx.Err() == nil {
+		err := f(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		n.log.Error().Err(err).Str("of", what).Msg("a watch was interrupted")
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchPause):
+		}
+	}
+}
