@@ -1,0 +1,102 @@
+package conformance
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// closedByOwner is IoT Hub's code for "another connection of the same identity".
+const closedByOwner = "400027"
+
+// tokenRenewal sends without pause while the SDK renews its token twice; every
+// message arrives.
+func tokenRenewal(t *testing.T, g *gateway, s *sdk) {
+	id := deviceName(t)
+	who := g.create(id)
+	d := s.start(t)
+	d.do("open", "a", s.open(g, id, who.ConnectionString, s.renewal(g, who, id)))
+	d.do("pump", "a", args{"prefix": "r", "window": 4, "pauseMillis": 5})
+	events := g.awaitEvents(id, "three connections", func(events []event) bool {
+		return len(connects(events)) >= 3
+	})
+	d.awaitCount("message confirmed after the renewals", 20, confirmedAfter(time.Now()))
+	sent := d.do("stop", "a", nil).Sent
+	d.awaitCount("message ended", sent, func(l line) bool { return l.Event == "confirmed" || l.Event == "failed" })
+	then := d.events()
+	t.Logf("%d connections, %s", len(connects(events)), g.audit(then, id, "r"))
+	d.do("close", "a", nil)
+	for _, l := range then {
+		if l.Event == "failed" {
+			t.Errorf("the SDK reported message %d lost over a renewal: %v", l.Seq, l.Error)
+			break
+		}
+	}
+}
+
+// takeover connects a second client of the same identity: the first is closed, and
+// the events say why.
+func takeover(t *testing.T, g *gateway, s *sdk) {
+	id := deviceName(t)
+	who := g.create(id)
+	d := s.start(t)
+	d.do("open", "first", s.open(g, id, who.ConnectionString, args{"noRetry": true}))
+	d.do("send", "first", args{"message": message{Body: []byte("from the first"), MessageID: "1"}})
+	d.do("open", "second", s.open(g, id, who.ConnectionString, args{"noRetry": true}))
+	d.await("disconnect of the first client", func(l line) bool {
+		return l.Client == "first" && l.Event == "disconnected"
+	})
+	d.do("send", "second", args{"message": message{Body: []byte("from the second"), MessageID: "2"}})
+	compare(t, id, who, []message{
+		s.adapt(id, message{Body: []byte("from the first"), MessageID: "1"}),
+		s.adapt(id, message{Body: []byte("from the second"), MessageID: "2"}),
+	}, g.messages(id, 2))
+	g.awaitEvents(id, "disconnect with code "+closedByOwner, func(events []event) bool {
+		for _, e := range events {
+			if e.Type == "deviceDisconnected" && strings.Contains(string(e.Code), closedByOwner) {
+				return true
+			}
+		}
+		return false
+	})
+	for _, l := range d.events() {
+		if l.Client == "second" && l.Event == "disconnected" {
+			t.Errorf("the second client was disconnected too: %v", l.Error)
+		}
+	}
+	d.do("close", "second", nil)
+}
+
+// cut checks that disabling and deleting a device closes its connection within a
+// second.
+func cut(t *testing.T, g *gateway, s *sdk) {
+	for _, verb := range []string{"disable", "delete"} {
+		id := deviceName(t) + "-" + verb
+		who := g.create(id)
+		d := s.start(t)
+		d.do("open", "a", s.open(g, id, who.ConnectionString, args{"noRetry": true}))
+		d.do("send", "a", args{"message": message{Body: []byte("alive"), MessageID: "1"}})
+		g.cli("device", verb, id)
+		done := time.Now()
+		l := d.await("disconnect after device "+verb, func(l line) bool { return l.Event == "disconnected" })
+		if took := l.at.Sub(done); took > time.Second {
+			t.Errorf("device %s cut the connection after %v, want within a second", verb, took)
+		}
+	}
+}
+
+// connects are the connect events among events.
+func connects(events []event) []event {
+	var all []event
+	for _, e := range events {
+		if e.Type == "deviceConnected" {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// confirmedAfter matches messages confirmed after a moment.
+func confirmedAfter(moment time.Time) func(line) bool {
+	return func(l line) bool { return l.Event == "confirmed" && l.at.After(moment) }
+}

@@ -1,0 +1,35 @@
+// Package conformance holds the tests that run Microsoft's own device SDKs, as
+// they are published, against a real hubgate process. There is no product code
+// here and none of the SDKs' code: they are installed by their package managers
+// into .cache, at the versions pinned in node, python and java.
+//
+// # The drivers
+//
+// Each SDK has a small program beside its pinned versions that calls nothing but
+// the SDK's public API and is controlled over its standard input and output, so
+// that every scenario is written once, in Go. A command is one JSON line with an
+// id, an op and a client name of our choosing; the answer repeats the id and has
+// an error when the SDK raised one. Whatever the SDK reports by itself comes as a
+// line with an event.
+//
+//	op         arguments                                              answered when
+//	open       connectionString or tokens, transport, module, caFile  the SDK is connected
+//	send       message                                                the SDK has the PUBACK
+//	pump       prefix, window, pauseMillis                            it runs; each message ends in an event confirmed or failed
+//	stop                                                              with the counts sent and pending
+//	renew      token                                                  the SDK took the new token
+//	subscribe  filter: c2d, methods, twin or inputs                   the SDK was asked; what the hub keeps is for the test to see
+//	close                                                             the SDK is closed
+//
+// # Running
+//
+// go test ./test/conformance runs what the machine has: a toolchain that is
+// missing (node and npm, python3, java and mvn, mosquitto_pub), or the right to
+// bind ports 443 and 8883, prints a line beginning with SKIPPED and skips.
+// HUBGATE_REQUIRE_SDK=1 makes each of these a failure. HUBGATE_BIN names a built
+// binary to test in place of one built from this tree. The flag -update rewrites
+// the wire transcripts in testdata from what the SDKs send now.
+//
+// Each suite has a gateway of its own at a free address of 127.0.0.0/8 with the
+// standard ports, because every SDK but Node has the ports built in.
+package conformance

@@ -1,0 +1,346 @@
+import com.google.gson.Gson;
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import com.microsoft.azure.sdk.iot.device.ClientOptions;
+import com.microsoft.azure.sdk.iot.device.DeviceClient;
+import com.microsoft.azure.sdk.iot.device.InternalClient;
+import com.microsoft.azure.sdk.iot.device.IotHubClientProtocol;
+import com.microsoft.azure.sdk.iot.device.IotHubMessageResult;
+import com.microsoft.azure.sdk.iot.device.Message;
+import com.microsoft.azure.sdk.iot.device.MessageSentCallback;
+import com.microsoft.azure.sdk.iot.device.ModuleClient;
+import com.microsoft.azure.sdk.iot.device.SasTokenProvider;
+import com.microsoft.azure.sdk.iot.device.exceptions.IotHubClientException;
+import com.microsoft.azure.sdk.iot.device.transport.IotHubConnectionStatus;
+import com.microsoft.azure.sdk.iot.device.transport.NoRetry;
+import com.microsoft.azure.sdk.iot.device.twin.DirectMethodResponse;
+
+import java.io.BufferedReader;
+import java.io.FileInputStream;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
+import java.time.Instant;
+import java.util.Base64;
+import java.util.Date;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicInteger;
+
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
+
+/**
+ * Remote control of the Azure IoT device SDK for Java. It reads one JSON command a
+ * line from standard input and writes one JSON line per answer and per event. The
+ * Go tests hold the scenarios; the protocol is described in ../doc.go.
+ */
+public final class Driver {
+    private static final Gson GSON = new Gson();
+    private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+    private static final Map<String, InternalClient> CLIENTS = new ConcurrentHashMap<>();
+    private static final Map<String, Pump> PUMPS = new ConcurrentHashMap<>();
+
+    private Driver() {
+    }
+
+    /** Reads commands until standard input ends; one lane per client keeps its commands in order. */
+    public static void main(String[] args) throws Exception {
+        Map<String, ExecutorService> lanes = new ConcurrentHashMap<>();
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        say(event("ready", null));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            JsonObject cmd = JsonParser.parseString(line).getAsJsonObject();
+            String key = text(cmd, "op").equals("stop") ? "stop" : text(cmd, "client");
+            lanes.computeIfAbsent(key, k -> Executors.newSingleThreadExecutor()).submit(() -> answer(cmd));
+        }
+        Runtime.getRuntime().halt(0);
+    }
+
+    private static void answer(JsonObject cmd) {
+        try {
+            run(cmd);
+        } catch (Throwable e) {
+            reply(cmd, e);
+        }
+    }
+
+    private static void run(JsonObject cmd) throws Exception {
+        String name = text(cmd, "client");
+        switch (text(cmd, "op")) {
+            case "open":
+                open(cmd);
+                reply(cmd, null);
+                break;
+            case "send":
+                send(CLIENTS.get(name), cmd.getAsJsonObject("message"), (m, e, context) -> reply(cmd, e));
+                break;
+            case "subscribe":
+                subscribe(CLIENTS.get(name), text(cmd, "filter"));
+                reply(cmd, null);
+                break;
+            case "pump":
+                PUMPS.put(name, new Pump(cmd));
+                reply(cmd, null);
+                break;
+            case "stop":
+                say(PUMPS.get(name).stop(cmd));
+                break;
+            case "close":
+                CLIENTS.get(name).close();
+                reply(cmd, null);
+                break;
+            default:
+                throw new IllegalArgumentException("unknown operation " + text(cmd, "op"));
+        }
+    }
+
+    private static void open(JsonObject cmd) throws Exception {
+        String name = text(cmd, "client");
+        InternalClient client = construct(cmd);
+        CLIENTS.put(name, client);
+        if (flag(cmd, "noRetry")) {
+            client.setRetryPolicy(new NoRetry());
+        }
+        client.setConnectionStatusChangeCallback((context) -> {
+            boolean up = context.getNewStatus() == IotHubConnectionStatus.CONNECTED;
+            JsonObject line = event(up ? "connected" : "disconnected", name);
+            line.addProperty("status", context.getNewStatus() + " " + context.getNewStatusReason());
+            if (context.getCause() != null) {
+                line.add("error", describe(context.getCause()));
+            }
+            say(line);
+        }, null);
+        client.open(flag(cmd, "retryOpen"));
+    }
+
+    private static InternalClient construct(JsonObject cmd) throws Exception {
+        IotHubClientProtocol protocol =
+            "ws".equals(text(cmd, "transport")) ? IotHubClientProtocol.MQTT_WS : IotHubClientProtocol.MQTT;
+        ClientOptions.ClientOptionsBuilder builder = ClientOptions.builder().sslContext(trust(text(cmd, "caFile")));
+        if (cmd.has("tokenSeconds")) {
+            builder.sasTokenExpiryTime(cmd.get("tokenSeconds").getAsLong());
+        }
+        ClientOptions options = builder.build();
+        String connection = text(cmd, "connectionString");
+        boolean module = flag(cmd, "module");
+        if (cmd.has("tokens")) {
+            SasTokenProvider tokens = tokens(cmd);
+            String host = field(connection, "HostName");
+            String device = field(connection, "DeviceId");
+            return module
+                ? new ModuleClient(host, device, field(connection, "ModuleId"), tokens, protocol, options)
+                : new DeviceClient(host, device, tokens, protocol, options);
+        }
+        return module
+            ? new ModuleClient(connection, protocol, options)
+            : new DeviceClient(connection, protocol, options);
+    }
+
+    /** Gives out the tokens of the command one by one; the last one again and again. */
+    private static SasTokenProvider tokens(JsonObject cmd) {
+        JsonArray tokens = cmd.getAsJsonArray("tokens");
+        AtomicInteger asked = new AtomicInteger();
+        return () -> {
+            int n = asked.getAndIncrement();
+            say(event("token", text(cmd, "client")));
+            return tokens.get(Math.min(n, tokens.size() - 1)).getAsString().toCharArray();
+        };
+    }
+
+    private static SSLContext trust(String caFile) throws Exception {
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, null);
+        try (FileInputStream in = new FileInputStream(caFile)) {
+            store.setCertificateEntry("ca", CertificateFactory.getInstance("X.509").generateCertificate(in));
+        }
+        TrustManagerFactory factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        factory.init(store);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(null, factory.getTrustManagers(), null);
+        return context;
+    }
+
+    private static void send(InternalClient client, JsonObject m, MessageSentCallback done) {
+        Message message = message(m);
+        if (m.has("output")) {
+            ((ModuleClient) client).sendEventAsync(message, done, null, text(m, "output"));
+        } else {
+            client.sendEventAsync(message, done, null);
+        }
+    }
+
+    private static Message message(JsonObject m) {
+        String body = text(m, "body");
+        Message message = new Message(Base64.getDecoder().decode(body == null ? "" : body));
+        // The SDK fills both ids with random UUIDs, and needs one of them: it books messages by their id.
+        if (m.has("messageId")) {
+            message.setMessageId(text(m, "messageId"));
+        }
+        message.setCorrelationId(text(m, "correlationId"));
+        message.setUserId(text(m, "userId"));
+        if (m.has("contentType")) {
+            message.setContentType(text(m, "contentType"));
+        }
+        if (flag(m, "security")) {
+            message.setAsSecurityMessage();
+        }
+        if (m.has("contentEncoding")) {
+            message.setContentEncoding(text(m, "contentEncoding"));
+        }
+        if (m.has("creationTime")) {
+            message.setCreationTimeUTC(Date.from(Instant.parse(text(m, "creationTime"))));
+        }
+        if (m.has("component")) {
+            message.setComponentName(text(m, "component"));
+        }
+        if (m.has("properties")) {
+            for (JsonElement pair : m.getAsJsonArray("properties")) {
+                JsonArray property = pair.getAsJsonArray();
+                message.setProperty(property.get(0).getAsString(), property.get(1).getAsString());
+            }
+        }
+        return message;
+    }
+
+    private static void subscribe(InternalClient client, String filter) {
+        switch (filter) {
+            case "methods":
+                client.subscribeToMethodsAsync(
+                    (name, payload, context) -> new DirectMethodResponse(200, null), null, (e, context) -> { }, null);
+                break;
+            case "twin":
+                client.subscribeToDesiredPropertiesAsync((twin, context) -> { }, null, (e, context) -> { }, null);
+                break;
+            case "c2d":
+                ((DeviceClient) client).setMessageCallback((m, context) -> IotHubMessageResult.COMPLETE, null);
+                break;
+            default:
+                throw new IllegalArgumentException("unknown filter " + filter);
+        }
+    }
+
+    /** Keeps a window of messages in flight until it is stopped, and reports the fate of each. */
+    private static final class Pump {
+        private final AtomicInteger next = new AtomicInteger();
+        private final AtomicInteger pending = new AtomicInteger();
+        private volatile boolean running = true;
+
+        Pump(JsonObject cmd) {
+            Thread thread = new Thread(() -> run(cmd), "pump");
+            thread.setDaemon(true);
+            thread.start();
+        }
+
+        private void run(JsonObject cmd) {
+            String name = text(cmd, "client");
+            Semaphore window = new Semaphore(cmd.get("window").getAsInt());
+            while (running) {
+                try {
+                    window.acquire();
+                    one(cmd, name, window);
+                    Thread.sleep(cmd.get("pauseMillis").getAsLong());
+                } catch (InterruptedException e) {
+                    return;
+                }
+            }
+        }
+
+        private void one(JsonObject cmd, String name, Semaphore window) {
+            int seq = next.getAndIncrement();
+            pending.incrementAndGet();
+            MessageSentCallback done = (m, e, context) -> {
+                pending.decrementAndGet();
+                report(name, seq, e);
+                window.release();
+            };
+            byte[] body = (text(cmd, "prefix") + seq).getBytes(StandardCharsets.UTF_8);
+            try {
+                CLIENTS.get(name).sendEventAsync(new Message(body), done, null);
+            } catch (IllegalStateException e) {
+                pending.decrementAndGet();
+                report(name, seq, e);
+                window.release();
+            }
+        }
+
+        private static void report(String name, int seq, Throwable e) {
+            JsonObject line = event(e == null ? "confirmed" : "failed", name);
+            line.addProperty("seq", seq);
+            if (e != null) {
+                line.add("error", describe(e));
+            }
+            say(line);
+        }
+
+        JsonObject stop(JsonObject cmd) {
+            running = false;
+            JsonObject line = new JsonObject();
+            line.add("id", cmd.get("id"));
+            line.addProperty("sent", next.get());
+            line.addProperty("pending", pending.get());
+            return line;
+        }
+    }
+
+    private static void reply(JsonObject cmd, Throwable e) {
+        JsonObject line = new JsonObject();
+        line.add("id", cmd.get("id"));
+        if (e != null) {
+            line.add("error", describe(e));
+        }
+        say(line);
+    }
+
+    private static JsonObject describe(Throwable err) {
+        JsonArray chain = new JsonArray();
+        for (Throwable e = err; e != null && chain.size() < 8; e = e.getCause()) {
+            chain.add(e.getClass().getSimpleName());
+        }
+        JsonObject line = new JsonObject();
+        line.add("class", chain.get(0));
+        line.add("chain", chain);
+        line.addProperty("message", String.valueOf(err.getMessage()));
+        if (err instanceof IotHubClientException) {
+            line.addProperty("status", String.valueOf(((IotHubClientException) err).getStatusCode()));
+        }
+        return line;
+    }
+
+    private static JsonObject event(String name, String client) {
+        JsonObject line = new JsonObject();
+        line.addProperty("event", name);
+        line.addProperty("client", client);
+        return line;
+    }
+
+    private static void say(JsonObject line) {
+        synchronized (OUT) {
+            OUT.println(GSON.toJson(line));
+        }
+    }
+
+    private static String text(JsonObject o, String name) {
+        return o.has(name) ? o.get(name).getAsString() : null;
+    }
+
+    private static boolean flag(JsonObject o, String name) {
+        return o.has(name) && o.get(name).getAsBoolean();
+    }
+
+    private static String field(String connectionString, String name) {
+        for (String part : connectionString.split(";")) {
+            if (part.startsWith(name + "=")) {
+                return part.substring(name.length() + 1);
+            }
+        }
+        return null;
+    }
+}

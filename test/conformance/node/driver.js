@@ -1,0 +1,148 @@
+'use strict';
+// Remote control of the Azure IoT device SDK for Node. It reads one JSON command
+// a line from standard input and writes one JSON line per answer and per event.
+// The Go tests hold the scenarios; the protocol is described in ../doc.go.
+
+const fs = require('fs');
+const readline = require('readline');
+const { Client, ModuleClient, SharedAccessKeyAuthenticationProvider, Message } = require('azure-iot-device');
+const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { NoRetry } = require('azure-iot-common');
+
+const clients = new Map();
+const streams = new Map();
+
+function say(line) {
+  process.stdout.write(JSON.stringify(line) + '\n');
+}
+
+function describe(err) {
+  const chain = [];
+  for (let e = err; e && chain.length < 8; e = e.transportError || e.innerError || e.amqpError) {
+    chain.push(e.name || e.constructor.name);
+  }
+  return { class: chain[0], chain, message: String(err && err.message) };
+}
+
+function construct(cmd) {
+  const transport = cmd.transport === 'ws' ? MqttWs : Mqtt;
+  const kind = cmd.module ? ModuleClient : Client;
+  if (cmd.tokens) {
+    return kind.fromSharedAccessSignature(cmd.tokens[0], transport);
+  }
+  if (cmd.tokenSeconds) {
+    const keys = SharedAccessKeyAuthenticationProvider.fromConnectionString(
+      cmd.connectionString, cmd.tokenSeconds, cmd.marginSeconds);
+    return kind.fromAuthenticationProvider(keys, transport);
+  }
+  return kind.fromConnectionString(cmd.connectionString, transport);
+}
+
+function message(m) {
+  const msg = new Message(Buffer.from(m.body || '', 'base64'));
+  const plain = {
+    messageId: m.messageId, correlationId: m.correlationId, userId: m.userId, to: m.to,
+    contentType: m.contentType, contentEncoding: m.contentEncoding, expiryTimeUtc: m.expiry,
+  };
+  for (const [name, value] of Object.entries(plain)) {
+    if (value !== undefined) {
+      msg[name] = value;
+    }
+  }
+  if (m.security) {
+    msg.setAsSecurityMessage();
+  }
+  for (const [name, value] of m.properties || []) {
+    msg.properties.add(name, value);
+  }
+  if (m.component) {
+    msg.properties.add('dt-subject', m.component);
+  }
+  return msg;
+}
+
+function send(client, m) {
+  return m.output ? client.sendOutputEvent(m.output, message(m)) : client.sendEvent(message(m));
+}
+
+// pump keeps `window` messages in flight until it is stopped, and reports the fate of each.
+function pump(cmd) {
+  const state = { running: true, next: 0, pending: new Set() };
+  const one = async () => {
+    while (state.running) {
+      const seq = state.next++;
+      state.pending.add(seq);
+      try {
+        await send(clients.get(cmd.client), { body: Buffer.from(`${cmd.prefix}${seq}`).toString('base64') });
+        say({ event: 'confirmed', client: cmd.client, seq });
+      } catch (err) {
+        say({ event: 'failed', client: cmd.client, seq, error: describe(err) });
+      }
+      state.pending.delete(seq);
+      await new Promise((resolve) => setTimeout(resolve, cmd.pauseMillis));
+    }
+  };
+  for (let i = 0; i < cmd.window; i++) {
+    one();
+  }
+  streams.set(cmd.client, state);
+}
+
+const operations = {
+  async open(cmd) {
+    const client = construct(cmd);
+    clients.set(cmd.client, client);
+    if (cmd.noRetry) {
+      client.setRetryPolicy(new NoRetry());
+    }
+    for (const event of ['connect', 'disconnect', 'error']) {
+      client.on(event, (arg) => {
+        const err = arg && (arg.transportObj || arg);
+        say({ event: event + 'ed', client: cmd.client, error: err instanceof Error ? describe(err) : undefined });
+      });
+    }
+    await client.setOptions({ ca: fs.readFileSync(cmd.caFile, 'utf8') });
+    await client.open();
+  },
+  async send(cmd) {
+    await send(clients.get(cmd.client), cmd.message);
+  },
+  async renew(cmd) {
+    await new Promise((resolve, reject) => {
+      clients.get(cmd.client).updateSharedAccessSignature(cmd.token, (err) => (err ? reject(err) : resolve()));
+    });
+  },
+  async subscribe(cmd) {
+    const client = clients.get(cmd.client);
+    if (cmd.filter === 'c2d') {
+      client.on('message', () => {});
+    } else if (cmd.filter === 'inputs') {
+      client.on('inputMessage', () => {});
+    } else if (cmd.filter === 'methods') {
+      const serve = (client.onDeviceMethod || client.onMethod).bind(client);
+      serve('reboot', (request, response) => response.send(200, () => {}));
+    } else if (cmd.filter === 'twin') {
+      client.getTwin(() => {});
+    }
+  },
+  async pump(cmd) {
+    pump(cmd);
+  },
+  async stop(cmd) {
+    const state = streams.get(cmd.client);
+    state.running = false;
+    return { sent: state.next, pending: state.pending.size };
+  },
+  async close(cmd) {
+    await clients.get(cmd.client).close();
+  },
+};
+
+readline.createInterface({ input: process.stdin }).on('line', (line) => {
+  const cmd = JSON.parse(line);
+  operations[cmd.op](cmd).then(
+    (result) => say({ id: cmd.id, ...result }),
+    (err) => say({ id: cmd.id, error: describe(err) }));
+}).on('close', () => process.exit(0));
+
+say({ event: 'ready' });

@@ -1,0 +1,212 @@
+"""Remote control of the Azure IoT device SDK for Python.
+
+Reads one JSON command a line from standard input and writes one JSON line per
+answer and per event. The Go tests hold the scenarios; the protocol is
+described in ../doc.go. The first argument chooses the SDK's face: sync or aio.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import azure.iot.device
+import azure.iot.device.aio
+
+_out = threading.Lock()
+
+
+def say(line):
+    with _out:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+def describe(err):
+    chain, e = [], err
+    while e is not None and len(chain) < 8:
+        chain.append(type(e).__name__)
+        e = e.__cause__
+    return {"class": chain[0], "chain": chain, "message": str(err)}
+
+
+def message(m):
+    msg = azure.iot.device.Message(base64.b64decode(m.get("body", "")))
+    names = {
+        "messageId": "message_id",
+        "correlationId": "correlation_id",
+        "userId": "user_id",
+        "contentType": "content_type",
+        "contentEncoding": "content_encoding",
+        "expiry": "expiry_time_utc",
+    }
+    for ours, theirs in names.items():
+        if ours in m:
+            setattr(msg, theirs, m[ours])
+    if m.get("security"):
+        msg.set_as_security_message()
+    msg.custom_properties.update(m.get("properties") or [])
+    return msg
+
+
+class SyncFace:
+    """Calls of the synchronous clients, as they are."""
+
+    package = azure.iot.device
+
+    def call(self, method, *args):
+        return method(*args)
+
+
+class AioFace:
+    """Calls of the asyncio clients, run on one event loop in its own thread."""
+
+    package = azure.iot.device.aio
+
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def call(self, method, *args):
+        async def run():
+            return await method(*args)
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+
+class Pump:
+    """Keeps `window` messages in flight until stopped, and reports the fate of each."""
+
+    def __init__(self, driver, cmd):
+        self._driver, self._cmd = driver, cmd
+        self._lock = threading.Lock()
+        self._running, self._next, self._pending = True, 0, 0
+        for _ in range(cmd["window"]):
+            threading.Thread(target=self._run, daemon=True).start()
+
+    def _take(self):
+        with self._lock:
+            seq = self._next
+            self._next += 1
+            self._pending += 1
+            return seq
+
+    def _run(self):
+        name = self._cmd["client"]
+        while self._running:
+            seq = self._take()
+            body = (self._cmd["prefix"] + str(seq)).encode()
+            try:
+                self._driver.transmit(name, {"body": base64.b64encode(body).decode()})
+                say({"event": "confirmed", "client": name, "seq": seq})
+            except Exception as err:
+                say({"event": "failed", "client": name, "seq": seq, "error": describe(err)})
+            with self._lock:
+                self._pending -= 1
+            time.sleep(self._cmd["pauseMillis"] / 1000)
+
+    def stop(self):
+        self._running = False
+        with self._lock:
+            return {"sent": self._next, "pending": self._pending}
+
+
+class Driver:
+    """The commands: each method is an operation by its name."""
+
+    def __init__(self, face):
+        self._face = face
+        self._clients, self._pumps = {}, {}
+
+    def transmit(self, name, m):
+        client = self._clients[name]
+        if m.get("output"):
+            self._face.call(client.send_message_to_output, message(m), m["output"])
+        else:
+            self._face.call(client.send_message, message(m))
+
+    def _construct(self, cmd):
+        with open(cmd["caFile"], encoding="ascii") as f:
+            options = {"server_verification_cert": f.read()}
+        options["websockets"] = cmd.get("transport") == "ws"
+        options["connection_retry"] = not cmd.get("noRetry", False)
+        options["connection_retry_interval"] = cmd.get("retrySeconds", 10)
+        kind = "IoTHubModuleClient" if cmd.get("module") else "IoTHubDeviceClient"
+        kind = getattr(self._face.package, kind)
+        if cmd.get("tokens"):
+            return kind.create_from_sastoken(cmd["tokens"][0], **options)
+        if cmd.get("tokenSeconds"):
+            options["sastoken_ttl"] = cmd["tokenSeconds"]
+        return kind.create_from_connection_string(cmd["connectionString"], **options)
+
+    def open(self, cmd):
+        name = cmd["client"]
+        client = self._construct(cmd)
+        self._clients[name] = client
+
+        def changed():
+            say({"event": "connected" if client.connected else "disconnected", "client": name})
+
+        def background(err):
+            say({"event": "errored", "client": name, "error": describe(err)})
+
+        client.on_connection_state_change = changed
+        client.on_background_exception = background
+        self._face.call(client.connect)
+
+    def send(self, cmd):
+        self.transmit(cmd["client"], cmd["message"])
+
+    def renew(self, cmd):
+        self._face.call(self._clients[cmd["client"]].update_sastoken, cmd["token"])
+
+    def subscribe(self, cmd):
+        handlers = {
+            "c2d": "on_message_received",
+            "inputs": "on_message_received",
+            "methods": "on_method_request_received",
+            "twin": "on_twin_desired_properties_patch_received",
+        }
+        setattr(self._clients[cmd["client"]], handlers[cmd["filter"]], lambda _: None)
+
+    def pump(self, cmd):
+        self._pumps[cmd["client"]] = Pump(self, cmd)
+
+    def stop(self, cmd):
+        return self._pumps[cmd["client"]].stop()
+
+    def close(self, cmd):
+        self._face.call(self._clients[cmd["client"]].shutdown)
+
+
+def answer(driver, cmd):
+    try:
+        result = getattr(driver, cmd["op"])(cmd) or {}
+        say({"id": cmd["id"], **result})
+    except Exception as err:
+        say({"id": cmd["id"], "error": describe(err)})
+
+
+def main():
+    driver = Driver(AioFace() if sys.argv[1] == "aio" else SyncFace())
+    lanes = {}
+    say({"event": "ready"})
+    for line in sys.stdin:
+        cmd = json.loads(line)
+        # One lane per client keeps its commands in order.
+        # Stopping a pump must not wait behind anything.
+        key = "stop" if cmd["op"] == "stop" else cmd["client"]
+        lane = lanes.setdefault(key, ThreadPoolExecutor(max_workers=1))
+        lane.submit(answer, driver, cmd)
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    # The SDK's own threads would keep the interpreter alive.
+    import os
+
+    os._exit(0)

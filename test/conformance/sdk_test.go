@@ -1,0 +1,137 @@
+package conformance
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// sdk is one published SDK through one of its faces and transports, and what it
+// does where the SDKs differ.
+type sdk struct {
+	name      string // as in the names of tests and transcripts
+	transport string // "mqtt" or "ws"
+	start     func(t *testing.T) *driver
+
+	// adapt makes of a message to be sent by an identity what arrives: it takes away
+	// what the SDK can't set, and adds what it sets by itself.
+	adapt func(id string, m message) message
+	// outputs: the SDK's module client can send to an output.
+	outputs bool
+	// refusedBy names the error for a refusal: "unauthorized" or "disabled".
+	unauthorized, disabled string
+	// filters are the subscriptions that subscribing to c2d, methods and twin makes,
+	// as far as the SDK goes without a twin's answer.
+	filters []string
+	// renewal are the arguments of open with which the SDK renews its token
+	// within seconds.
+	renewal func(g *gateway, who identity, device string) args
+	// expired are the arguments of open with which the SDK sends an expired token.
+	expired func(g *gateway, who identity, device string) args
+}
+
+func (s *sdk) String() string { return s.name + "-" + s.transport }
+
+// trim is adapt for one identity.
+func (s *sdk) trim(id string) func(message) message {
+	return func(m message) message { return s.adapt(id, m) }
+}
+
+// open returns the arguments of open for an identity, with extra ones added.
+func (s *sdk) open(g *gateway, id, connectionString string, extra args) args {
+	a := args{
+		"connectionString": connectionString,
+		"transport":        s.transport,
+		"module":           strings.Contains(id, "/"),
+		"caFile":           g.ready.CAFile,
+		"retrySeconds":     1,
+	}
+	maps.Copy(a, extra)
+	return a
+}
+
+const (
+	filterMethods = "$iothub/methods/POST/#"
+	filterTwin    = "$iothub/twin/res/#"
+	filterDesired = "$iothub/twin/PATCH/properties/desired/#"
+)
+
+// nodeSDK is azure-iot-device with azure-iot-device-mqtt.
+func nodeSDK(transport string, start func(t *testing.T) *driver) *sdk {
+	return &sdk{
+		name:      "node",
+		transport: transport,
+		start:     start,
+		adapt: func(_ string, m message) message {
+			m.CreationTime = "" // never sent by the SDK
+			return m
+		},
+		outputs:      true,
+		unauthorized: "UnauthorizedError",
+		disabled:     "ServiceUnavailableError",
+		filters:      []string{filterMethods, filterTwin},
+		renewal: func(*gateway, identity, string) args {
+			return args{"tokenSeconds": 6, "marginSeconds": 4}
+		},
+		expired: func(g *gateway, who identity, device string) args {
+			return args{"tokens": []string{sign(g.ready.HostName, device, who, ago)}}
+		},
+	}
+}
+
+// pythonSDK is azure-iot-device by one of its faces, sync or aio.
+func pythonSDK(face, transport string, start func(t *testing.T) *driver) *sdk {
+	return &sdk{
+		name:      "python-" + face,
+		transport: transport,
+		start:     start,
+		adapt: func(_ string, m message) message {
+			m.To, m.CreationTime, m.Component = "", "", "" // no way to set them
+			return m
+		},
+		outputs:      true,
+		unauthorized: "CredentialError",
+		disabled:     "ConnectionFailedError",
+		filters:      []string{filterMethods, filterDesired},
+		renewal: func(*gateway, identity, string) args {
+			return args{"tokenSeconds": 123} // renewed 120 s before its end
+		},
+		expired: func(*gateway, identity, string) args {
+			return args{"tokenSeconds": -int(ago.Seconds())}
+		},
+	}
+}
+
+// javaSDK is iot-device-client.
+func javaSDK(transport string, start func(t *testing.T) *driver) *sdk {
+	return &sdk{
+		name:      "java",
+		transport: transport,
+		start:     start,
+		adapt: func(id string, m message) message {
+			m.SenderDevice, m.SenderModule, _ = strings.Cut(id, "/")
+			m.To, m.Expiry = "", "" // no way to set them, or not sent over MQTT
+			m.Properties = slices.DeleteFunc(m.Properties, func(p [2]string) bool {
+				return p[1] == "" // left out by the SDK
+			})
+			return m
+		},
+		outputs:      true,
+		unauthorized: "MqttUnauthorizedException",
+		disabled:     "MqttServerUnavailableException",
+		filters:      []string{filterMethods, filterTwin, filterDesired},
+		renewal: func(g *gateway, who identity, device string) args {
+			// The SDK renews when the hub closes, which is after the allowance for
+			// clock skew: the first token has all but used it up.
+			return args{"tokens": []string{
+				sign(g.ready.HostName, device, who, skew-almost),
+				sign(g.ready.HostName, device, who, skew-2*almost),
+				sign(g.ready.HostName, device, who, -anHour),
+			}}
+		},
+		expired: func(g *gateway, who identity, device string) args {
+			return args{"tokens": []string{sign(g.ready.HostName, device, who, ago)}}
+		},
+	}
+}
