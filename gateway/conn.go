@@ -59,7 +59,7 @@ func (c *conn) stop(cause error) {
 // acknowledges what it has received, so the writer goes on. c.mu is held.
 func (c *conn) interrupt() {
 	past := time.Unix(1, 0)
-	if c.cause == errShutdown {
+	if same(c.cause, errShutdown) {
 		_ = c.src.SetReadDeadline(past)
 		return
 	}
@@ -84,7 +84,7 @@ func (c *conn) armRead(now time.Time) {
 func (c *conn) armWrite(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil || c.cause == errShutdown {
+	if c.cause == nil || same(c.cause, errShutdown) {
 		c.writeArmed = now
 		_ = c.src.SetWriteDeadline(now.Add(c.srv.Limits.WriteTimeout))
 	}
@@ -126,7 +126,7 @@ func (c *conn) close() {
 func (c *conn) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause != errShutdown {
+	if !same(c.cause, errShutdown) {
 		return
 	}
 	expired := false
@@ -145,7 +145,7 @@ func (c *conn) settle() {
 // leave tells the rest of the world that the connection has ended, and why.
 func (c *conn) leave() {
 	cause := c.ended()
-	if c.will != nil && cause != errDisconnected {
+	if c.will != nil && !same(cause, errDisconnected) {
 		c.handler.Will(c.will) // [MQTT3-3.1.2-8]
 	}
 	now := time.Now()

@@ -53,17 +53,15 @@ func (t *ticket) explain(err error) error {
 	return errCrowded
 }
 
-// leave gives the place back and reports whether t still had it; if not, the
-// peer has been closed to make room. It may be called more than once.
-func (t *ticket) leave() bool {
+// leave gives the place back, if t still has it. It may be called more than
+// once.
+func (t *ticket) leave() {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
-	if t.elem == nil {
-		return false
+	if t.elem != nil {
+		t.gate.queue.Remove(t.elem)
+		t.elem = nil
 	}
-	t.gate.queue.Remove(t.elem)
-	t.elem = nil
-	return true
 }
 
 // waiting is the number of peers inside.

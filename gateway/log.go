@@ -79,7 +79,7 @@ func (s *Server) logBegin(c *conn, present bool) {
 
 func (s *Server) logEnd(c *conn, cause error, now time.Time) {
 	level := zerolog.InfoLevel
-	if cause == errDisconnected || cause == errShutdown {
+	if same(cause, errDisconnected) || same(cause, errShutdown) {
 		level = zerolog.DebugLevel
 	}
 	s.describe(s.notice(level), c).Int("code", int(codeOf(cause))).Str("reason", sentence(cause)).

@@ -8,8 +8,6 @@ import (
 )
 
 // Why connections end. They are constants in all but name.
-//
-//nolint:gochecknoglobals // errors
 var (
 	errDisconnected = errors.New("the client sent DISCONNECT")
 	errNoSocket     = errors.New("the listener's connections are not sockets")
@@ -25,6 +23,12 @@ var (
 //
 //nolint:gochecknoglobals // a constant
 var pingresp = []byte{0xD0, 0x00}
+
+// same reports whether cause is exactly target: errors.Is would take any error
+// of the same code for it.
+func same(cause, target error) bool {
+	return cause == target //nolint:errorlint // see above
+}
 
 // protocolError turns what the codec says into the reason of an end.
 func protocolError(err error) error {
@@ -49,7 +53,7 @@ func sentence(cause error) string {
 
 // codeOf is the code of a cause; 0 for an orderly end.
 func codeOf(cause error) hub.Code {
-	if errors.Is(cause, errDisconnected) {
+	if same(cause, errDisconnected) {
 		return 0
 	}
 	return hub.CodeOf(cause)

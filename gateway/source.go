@@ -225,7 +225,10 @@ func (s *webSocketSource) SetReadDeadline(t time.Time) error {
 // readFailed makes the error of a read that ran out of time, which the library
 // reports as a cancelled context, that of a socket.
 func (s *webSocketSource) readFailed(err error) error {
-	if d := s.deadline.Load(); err != nil && d != 0 && time.Now().UnixNano() >= d {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if d := s.deadline.Load(); d != 0 && time.Now().UnixNano() >= d {
 		return os.ErrDeadlineExceeded
 	}
 	return err

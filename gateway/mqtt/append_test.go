@@ -30,7 +30,6 @@ func TestAppendRefuses(t *testing.T) {
 		"[MQTT3-1.5.3-1] topic is not UTF-8":          {v3, &mqtt.Publish{Topic: []byte("\xff")}, malformed},
 		"[MQTT3-4.7.3-3] topic is too long":           {v3, &mqtt.Publish{Topic: long}, malformed},
 		"[MQTT5-4.7.3-3] filter is too long":          {mqtt.V5, &mqtt.Subscribe{ID: 1, Filters: []mqtt.Filter{{Topic: long}}}, malformed},
-		"[MQTT3-2.2.3] payload is too large":          {v3, &mqtt.Publish{Topic: topic, Payload: make([]byte, 268435455)}, mqtt.ReasonPacketTooLarge},
 		"[MQTT3-4.7.3-3] will topic is too long":      {v3, &mqtt.Connect{Will: &mqtt.Will{Topic: long}}, malformed},
 		"[MQTT3-1.5.3] client id is too long":         {v3, &mqtt.Connect{ClientID: long}, malformed},
 		"[MQTT5-1.5.4] user name is too long":         {mqtt.V5, &mqtt.Connect{HasUsername: true, Username: long}, malformed},

@@ -42,7 +42,7 @@ func arrows() map[string]rule {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "identity", "telemetry", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "backend/subject"},
 			tests:   []string{"backend", "backend/embedded", "sas", "session"},
 		},
 	}
