@@ -158,6 +158,9 @@ func (c *conn) begin(in *inbox, present bool) {
 	if err := c.greet(present); err != nil {
 		c.stop(writeFailed(err))
 	}
+	if out, ok := c.handler.(Outbound); ok {
+		out.Attach(c)
+	}
 	c.srv.Events.Connection(c.event(c.started, nil))
 	c.srv.logBegin(c, present)
 	if len(in.unread()) == 0 {

@@ -23,7 +23,7 @@ type conn struct {
 	started time.Time
 
 	// Owned by the reader.
-	session   session.Session // ID and Epoch never change
+	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time
 	will      *Will
 
@@ -33,7 +33,8 @@ type conn struct {
 	mu      sync.Mutex
 	changed sync.Cond // of pending, out, writing or cause
 	pending ring
-	blocked bool   // the reader waits for room in pending
+	blocked bool // the reader waits for room in pending
+	sent    unacked
 	out     []byte // packets to be written; nil when there are none
 	writing bool   // a goroutine is flushing
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
@@ -105,6 +106,9 @@ func (c *conn) serve(in *inbox) {
 	c.settle()
 	c.close()
 	c.srv.live.drop(c)
+	if out, ok := c.handler.(Outbound); ok {
+		out.Detached()
+	}
 	c.leave()
 }
 

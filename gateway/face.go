@@ -64,6 +64,44 @@ type Handler interface {
 	Will(w *Will)
 }
 
+// Outbound is a Handler that sends to its client.
+type Outbound interface {
+	Handler
+	// Attach gives the handler the way to its client. It is called once, when
+	// CONNECT has been answered and before anything is read.
+	Attach(l Link)
+	// Acked says that the client has acknowledged the message that Send gave
+	// this id, so that its delivery is complete. It is called by the
+	// connection's reader.
+	Acked(id uint16)
+	// Subscribed says that SUBSCRIBE has changed the subscriptions and was
+	// answered. It is called by the connection's reader.
+	Subscribed()
+	// Detached says that the connection has ended. Nothing is called after it.
+	Detached()
+}
+
+// Link is the way to a client. Its methods may be called from any goroutine;
+// they do not wait for the network.
+type Link interface {
+	// Send queues a PUBLISH. With QoS 1 it returns the packet identifier, which
+	// is 0 with QoS 0. It fails when the connection has ended, and with
+	// QuotaExceeded when too many messages wait for their acknowledgement.
+	Send(p Message) (id uint16, err error)
+	// Subscription returns what the session has subscribed with this filter.
+	Subscription(filter string) (qos byte, ok bool)
+	// Stop ends the connection because of cause.
+	Stop(cause error)
+}
+
+// Message is an application message to a client.
+type Message struct {
+	Topic   string
+	Payload []byte
+	QoS     byte // 0 or 1
+	Dup     bool // sent before
+}
+
 // Receipt is told what became of a message. It has the method of
 // telemetry.Receipt, so that a face can pass it on.
 type Receipt interface {

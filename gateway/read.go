@@ -109,20 +109,28 @@ func (c *conn) handle(p mqtt.Packet, size int) error {
 	case *mqtt.Publish:
 		return c.handlePublish(p, size)
 	case *mqtt.Pingreq:
-		c.send(pingresp)
-		return nil
+		return c.enqueue(pingresp)
 	case *mqtt.Subscribe:
 		return c.handleSubscribe(p)
 	case *mqtt.Unsubscribe:
 		return c.handleUnsubscribe(p)
 	case *mqtt.Puback:
-		return nil // for a message that nobody waits for any more
+		c.handlePuback(p.ID)
+		return nil
 	case *mqtt.Disconnect:
 		return errDisconnected
 	case *mqtt.Connect:
 		return hub.Errorf(hub.GenericBadRequest, "a second CONNECT came on the connection [MQTT3-3.1.0-2]")
 	default:
 		return hub.Errorf(hub.GenericBadRequest, "a client may not send %s", p.Type())
+	}
+}
+
+// handlePuback tells the handler that a message has arrived. An identifier
+// that is not in use is passed over: the C# SDK acknowledges QoS 0 too.
+func (c *conn) handlePuback(id uint16) {
+	if out, ok := c.handler.(Outbound); ok && c.giveID(id) {
+		out.Acked(id)
 	}
 }
 

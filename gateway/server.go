@@ -125,6 +125,15 @@ func (s *Server) CheckAll(check func(hub.Identity, Handler) error) {
 	}
 }
 
+// Handler returns the handler of the connection of id on this node, nil when
+// there is none.
+func (s *Server) Handler(id hub.Identity) Handler {
+	if c := s.live.get(id); c != nil {
+		return c.handler
+	}
+	return nil
+}
+
 // Displaced tells the server that another node has claimed id with epoch. A
 // connection of an older epoch ends.
 func (s *Server) Displaced(id hub.Identity, epoch uint64) {

@@ -29,7 +29,13 @@ func (c *conn) handleSubscribe(p *mqtt.Subscribe) error {
 			return err
 		}
 	}
-	return c.reply(&mqtt.Suback{ID: p.ID, Codes: codes})
+	if err := c.reply(&mqtt.Suback{ID: p.ID, Codes: codes}); err != nil {
+		return err
+	}
+	if out, ok := c.handler.(Outbound); ok {
+		out.Subscribed()
+	}
+	return nil
 }
 
 // subscribe enters one filter; isNew says that the session has changed.
@@ -46,18 +52,22 @@ func (c *conn) subscribe(filter string, qos byte) (code byte, isNew bool) {
 	if known && old.QoS == granted {
 		return granted, false
 	}
+	c.mu.Lock()
 	c.session.Subscribe(session.Subscription{Filter: filter, QoS: granted})
+	c.mu.Unlock()
 	return granted, true
 }
 
 // handleUnsubscribe always answers [MQTT3-3.10.4-5].
 func (c *conn) handleUnsubscribe(p *mqtt.Unsubscribe) error {
 	changed := false
+	c.mu.Lock()
 	for _, f := range p.Filters {
 		if c.session.Unsubscribe(string(f)) {
 			changed = true
 		}
 	}
+	c.mu.Unlock()
 	if changed {
 		if err := c.saveSession(); err != nil {
 			return err
@@ -91,6 +101,5 @@ func (c *conn) reply(p mqtt.Packet) error {
 	if err != nil {
 		return hub.Errorf(hub.ServerError, "encode %s: %w", p.Type(), err)
 	}
-	c.send(b)
-	return nil
+	return c.enqueue(b)
 }

@@ -71,9 +71,14 @@ func (w *writers) run(c *conn) {
 	}
 }
 
-// send queues packets, and has them written.
-func (c *conn) send(packets []byte) {
+// enqueue queues packets, and has them written. It fails when the connection
+// has ended, and ends it when the client does not read.
+func (c *conn) enqueue(packets []byte) error {
 	c.mu.Lock()
+	if c.cause != nil {
+		defer c.mu.Unlock()
+		return c.cause
+	}
 	if c.out == nil {
 		c.out = c.srv.outputs.get()
 	}
@@ -86,7 +91,9 @@ func (c *conn) send(packets []byte) {
 	}
 	if tooMuch {
 		c.stop(errSlowReader)
+		return errSlowReader
 	}
+	return nil
 }
 
 // startWriting reports whether the caller must have c flushed; c.mu is held.

@@ -37,12 +37,16 @@ func forms(c Code) form {
 		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key, the token's expiry and the device's clock"}
 	case QuotaExceeded:
 		return form{"IotHubQuotaExceeded", connackUnavailable, 0x97, "raise the limit or wait"}
+	case TooManyCalls:
+		return form{"DeviceMaximumInflightMethodExceeded", connackUnavailable, 0x97, "wait for the device's answers before calling it again"}
 	case DeviceDisabled:
 		return form{"DeviceDisabled", connackUnavailable, 0x87, "enable the device with: hubgate device enable"}
 	case DeviceNotFound:
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case ModuleNotFound:
 		return form{"ModuleNotFound", connackNotAuthorized, 0x87, "create the module with: hubgate module create"}
+	case DeviceNotOnline:
+		return form{"DeviceNotOnline", connackUnavailable, 0x80, "the device must be connected and subscribed; see its connection events"}
 	case ConnectionLost:
 		return form{"DeviceConnectionClosedRemotely", connackUnavailable, 0x80, "the device or the network closed the connection"}
 	case DeviceAlreadyExists:
@@ -73,8 +77,8 @@ func Codes() iter.Seq[Code] {
 	return slices.Values([]Code{
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
-		QuotaExceeded, DeviceDisabled,
-		DeviceNotFound, ModuleNotFound, ConnectionLost,
+		QuotaExceeded, DeviceDisabled, TooManyCalls,
+		DeviceNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,
 		MessageTooLarge, TooManyModules,

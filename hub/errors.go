@@ -21,9 +21,11 @@ const (
 	ConnectionReplaced  Code = 400027
 	Unauthorized        Code = 401003
 	QuotaExceeded       Code = 403002
+	TooManyCalls        Code = 403800
 	DeviceDisabled      Code = 403012
 	DeviceNotFound      Code = 404001
 	ModuleNotFound      Code = 404010
+	DeviceNotOnline     Code = 404103
 	ConnectionLost      Code = 404104
 	DeviceAlreadyExists Code = 409001
 	ModuleAlreadyExists Code = 409301

@@ -1,5 +1,4 @@
-// Package methods will own direct methods: the invocation of a method on a
-// connected device or module, its two timeouts and its answer. It has no code
-// yet. Until it has, the gateway grants the subscription filters of methods,
-// because SDKs subscribe to them on their own, and nobody can invoke one.
+// Package methods is direct methods: a back-end app calls, a device answers,
+// and both timeouts hold in between. A call is answered once: with what the
+// device said, or with the reason why it said nothing.
 package methods

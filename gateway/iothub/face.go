@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -27,8 +28,13 @@ type Face struct {
 	Log       zerolog.Logger
 	Now       func() time.Time // nil: time.Now
 
-	messages messages
+	messages    messages
+	lateAnswers atomic.Uint64
 }
+
+// LateAnswers is how many answers of direct methods came when nobody waited
+// for them any more.
+func (f *Face) LateAnswers() uint64 { return f.lateAnswers.Load() }
 
 // Devices looks up identities; [identity.Registry] does.
 type Devices interface {

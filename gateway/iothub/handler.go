@@ -1,6 +1,8 @@
 package iothub
 
 import (
+	"bytes"
+	"sync/atomic"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway"
@@ -16,14 +18,35 @@ type handler struct {
 	generation string
 	authMethod string
 	modelID    string
+	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
+	calls      calls
 	policy     string // whose key let the connection in; empty: the identity's own
 	proof      proof
 }
 
-var _ gateway.Handler = (*handler)(nil)
+var _ gateway.Outbound = (*handler)(nil)
+
+// Attach implements [gateway.Outbound].
+func (h *handler) Attach(l gateway.Link) { h.link.Store(&l) }
+
+// Detached implements [gateway.Outbound].
+func (h *handler) Detached() { h.calls.close() }
+
+// Acked implements [gateway.Outbound].
+func (h *handler) Acked(uint16) {}
+
+// Subscribed implements [gateway.Outbound].
+func (h *handler) Subscribed() {}
 
 // Publish implements [gateway.Handler].
 func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
+	if bytes.HasPrefix(p.Topic, []byte(prefixMethodAnswer)) {
+		if err := h.answerMethod(p.Topic, p.Payload); err != nil {
+			return err
+		}
+		done.Stored(tag, nil)
+		return nil
+	}
 	bag, err := eventsBag(p.Topic, h.id)
 	if err != nil {
 		return err
