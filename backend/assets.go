@@ -24,7 +24,10 @@ const (
 	maxDeviceBytes   = 2 << 30
 	maxPresenceBytes = 2 << 30
 	maxPolicyBytes   = 16 << 20
+	maxCommandBytes  = 256 << 20
 	maxRecordBytes   = 64 << 10
+	// A command with its payload, or with its result, as base64 in JSON.
+	maxCommandRecord = 256 << 10
 )
 
 // asset is a stream, or the stream behind a bucket, as the hub wants it.
@@ -44,6 +47,7 @@ func (c Config) assets() []asset {
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
+		c.commands(n.CommandBucket()),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
 	}
@@ -99,6 +103,13 @@ func (c Config) bucket(name, description string, bytes int64) asset {
 		AllowMsgTTL:            true,
 		SubjectDeleteMarkerTTL: markerAge,
 	}}
+}
+
+// commands is the bucket of commands, whose values are larger.
+func (c Config) commands(name string) asset {
+	a := c.bucket(name, "direct methods that wait for their devices", maxCommandBytes)
+	a.want.MaxMsgSize = maxCommandRecord
+	return a
 }
 
 // keeper makes and checks assets.

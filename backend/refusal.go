@@ -12,6 +12,7 @@ import (
 // JetStream's error codes that nats.go has no name for; they are in
 // nats-server's errors.json.
 const (
+	errStoreFull        = 10077 // maximum bytes exceeded
 	errAccountResources = 10002 // resource limits exceeded for account
 	errNoPeers          = 10005 // no suitable peers for placement
 	errServerResources  = 10023 // insufficient resources
@@ -84,7 +85,7 @@ func (a asset) limit(code jetstream.ErrorCode) string {
 	case errMaxStreamBytes:
 		return fmt.Sprintf("the account allows no stream of %d bytes; raise its limit or lower %s", a.want.MaxBytes, a.size())
 	case errMaxStreams:
-		return "the account may have no more streams; raise its limit by five"
+		return "the account may have no more streams; raise its limit by six"
 	case errReplicasSingle, errNoPeers:
 		return fmt.Sprintf("there are not enough NATS servers for %d replicas; lower the number of replicas or add servers", a.want.Replicas)
 	case errSubjectOverlap:

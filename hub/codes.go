@@ -43,6 +43,8 @@ func forms(c Code) form {
 		return form{"DeviceDisabled", connackUnavailable, 0x87, "enable the device with: hubgate device enable"}
 	case DeviceNotFound:
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
+	case JobNotFound:
+		return form{"JobNotFound", connackNotAuthorized, 0x80, "it has ended: by an answer, by its expiry or by a cancellation"}
 	case ModuleNotFound:
 		return form{"ModuleNotFound", connackNotAuthorized, 0x87, "create the module with: hubgate module create"}
 	case DeviceNotOnline:
@@ -78,7 +80,7 @@ func Codes() iter.Seq[Code] {
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
 		QuotaExceeded, DeviceDisabled, TooManyCalls,
-		DeviceNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
+		DeviceNotFound, JobNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,
 		MessageTooLarge, TooManyModules,

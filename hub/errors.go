@@ -24,6 +24,7 @@ const (
 	TooManyCalls        Code = 403800
 	DeviceDisabled      Code = 403012
 	DeviceNotFound      Code = 404001
+	JobNotFound         Code = 404002
 	ModuleNotFound      Code = 404010
 	DeviceNotOnline     Code = 404103
 	ConnectionLost      Code = 404104

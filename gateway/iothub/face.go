@@ -28,6 +28,10 @@ type Face struct {
 	Log       zerolog.Logger
 	Now       func() time.Time // nil: time.Now
 
+	// Callable is told that direct methods of id can be called from now on. It
+	// does not block. nil: nobody is told.
+	Callable func(id hub.Identity)
+
 	messages    messages
 	lateAnswers atomic.Uint64
 }

@@ -20,6 +20,7 @@ type handler struct {
 	modelID    string
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
+	callable   bool   // methods are being subscribed to; owned by the reader
 	policy     string // whose key let the connection in; empty: the identity's own
 	proof      proof
 }
@@ -27,7 +28,10 @@ type handler struct {
 var _ gateway.Outbound = (*handler)(nil)
 
 // Attach implements [gateway.Outbound].
-func (h *handler) Attach(l gateway.Link) { h.link.Store(&l) }
+func (h *handler) Attach(l gateway.Link) {
+	h.link.Store(&l)
+	h.resumedMethods(l)
+}
 
 // Detached implements [gateway.Outbound].
 func (h *handler) Detached() { h.calls.close() }
@@ -36,7 +40,7 @@ func (h *handler) Detached() { h.calls.close() }
 func (h *handler) Acked(uint16) {}
 
 // Subscribed implements [gateway.Outbound].
-func (h *handler) Subscribed() {}
+func (h *handler) Subscribed() { h.subscribedMethods() }
 
 // Publish implements [gateway.Handler].
 func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
@@ -56,6 +60,7 @@ func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) err
 
 // Grant implements [gateway.Handler].
 func (h *handler) Grant(filter string, qos byte) (byte, error) {
+	h.noteMethods(filter)
 	return grant(h.id, filter, qos)
 }
 

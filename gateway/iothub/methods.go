@@ -108,7 +108,11 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 		Topic:   prefixMethods + c.Method + "/?$rid=" + strconv.FormatUint(rid, 16),
 		Payload: c.Payload, QoS: qos,
 	}
-	if _, err := (*link).Send(m); err != nil {
+	_, err = (*link).Send(m)
+	if hub.CodeOf(err) == hub.QuotaExceeded {
+		return methods.Answer{}, hub.Errorf(hub.TooManyCalls, "%w", err)
+	}
+	if err != nil {
 		return methods.Answer{}, hub.Errorf(hub.DeviceNotOnline, "%s can't be called: %w", c.ID, err)
 	}
 	select {

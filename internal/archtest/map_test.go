@@ -35,14 +35,14 @@ func arrows() map[string]rule {
 		"backend/subject":  {imports: []string{"hub"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "methods", "backend/subject"},
 			tests:   []string{"backend/embedded", "backend/backendtest"},
 		},
 		"backend/backendtest": {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "methods", "backend/subject"},
 			tests:   []string{"backend", "backend/embedded", "sas", "session"},
 		},
 	}

@@ -1,0 +1,96 @@
+package methods
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+func TestParseHeaders(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		header map[string][]string
+		want   Order
+		stored bool
+		code   hub.Code
+	}{
+		"none":          {nil, Order{}, false, 0},
+		"others":        {map[string][]string{"Traceparent": {"x"}, "hubris": {"y"}}, Order{}, false, 0},
+		"durations":     {map[string][]string{HeaderConnectTimeout: {"1m30s"}, HeaderResponseTimeout: {"5s"}}, Order{Call: Call{ConnectTimeout: 90 * time.Second, ResponseTimeout: 5 * time.Second}}, false, 0},
+		"seconds":       {map[string][]string{HeaderConnectTimeout: {"0"}, HeaderResponseTimeout: {"300"}}, Order{Call: Call{ResponseTimeout: 300 * time.Second}}, false, 0},
+		"wait":          {map[string][]string{HeaderWait: {"24h"}, HeaderReplyTo: {"app.results"}}, Order{Wait: 24 * time.Hour, ReplyTo: "app.results"}, true, 0},
+		"wait of 0":     {map[string][]string{HeaderWait: {"0"}}, Order{}, true, 0},
+		"no time":       {map[string][]string{HeaderWait: {"tomorrow"}}, Order{}, false, hub.ArgumentInvalid},
+		"negative":      {map[string][]string{HeaderResponseTimeout: {"-5s"}}, Order{}, false, hub.ArgumentInvalid},
+		"huge":          {map[string][]string{HeaderResponseTimeout: {"99999999999999999999"}}, Order{}, false, hub.ArgumentInvalid},
+		"twice":         {map[string][]string{HeaderWait: {"1s", "2s"}}, Order{}, false, hub.ArgumentInvalid},
+		"misspelt":      {map[string][]string{"hub-response-timeout": {"5s"}}, Order{}, false, hub.ArgumentInvalid},
+		"unknown":       {map[string][]string{"Hub-Retry": {"5"}}, Order{}, false, hub.ArgumentInvalid},
+		"reply-to only": {map[string][]string{HeaderReplyTo: {"app"}}, Order{}, false, hub.ArgumentInvalid},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got Order
+			stored, err := got.ParseHeaders(tt.header)
+			if hub.CodeOf(err) != tt.code {
+				t.Fatalf("got %v, want code %d", err, tt.code)
+			}
+			if err != nil {
+				return
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" || stored != tt.stored {
+				t.Errorf("stored %v, want %v; %s", stored, tt.stored, diff)
+			}
+			var again Order
+			if _, err := again.ParseHeaders(got.Headers()); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(got, again); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCallBetweenNodes(t *testing.T) {
+	t.Parallel()
+	want := Call{
+		ID: hub.Identity{Device: "a.b'$", Module: "$edgeHub"}, Method: "x*.>", Payload: []byte("[1]"), ResponseTimeout: 7 * time.Second,
+	}
+	got, err := ParseCall(want.CallHeaders(), want.Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for name, spoil := range map[string]func(map[string][]string){
+		"no device":  func(h map[string][]string) { delete(h, HeaderDevice) },
+		"bad module": func(h map[string][]string) { h[HeaderModule] = []string{"a b"} },
+		"no timeout": func(h map[string][]string) { delete(h, HeaderResponseTimeout) },
+		"no method":  func(h map[string][]string) { delete(h, HeaderMethod) },
+	} {
+		h := want.CallHeaders()
+		spoil(h)
+		if _, err := ParseCall(h, nil); hub.CodeOf(err) != hub.ArgumentInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAnswerHeaders(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 0, -7, 1 << 40} {
+		got, ok := ParseAnswer(Answer{Status: status}.Headers(), []byte("x"))
+		if !ok || got.Status != status || string(got.Payload) != "x" {
+			t.Errorf("got %+v, %v for status %d", got, ok, status)
+		}
+	}
+	if _, ok := ParseAnswer(nil, nil); ok {
+		t.Error("an answer without a status")
+	}
+}

@@ -1,0 +1,101 @@
+package methods
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// index is what this node knows of the commands, without their payloads.
+type index struct {
+	mu     sync.Mutex
+	loaded bool
+	count  int
+	all    map[hub.Identity][]Command // by ascending id
+}
+
+// reset forgets everything, before it is told anew.
+func (x *index) reset() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.loaded, x.count, x.all = false, 0, make(map[hub.Identity][]Command)
+}
+
+func (x *index) load() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.loaded = true
+}
+
+func (x *index) isLoaded() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.loaded
+}
+
+// put enters what is newer than what it has.
+func (x *index) put(c Command) {
+	c.Payload = nil
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	of := x.all[c.For]
+	i, known := slices.BinarySearchFunc(of, c, byID)
+	switch {
+	case !known:
+		x.all[c.For] = slices.Insert(of, i, c)
+		x.count++
+	case of[i].Revision < c.Revision:
+		of[i] = c
+	}
+}
+
+// drop removes a command unless it has a later revision than c.
+func (x *index) drop(c Command) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	of := x.all[c.For]
+	i, known := slices.BinarySearchFunc(of, c, byID)
+	if !known || of[i].Revision > c.Revision {
+		return
+	}
+	x.count--
+	if len(of) == 1 {
+		delete(x.all, c.For)
+		return
+	}
+	x.all[c.For] = slices.Delete(of, i, i+1)
+}
+
+// of returns the commands of id by ascending id.
+func (x *index) of(id hub.Identity) []Command {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.all[id])
+}
+
+// collect returns the commands that keep wants, by ascending id.
+func (x *index) collect(keep func(Command) bool) []Command {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []Command
+	for _, of := range x.all {
+		for _, c := range of {
+			if keep(c) {
+				out = append(out, c)
+			}
+		}
+	}
+	slices.SortFunc(out, byID)
+	return out
+}
+
+// counts returns how many commands there are, of id and of all.
+func (x *index) counts(id hub.Identity) (own, all int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.all[id]), x.count
+}
+
+func byID(a, b Command) int { return cmp.Compare(a.ID, b.ID) }
