@@ -1,0 +1,612 @@
+package methods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// shelf is a store of commands in memory, whose requests can be made to fail
+// before or after they are done.
+type shelf struct {
+	mu       sync.Mutex
+	rev      uint64
+	all      map[string]Command
+	watchers []Watcher
+	fail     func(op string, c Command) (before, after error)
+}
+
+func newShelf() *shelf { return &shelf{all: map[string]Command{}} }
+
+var errAway = hub.Errorf(hub.ServiceUnavailable, "the store is away")
+
+func (s *shelf) do(op string, c Command, f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var before, after error
+	if s.fail != nil {
+		before, after = s.fail(op, c)
+	}
+	if before != nil {
+		return before
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	return after
+}
+
+func (s *shelf) Create(_ context.Context, c *Command) error {
+	return s.do("create", *c, func() error { return s.set(c) })
+}
+
+func (s *shelf) Update(_ context.Context, c *Command) error {
+	return s.do("update", *c, func() error {
+		if s.all[c.ID].Revision != c.Revision {
+			return hub.Errorf(hub.PreconditionFailed, "stale")
+		}
+		return s.set(c)
+	})
+}
+
+// set stores a copy; after is the caller's to handle.
+func (s *shelf) set(c *Command) error {
+	s.rev++
+	stored := *c
+	stored.Revision = s.rev
+	s.all[c.ID] = stored
+	c.Revision = s.rev
+	for _, w := range s.watchers {
+		w.Stored(stored)
+	}
+	return nil
+}
+
+func (s *shelf) Remove(_ context.Context, c Command) error {
+	return s.do("remove", c, func() error {
+		if s.all[c.ID].Revision != c.Revision {
+			return hub.Errorf(hub.PreconditionFailed, "stale")
+		}
+		s.rev++
+		delete(s.all, c.ID)
+		for _, w := range s.watchers {
+			w.Removed(Command{For: c.For, ID: c.ID, Revision: s.rev})
+		}
+		return nil
+	})
+}
+
+func (s *shelf) Get(_ context.Context, id hub.Identity, command string) (got Command, err error) {
+	err = s.do("get", Command{For: id, ID: command}, func() error {
+		c, ok := s.all[command]
+		if !ok || c.For != id {
+			return (&Command{For: id, ID: command}).notFound()
+		}
+		got = c
+		return nil
+	})
+	return got, err
+}
+
+func (s *shelf) Watch(ctx context.Context, w Watcher) error {
+	s.mu.Lock()
+	for _, c := range s.all {
+		w.Stored(c)
+	}
+	w.Loaded()
+	s.watchers = append(s.watchers, w)
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers = slices.DeleteFunc(s.watchers, func(x Watcher) bool { return x == w })
+	return nil
+}
+
+func (s *shelf) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// plant is devices that are connected to one node, and whoever gets results.
+type plant struct {
+	mu         sync.Mutex
+	ready      map[hub.Identity]bool
+	invoke     func(ctx context.Context, c Call) (Answer, error)
+	calls      []string
+	results    []Command
+	deliver    error // of the next delivery
+	generation string
+}
+
+func newPlant() *plant {
+	return &plant{ready: map[hub.Identity]bool{}, invoke: echo, generation: "1"}
+}
+
+func (p *plant) Invoke(ctx context.Context, c Call) (Answer, error) {
+	p.mu.Lock()
+	p.calls = append(p.calls, c.Method)
+	f := p.invoke
+	p.mu.Unlock()
+	return f(ctx, c)
+}
+
+func (p *plant) Ready(id hub.Identity, _ string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ready[id]
+}
+
+func (p *plant) Generation(_ context.Context, id hub.Identity) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.generation == "" {
+		return "", hub.Errorf(hub.DeviceNotFound, "there is no %s", id)
+	}
+	return p.generation, nil
+}
+
+func (p *plant) Deliver(_ context.Context, c Command) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.deliver; err != nil {
+		p.deliver = nil
+		return err
+	}
+	p.results = append(p.results, c)
+	return nil
+}
+
+func (p *plant) set(f func(*plant)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
+}
+
+// outcomes is what was delivered, as "method outcome".
+func (p *plant) outcomes() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []string
+	for _, c := range p.results {
+		all = append(all, c.Method+" "+string(c.Result.Outcome))
+	}
+	return strings.Join(all, ", ")
+}
+
+func (p *plant) made() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.calls, " ")
+}
+
+var dev1 = hub.Identity{Device: "dev1"} //nolint:gochecknoglobals // a constant
+
+// start runs the queue of a node until the test ends.
+func start(t *testing.T, s *shelf, p *plant, node string) (q *Queue, stop func()) {
+	t.Helper()
+	q = &Queue{Node: node, Local: p, Devices: p, Commands: s, Results: p}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- q.Run(ctx) }()
+	synctest.Wait()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			q.Close()
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return q, stop
+}
+
+func order(method string) Order {
+	return Order{Call: Call{ID: dev1, Method: method}, Wait: time.Hour}
+}
+
+func submit(t *testing.T, q *Queue, method string) Command {
+	t.Helper()
+	c, err := q.Submit(t.Context(), order(method))
+	if err != nil {
+		t.Fatalf("submit %s: %v", method, err)
+	}
+	time.Sleep(time.Millisecond) // of the bubble's clock: the next id is greater
+	return c
+}
+
+// comes connects dev1 to the node of q.
+func comes(q *Queue, p *plant) {
+	p.set(func(p *plant) { p.ready[dev1] = true })
+	q.Ready(dev1)
+	synctest.Wait()
+}
+
+func TestCommandsWaitForTheirDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		for _, m := range []string{"one", "two", "three"} {
+			submit(t, q, m)
+		}
+		time.Sleep(10 * time.Minute)
+		if got := p.made(); got != "" {
+			t.Fatalf("made %q for a device that is away", got)
+		}
+		comes(q, p)
+		if got := p.made(); got != "one two three" {
+			t.Errorf("made %q", got)
+		}
+		if got := p.outcomes(); got != "one answered, two answered, three answered" {
+			t.Errorf("got %q", got)
+		}
+		if n := s.len(); n != 0 {
+			t.Errorf("%d commands are left", n)
+		}
+		submit(t, q, "now")
+		synctest.Wait()
+		if got := p.made(); got != "one two three now" {
+			t.Errorf("made %q", got)
+		}
+	})
+}
+
+// Two nodes that both believe to have the device make each call once.
+func TestOneCallByTwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		a, _ := start(t, s, p, "a")
+		b, _ := start(t, s, p, "b")
+		var want []string
+		for i := range 40 {
+			m := fmt.Sprintf("m%02d", i)
+			submit(t, a, m)
+			want = append(want, m)
+		}
+		p.set(func(p *plant) { p.ready[dev1] = true })
+		a.Ready(dev1)
+		b.Ready(dev1)
+		time.Sleep(time.Minute)
+		got := strings.Fields(p.made())
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("made %q", got)
+		}
+		if n := len(p.results); n != len(want) {
+			t.Errorf("%d results of %d", n, len(want))
+		}
+	})
+}
+
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		start(t, s, p, "b")
+		submit(t, q, "late")
+		time.Sleep(time.Hour + 2*sweepInterval)
+		if got := p.outcomes(); got != "late expired" || s.len() != 0 {
+			t.Errorf("got %q, %d left", got, s.len())
+		}
+		comes(q, p)
+		if got := p.made(); got != "" {
+			t.Errorf("made %q after its expiry", got)
+		}
+	})
+}
+
+// The device keeps the one before it waiting: the next one is too late.
+func TestExpiryBehindASlowCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		p.invoke = silent
+		q, _ := start(t, s, p, "a")
+		submit(t, q, "slow")
+		o := order("late")
+		o.Wait = 10 * time.Second
+		if _, err := q.Submit(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		comes(q, p)
+		time.Sleep(time.Minute)
+		if got := p.outcomes(); got != "slow failed, late expired" || p.made() != "slow" {
+			t.Errorf("got %q, made %q", got, p.made())
+		}
+		if c := p.results[0].Result; c.Code != hub.GatewayTimeout || !strings.Contains(c.Message, "has not answered in time") {
+			t.Errorf("got %+v", c)
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		c := submit(t, q, "m")
+		if _, err := q.Cancel(t.Context(), hub.Identity{Device: "dev2"}, c.ID); hub.CodeOf(err) != hub.JobNotFound {
+			t.Errorf("another device's: %v", err)
+		}
+		if _, err := q.Cancel(t.Context(), dev1, c.ID); err != nil {
+			t.Fatal(err)
+		}
+		comes(q, p)
+		if got := p.outcomes(); got != "m cancelled" || p.made() != "" || s.len() != 0 {
+			t.Errorf("got %q, made %q, %d left", got, p.made(), s.len())
+		}
+		if _, err := q.Cancel(t.Context(), dev1, c.ID); hub.CodeOf(err) != hub.JobNotFound {
+			t.Errorf("again: %v", err)
+		}
+		p.set(func(p *plant) { p.invoke = silent })
+		c = submit(t, q, "begun")
+		synctest.Wait()
+		if _, err := q.Cancel(t.Context(), dev1, c.ID); hub.CodeOf(err) != hub.PreconditionFailed {
+			t.Errorf("of one that has begun: %v", err)
+		}
+	})
+}
+
+// A device that leaves between the claim and the call was not called: the
+// command waits on.
+func TestPutBack(t *testing.T) {
+	for _, code := range []hub.Code{hub.DeviceNotOnline, hub.TooManyCalls} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newShelf(), newPlant()
+			q, _ := start(t, s, p, "a")
+			submit(t, q, "one")
+			submit(t, q, "two")
+			p.invoke = func(context.Context, Call) (Answer, error) {
+				p.set(func(p *plant) { p.ready[dev1], p.invoke = false, echo })
+				return Answer{}, hub.Errorf(code, "just left")
+			}
+			comes(q, p)
+			if got := p.outcomes(); got != "" || s.len() != 2 {
+				t.Errorf("got %q, %d left", got, s.len())
+			}
+			comes(q, p)
+			if got := p.outcomes(); got != "one answered, two answered" || p.made() != "one one two" {
+				t.Errorf("got %q, made %q", got, p.made())
+			}
+		})
+	}
+}
+
+// A node that dies in mid-call leaves an unknown, and nobody calls again.
+func TestDeathInMidCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p, dead := newShelf(), newPlant(), newPlant()
+		q, _ := start(t, s, p, "a")
+		submit(t, q, "m")
+		hang := make(chan struct{})
+		defer close(hang)
+		dead.invoke = func(context.Context, Call) (Answer, error) {
+			<-hang
+			return Answer{}, hub.Errorf(hub.ConnectionLost, "dead")
+		}
+		b, _ := start(t, s, dead, "b")
+		comes(b, dead)
+		comes(q, p) // the device connects to a living node
+		time.Sleep(DefaultResponseTimeout + claimGrace + 2*sweepInterval)
+		if got := p.outcomes() + dead.outcomes(); got != "m unknown" || p.made() != "" || dead.made() != "m" {
+			t.Errorf("got %q, made %q and %q", got, p.made(), dead.made())
+		}
+		if s.len() != 0 {
+			t.Error("it is left")
+		}
+	})
+}
+
+func TestRestartGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, stop := start(t, s, p, "a")
+		submit(t, q, "m")
+		stop()
+		p.set(func(p *plant) { p.ready[dev1] = true }) // it came while nobody looked
+		q, _ = start(t, s, p, "a")
+		synctest.Wait()
+		if got := p.outcomes(); got != "m answered" {
+			t.Errorf("got %q", got)
+		}
+		if page, _, err := q.List(Query{}); err != nil || len(page) != 0 {
+			t.Errorf("%v, %v are listed", page, err)
+		}
+	})
+}
+
+// An identity that is deleted, or made anew, does not get what was meant for
+// the old one.
+func TestOtherGeneration(t *testing.T) {
+	for _, generation := range []string{"", "2"} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newShelf(), newPlant()
+			q, _ := start(t, s, p, "a")
+			submit(t, q, "m")
+			p.generation = generation
+			comes(q, p)
+			if got := p.outcomes(); got != "m failed" || p.made() != "" || p.results[0].Result.Code != hub.DeviceNotFound {
+				t.Errorf("got %q, made %q", got, p.made())
+			}
+		})
+	}
+}
+
+// Whatever request to the store fails, before or after it is done, the device
+// is called at most once, and one result is told in the end.
+func TestStoreFailures(t *testing.T) {
+	for nth := range 12 {
+		for _, after := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s, p := newShelf(), newPlant()
+				q, _ := start(t, s, p, "a")
+				submit(t, q, "m")
+				n := 0
+				s.fail = func(string, Command) (error, error) {
+					n++
+					switch {
+					case n != nth+1:
+						return nil, nil
+					case after:
+						return nil, errAway
+					default:
+						return errAway, nil
+					}
+				}
+				comes(q, p)
+				time.Sleep(5 * time.Minute)
+				if got := p.made(); got != "m" && got != "" {
+					t.Errorf("request %d: made %q", nth, got)
+				}
+				outcomes := strings.Split(p.outcomes(), ", ")
+				if len(slices.Compact(outcomes)) != 1 || outcomes[0] == "" || s.len() != 0 {
+					t.Errorf("request %d: got %q, %d left", nth, outcomes, s.len())
+				}
+			})
+		}
+	}
+}
+
+// The store is away for a minute, from any moment on.
+func TestStoreOutage(t *testing.T) {
+	for nth := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newShelf(), newPlant()
+			q, _ := start(t, s, p, "a")
+			submit(t, q, "m")
+			n, since := 0, time.Time{}
+			s.fail = func(string, Command) (error, error) {
+				if n++; n == nth+1 {
+					since = time.Now()
+				}
+				if !since.IsZero() && time.Since(since) < time.Minute {
+					return errAway, nil
+				}
+				return nil, nil
+			}
+			comes(q, p)
+			time.Sleep(10 * time.Minute)
+			outcomes := slices.Compact(strings.Split(p.outcomes(), ", "))
+			if made := p.made(); made != "m" && made != "" || len(outcomes) != 1 || outcomes[0] == "" || s.len() != 0 {
+				t.Errorf("from request %d on: made %q, got %q, %d left", nth, made, outcomes, s.len())
+			}
+		})
+	}
+}
+
+func TestDeliveryIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		var reported []error
+		q.Report = func(_ Command, err error) { reported = append(reported, err) }
+		p.deliver = errors.New("no")
+		submit(t, q, "m")
+		comes(q, p)
+		if s.len() != 1 || len(reported) != 1 {
+			t.Errorf("%d left, reported %v", s.len(), reported)
+		}
+		if _, err := q.Cancel(t.Context(), dev1, p.first(s)); hub.CodeOf(err) != hub.JobNotFound {
+			t.Errorf("cancel of one that has ended: %v", err)
+		}
+		time.Sleep(deliverAfter + 2*sweepInterval)
+		if got := p.outcomes(); got != "m answered" || p.made() != "m" || s.len() != 0 {
+			t.Errorf("got %q, made %q, %d left", got, p.made(), s.len())
+		}
+	})
+}
+
+// first is the id of the only command in s.
+func (p *plant) first(s *shelf) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.all {
+		return id
+	}
+	return ""
+}
+
+func TestSubmitRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		bad := order("m")
+		bad.Wait = 0
+		if _, err := q.Submit(t.Context(), bad); hub.CodeOf(err) != hub.ArgumentInvalid {
+			t.Errorf("no wait: %v", err)
+		}
+		for range MaxDeviceCommands {
+			submit(t, q, "m")
+		}
+		if _, err := q.Submit(t.Context(), order("m")); hub.CodeOf(err) != hub.QuotaExceeded {
+			t.Errorf("one too many: %v", err)
+		}
+		p.generation = ""
+		if _, err := q.Submit(t.Context(), order("m")); hub.CodeOf(err) != hub.DeviceNotFound {
+			t.Errorf("unknown device: %v", err)
+		}
+	})
+}
+
+func TestList(t *testing.T) {
+	if _, _, err := new(Queue).List(Query{}); hub.CodeOf(err) != hub.ServiceUnavailable {
+		t.Errorf("before it is loaded: %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		var ids []string
+		for i := range 7 {
+			o := order("m")
+			o.ID = hub.Identity{Device: fmt.Sprintf("dev%d", i%2)}
+			c, err := q.Submit(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			ids = append(ids, c.ID)
+		}
+		var got []string
+		for after, more := "", true; more; {
+			var page []Command
+			var err error
+			if page, more, err = q.List(Query{After: after, Limit: 3}); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page {
+				got = append(got, c.ID)
+			}
+			after = got[len(got)-1]
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("got %q, want %q", got, ids)
+		}
+		page, more, err := q.List(Query{For: dev1})
+		if err != nil || more || len(page) != 3 {
+			t.Errorf("got %d of dev1, more %v, %v", len(page), more, err)
+		}
+	})
+}
+
+// The store is not asked about devices that come and have nothing waiting.
+func TestArrivalsCostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		s.fail = func(op string, _ Command) (error, error) {
+			t.Errorf("the store is asked to %s", op)
+			return nil, nil
+		}
+		comes(q, p)
+	})
+}
