@@ -24,6 +24,7 @@ type commands struct {
 	Device    deviceCmd    `cmd:"" help:"Manage devices."`
 	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
+	Method    methodCmd    `cmd:"" help:"Call direct methods of devices and modules."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

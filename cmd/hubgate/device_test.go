@@ -35,6 +35,17 @@ func connectDevice(t *testing.T, p *process, connection string, port int) *testD
 
 func dialDevice(t *testing.T, p *process, connection string, port int) (*testDevice, error) {
 	t.Helper()
+	return dialDeviceAt(t, p, connection, port, nil)
+}
+
+// dialDeviceWith connects with options of its own.
+func dialDeviceWith(t *testing.T, p *process, connection string, set func(*paho.ClientOptions)) (*testDevice, error) {
+	t.Helper()
+	return dialDeviceAt(t, p, connection, p.ready.Ports.MQTT, set)
+}
+
+func dialDeviceAt(t *testing.T, p *process, connection string, port int, set func(*paho.ClientOptions)) (*testDevice, error) {
+	t.Helper()
 	c, err := sas.ParseConnectionString(connection)
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +68,9 @@ func dialDevice(t *testing.T, p *process, connection string, port int) (*testDev
 		SetUsername(c.HostName + "/" + d.id.String() + "/?api-version=2021-04-12").
 		SetPassword(sas.Sign(sas.Resource(c.HostName, d.id), key, time.Now().Add(time.Hour), "")).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { d.lost <- err })
+	if set != nil {
+		set(opts)
+	}
 	d.Client = paho.NewClient(opts)
 	token := d.Connect()
 	if !token.WaitTimeout(patience) {

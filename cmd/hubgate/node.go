@@ -18,6 +18,7 @@ import (
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/iothub"
+	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 )
 
@@ -35,6 +36,7 @@ type node struct {
 	registry *identity.Registry
 	face     *iothub.Face
 	gateway  *gateway.Server
+	methods  *backend.MethodService
 	https    *http.Server
 
 	ports  ports
@@ -81,6 +83,9 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 		return err
 	}
 	n.build(s)
+	if err := n.serveMethods(ctx); err != nil {
+		return err
+	}
 	n.watch()
 	n.serve(bound, s)
 	return nil
@@ -151,6 +156,7 @@ func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(),
+		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
 	l := n.cfg.Limits
 	n.gateway = &gateway.Server{
