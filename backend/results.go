@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -37,9 +38,7 @@ func (r *results) Deliver(ctx context.Context, c methods.Command) error {
 		}
 	}
 	event := &nats.Msg{Subject: r.events.names.CommandEvent(c.For), Header: nats.Header{}, Data: c.Result.Payload}
-	for name, values := range header {
-		event.Header[name] = values
-	}
+	maps.Copy(event.Header, header)
 	for _, h := range r.events.headers(c.For, c.Result.Time, k) {
 		event.Header.Set(h[0], h[1])
 	}

@@ -189,7 +189,7 @@ func (p *plant) made() string {
 	return strings.Join(p.calls, " ")
 }
 
-var dev1 = hub.Identity{Device: "dev1"} //nolint:gochecknoglobals // a constant
+var dev1 = hub.Identity{Device: "dev1"}
 
 // start runs the queue of a node until the test ends.
 func start(t *testing.T, s *shelf, p *plant, node string) (q *Queue, stop func()) {
@@ -223,9 +223,12 @@ func submit(t *testing.T, q *Queue, method string) Command {
 	if err != nil {
 		t.Fatalf("submit %s: %v", method, err)
 	}
-	time.Sleep(time.Millisecond) // of the bubble's clock: the next id is greater
+	pass(time.Millisecond) // of the bubble's clock: the next id is greater
 	return c
 }
+
+// pass lets time pass on the clock of the bubble.
+func pass(d time.Duration) { <-time.After(d) }
 
 // comes connects dev1 to the node of q.
 func comes(q *Queue, p *plant) {
@@ -241,7 +244,7 @@ func TestCommandsWaitForTheirDevice(t *testing.T) {
 		for _, m := range []string{"one", "two", "three"} {
 			submit(t, q, m)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if got := p.made(); got != "" {
 			t.Fatalf("made %q for a device that is away", got)
 		}
@@ -278,7 +281,7 @@ func TestOneCallByTwoNodes(t *testing.T) {
 		p.set(func(p *plant) { p.ready[dev1] = true })
 		a.Ready(dev1)
 		b.Ready(dev1)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		got := strings.Fields(p.made())
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
@@ -296,7 +299,7 @@ func TestExpiry(t *testing.T) {
 		q, _ := start(t, s, p, "a")
 		start(t, s, p, "b")
 		submit(t, q, "late")
-		time.Sleep(time.Hour + 2*sweepInterval)
+		pass(time.Hour + 2*sweepInterval)
 		if got := p.outcomes(); got != "late expired" || s.len() != 0 {
 			t.Errorf("got %q, %d left", got, s.len())
 		}
@@ -320,7 +323,7 @@ func TestExpiryBehindASlowCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		comes(q, p)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := p.outcomes(); got != "slow failed, late expired" || p.made() != "slow" {
 			t.Errorf("got %q, made %q", got, p.made())
 		}
@@ -397,7 +400,7 @@ func TestDeathInMidCall(t *testing.T) {
 		b, _ := start(t, s, dead, "b")
 		comes(b, dead)
 		comes(q, p) // the device connects to a living node
-		time.Sleep(DefaultResponseTimeout + claimGrace + 2*sweepInterval)
+		pass(DefaultResponseTimeout + claimGrace + 2*sweepInterval)
 		if got := p.outcomes() + dead.outcomes(); got != "m unknown" || p.made() != "" || dead.made() != "m" {
 			t.Errorf("got %q, made %q and %q", got, p.made(), dead.made())
 		}
@@ -464,7 +467,7 @@ func TestStoreFailures(t *testing.T) {
 					}
 				}
 				comes(q, p)
-				time.Sleep(5 * time.Minute)
+				pass(5 * time.Minute)
 				if got := p.made(); got != "m" && got != "" {
 					t.Errorf("request %d: made %q", nth, got)
 				}
@@ -495,7 +498,7 @@ func TestStoreOutage(t *testing.T) {
 				return nil, nil
 			}
 			comes(q, p)
-			time.Sleep(10 * time.Minute)
+			pass(10 * time.Minute)
 			outcomes := slices.Compact(strings.Split(p.outcomes(), ", "))
 			if made := p.made(); made != "m" && made != "" || len(outcomes) != 1 || outcomes[0] == "" || s.len() != 0 {
 				t.Errorf("from request %d on: made %q, got %q, %d left", nth, made, outcomes, s.len())
@@ -519,7 +522,7 @@ func TestDeliveryIsRepeated(t *testing.T) {
 		if _, err := q.Cancel(t.Context(), dev1, p.first(s)); hub.CodeOf(err) != hub.JobNotFound {
 			t.Errorf("cancel of one that has ended: %v", err)
 		}
-		time.Sleep(deliverAfter + 2*sweepInterval)
+		pass(deliverAfter + 2*sweepInterval)
 		if got := p.outcomes(); got != "m answered" || p.made() != "m" || s.len() != 0 {
 			t.Errorf("got %q, made %q, %d left", got, p.made(), s.len())
 		}
@@ -573,7 +576,7 @@ func TestList(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 			ids = append(ids, c.ID)
 		}
 		var got []string

@@ -174,7 +174,7 @@ func (q *Queue) persist(c *Command, change func(*Command)) error {
 		if q.now().After(limit) {
 			return err
 		}
-		time.Sleep(storePause)
+		<-time.After(storePause)
 	}
 }
 

@@ -25,7 +25,7 @@ type methodCmd struct {
 }
 
 // AfterApply gives the commands below what they have in common.
-func (c *methodCmd) AfterApply(a *app) error {
+func (c *methodCmd) AfterApply(a *app) error { //nolint:unparam // kong wants the error
 	a.client = c.clientFlags
 	return nil
 }
