@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/backend/subject"
@@ -56,22 +57,42 @@ func (s *CommandStore) Get(ctx context.Context, id hub.Identity, command string)
 }
 
 // Watch implements [methods.CommandStore]. After an interruption of the
-// connection it goes on where it was.
+// connection it tells everything anew.
 func (s *CommandStore) Watch(ctx context.Context, told methods.Watcher) error {
+	for ctx.Err() == nil {
+		if err := s.watch(ctx, told); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch ends, without an error, when ctx does and when the connection to NATS
+// was lost and is back: a server that starts again knows nothing of the watch,
+// and the watch itself would find out much later.
+func (s *CommandStore) watch(ctx context.Context, told methods.Watcher) error {
+	nc := s.bucket.js.Conn()
+	back := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(back)
 	w, err := s.bucket.kv.WatchAll(ctx)
 	if err != nil {
 		return s.bucket.fault("watch", "all keys", err)
 	}
-	defer func() { _ = w.Stop() }()
+	defer func() {
+		_ = w.Stop()
+		go func() {
+			for range w.Updates() { // so that nobody waits to give us one more
+			}
+		}()
+	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-back:
+			return nil
 		case e, open := <-w.Updates():
 			if !open {
-				if ctx.Err() != nil {
-					return nil
-				}
 				return hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", s.bucket.name)
 			}
 			tell(told, e)

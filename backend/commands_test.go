@@ -245,6 +245,31 @@ func TestCommandsAreNeverMadeTwice(t *testing.T) {
 	}
 }
 
+// What one node stores after NATS was away reaches the others soon.
+func TestCommandsAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := serve(t, dir, 0)
+	a, b := startNode(t, s, "a"), startNode(t, s, "b")
+	create(t, a.Backbone, device(1))
+	called := make(chan string, 10)
+	b.connect(t, device(1), func(_ context.Context, c methods.Call) (methods.Answer, error) {
+		called <- c.Method
+		return methods.Answer{Status: 200}, nil
+	})
+	port := s.Port()
+	halt(t, s)
+	serve(t, dir, port)
+	for _, n := range []*methodNode{a, b} {
+		until(t, "NATS to be back", func() bool { return n.Ready(testContext(t)) == nil })
+	}
+	start := time.Now()
+	receiptIn(t, ask(t, a.Backbone, "hub.method.dev-1.later", "", "Hub-Wait", "1h"))
+	if got := <-called; got != "later" || time.Since(start) > 10*time.Second {
+		t.Errorf("called by %s after %v", got, time.Since(start))
+	}
+}
+
 // A node dies while the device has the call. Nobody calls again; when the
 // deadline is over, another node says that it does not know.
 func TestCommandOfADeadNode(t *testing.T) {

@@ -49,6 +49,12 @@ func (w *crew) isBusy(id hub.Identity) bool {
 	return known
 }
 
+func (w *crew) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
+
 func (w *crew) run() {
 	for {
 		id, ok := w.next()

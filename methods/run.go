@@ -142,8 +142,8 @@ func (q *Queue) conclude(c Command, r Result) {
 func (c *Command) finish(r Result) { c.State, c.Payload, c.Result = Finished, nil, &r }
 
 // persist writes a change to c for as long as it takes, unless somebody else
-// has changed c: a store that is away for a while must not turn an answer into
-// an unknown.
+// has changed c, or the queue is closed: a store that is away for a while must
+// not turn an answer into an unknown.
 func (q *Queue) persist(c *Command, change func(*Command)) error {
 	claim, state := c.Claim, c.State
 	limit := q.now().Add(claimGrace)
@@ -171,7 +171,7 @@ func (q *Queue) persist(c *Command, change func(*Command)) error {
 		case getErr == nil:
 			c.Revision = now.Revision
 		}
-		if q.now().After(limit) {
+		if q.now().After(limit) || q.crew.isClosed() {
 			return err
 		}
 		<-time.After(storePause)
