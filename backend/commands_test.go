@@ -65,7 +65,7 @@ func TestCommandSurvives(t *testing.T) {
 	module := hub.Identity{Device: "dev-1", Module: "m.1"}
 	create(t, a.Backbone, device(1))
 	create(t, a.Backbone, module)
-	r := receiptIn(t, ask(t, a.Backbone, "hub.method.dev-1.m=2E1.reboot", "{ \"delay\": 5.0 }", "Hub-Wait", "2h", "Hub-Reply-To", "app.results"))
+	r := receiptIn(t, askOn(t, a.Backbone, "hub.method.dev-1.m=2E1.reboot", "{ \"delay\": 5.0 }", "Hub-Wait", "2h", "Hub-Reply-To", "app.results"))
 	if r.State != methods.Pending || r.DeviceID != "dev-1" || r.ModuleID != "m.1" || r.Method != "reboot" || r.Expires.Sub(r.Accepted) != 2*time.Hour {
 		t.Errorf("got %+v", r)
 	}
@@ -130,7 +130,7 @@ func TestCommandListAndCancel(t *testing.T) {
 	create(t, a.Backbone, device(2))
 	var ids []string
 	for i := range 3 {
-		r := receiptIn(t, ask(t, a.Backbone, fmt.Sprintf("hub.method.dev-%d.m", 1+i%2), "1", "Hub-Wait", "3600"))
+		r := receiptIn(t, askOn(t, a.Backbone, fmt.Sprintf("hub.method.dev-%d.m", 1+i%2), "1", "Hub-Wait", "3600"))
 		ids = append(ids, r.ID)
 	}
 	list := func(subject, body string) []string {
@@ -139,7 +139,7 @@ func TestCommandListAndCancel(t *testing.T) {
 			Items []receipt
 			Next  string
 		}
-		m := ask(t, a.Backbone, subject, body)
+		m := askOn(t, a.Backbone, subject, body)
 		if err := json.Unmarshal(m.Data, &page); err != nil {
 			t.Fatalf("%v: %q", m.Header, m.Data)
 		}
@@ -167,7 +167,7 @@ func TestCommandListAndCancel(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
 		}
 	}
-	if got := receiptIn(t, ask(t, a.Backbone, "hub.command.cancel.dev-1", `{"id":"`+ids[0]+`"}`)); got.ID != ids[0] || got.State != methods.Finished {
+	if got := receiptIn(t, askOn(t, a.Backbone, "hub.command.cancel.dev-1", `{"id":"`+ids[0]+`"}`)); got.ID != ids[0] || got.State != methods.Finished {
 		t.Errorf("got %+v", got)
 	}
 	if got := resultsOf(t, a.Backbone, 1)[ids[0]][0].Headers(); outcomeOf(got) != "cancelled" || got.Get("Nats-Service-Error-Code") != "412001" {
@@ -180,7 +180,7 @@ func TestCommandListAndCancel(t *testing.T) {
 		"no id":      {"hub.command.cancel.dev-1", ``, "400004"},
 		"other word": {"hub.command.cancel.dev-1", `{"ID2":1}`, "400004"},
 	} {
-		if got := ask(t, a.Backbone, tt.subject, tt.body); codeIn(got) != tt.code {
+		if got := askOn(t, a.Backbone, tt.subject, tt.body); codeIn(got) != tt.code {
 			t.Errorf("%s: got %v", name, got.Header)
 		}
 	}
@@ -199,7 +199,7 @@ func TestCommandsAreNeverMadeTwice(t *testing.T) {
 	create(t, nodes[0].Backbone, device(1))
 	const count = methods.MaxDeviceCommands
 	for i := range count {
-		receiptIn(t, ask(t, nodes[0].Backbone, "hub.method.dev-1.m", fmt.Sprint(i), "Hub-Wait", "1h", "Hub-Response-Timeout", "5"))
+		receiptIn(t, askOn(t, nodes[0].Backbone, "hub.method.dev-1.m", fmt.Sprint(i), "Hub-Wait", "1h", "Hub-Response-Timeout", "5"))
 	}
 	var mu sync.Mutex
 	made := map[string]int{}
@@ -264,7 +264,7 @@ func TestCommandsAfterAnOutage(t *testing.T) {
 		until(t, "NATS to be back", func() bool { return n.Ready(testContext(t)) == nil })
 	}
 	start := time.Now()
-	receiptIn(t, ask(t, a.Backbone, "hub.method.dev-1.later", "", "Hub-Wait", "1h"))
+	receiptIn(t, askOn(t, a.Backbone, "hub.method.dev-1.later", "", "Hub-Wait", "1h"))
 	if got := <-called; got != "later" || time.Since(start) > 10*time.Second {
 		t.Errorf("called by %s after %v", got, time.Since(start))
 	}
@@ -277,7 +277,7 @@ func TestCommandOfADeadNode(t *testing.T) {
 	s := serve(t, "", 0)
 	a, b := startNode(t, s, "a"), startNode(t, s, "b")
 	create(t, a.Backbone, device(1))
-	r := receiptIn(t, ask(t, a.Backbone, "hub.method.dev-1.m", "1", "Hub-Wait", "1h", "Hub-Response-Timeout", "5"))
+	r := receiptIn(t, askOn(t, a.Backbone, "hub.method.dev-1.m", "1", "Hub-Wait", "1h", "Hub-Response-Timeout", "5"))
 	called, hang := make(chan struct{}, 1), make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	b.connect(t, device(1), func(context.Context, methods.Call) (methods.Answer, error) {

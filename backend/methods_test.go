@@ -84,8 +84,8 @@ func echoStatus(_ context.Context, c methods.Call) (methods.Answer, error) {
 	return methods.Answer{Status: len(c.Method), Payload: c.Payload}, nil
 }
 
-// ask sends a request as nats req does.
-func ask(t *testing.T, b *Backbone, subject, body string, header ...string) *nats.Msg {
+// askOn sends a request as nats req does.
+func askOn(t *testing.T, b *Backbone, subject, body string, header ...string) *nats.Msg {
 	t.Helper()
 	m := &nats.Msg{Subject: subject, Data: []byte(body), Header: nats.Header{}}
 	for i := 0; i+1 < len(header); i += 2 {
@@ -126,7 +126,7 @@ func TestMethodRequests(t *testing.T) {
 	}
 	for name, tt := range tests {
 		for range 4 { // by both nodes
-			got := ask(t, a.Backbone, tt.subject, tt.body)
+			got := askOn(t, a.Backbone, tt.subject, tt.body)
 			if codeIn(got) != "" || got.Header.Get("Hub-Status") != tt.status || string(got.Data) != tt.want {
 				t.Errorf("%s: got %v and %.60q", name, got.Header, got.Data)
 			}
@@ -177,7 +177,7 @@ func TestMethodRefusals(t *testing.T) {
 		"wait for nobody":   {"hub.method.nobody.m", "", []string{"Hub-Wait", "1h"}, "404001", ""},
 	}
 	for name, tt := range tests {
-		got := ask(t, a.Backbone, tt.subject, tt.body, tt.header...)
+		got := askOn(t, a.Backbone, tt.subject, tt.body, tt.header...)
 		text := got.Header.Get(micro.ErrorHeader)
 		if codeIn(got) != tt.code || !strings.Contains(text, tt.text) || strings.Contains(text, "secret") || len(got.Data) > 0 {
 			t.Errorf("%s: got %s %q and %q, want %s %q", name, codeIn(got), text, got.Data, tt.code, tt.text)
@@ -199,7 +199,7 @@ func TestMethodWaitsForConnection(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			got := ask(t, b.Backbone, "hub.method.dev-1.m", "7", "Hub-Connect-Timeout", "50")
+			got := askOn(t, b.Backbone, "hub.method.dev-1.m", "7", "Hub-Connect-Timeout", "50")
 			if codeIn(got) != "" || string(got.Data) != "7" {
 				t.Errorf("got %v", got.Header)
 			}
@@ -213,7 +213,7 @@ func TestMethodWaitsForConnection(t *testing.T) {
 	until(t, "a to wait", func() bool { return a.service.room.inUse() == 20 })
 	b.connect(t, device(1), echoStatus)
 	wg.Wait()
-	got := ask(t, a.Backbone, "hub.method.dev-1.m", "", "Hub-Connect-Timeout", "1s")
+	got := askOn(t, a.Backbone, "hub.method.dev-1.m", "", "Hub-Connect-Timeout", "1s")
 	if codeIn(got) != "" {
 		t.Errorf("connected: %v", got.Header)
 	}
@@ -242,7 +242,7 @@ func TestManyMethodsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			got := ask(t, a.Backbone, "hub.method.dev-1.m", strconv.Itoa(i))
+			got := askOn(t, a.Backbone, "hub.method.dev-1.m", strconv.Itoa(i))
 			if string(got.Data) != strconv.Itoa(i) {
 				t.Errorf("call %d got %q, %v", i, got.Data, got.Header)
 			}
@@ -262,7 +262,7 @@ func TestMethodLimitOfANode(t *testing.T) {
 	a.service.room.mu.Lock()
 	a.service.room.calls = 0
 	a.service.room.mu.Unlock()
-	if got := ask(t, a.Backbone, "hub.method.dev-1.m", ""); codeIn(got) != "429001" {
+	if got := askOn(t, a.Backbone, "hub.method.dev-1.m", ""); codeIn(got) != "429001" {
 		t.Errorf("got %v", got.Header)
 	}
 }
@@ -275,7 +275,7 @@ func TestMethodServicesAreDescribed(t *testing.T) {
 		"hub-method": {"hub.method.>"}, "hub-command": {"hub.command.list", "hub.command.list.>", "hub.command.cancel.>"},
 	} {
 		var info micro.Info
-		if err := json.Unmarshal(ask(t, a.Backbone, "$SRV.INFO."+name, "").Data, &info); err != nil {
+		if err := json.Unmarshal(askOn(t, a.Backbone, "$SRV.INFO."+name, "").Data, &info); err != nil {
 			t.Fatal(err)
 		}
 		if len(info.Endpoints) != len(endpoints) {
@@ -292,7 +292,7 @@ func TestMethodServicesAreDescribed(t *testing.T) {
 			}
 		}
 	}
-	if stats := string(ask(t, a.Backbone, "$SRV.STATS.hub-method", "").Data); !strings.Contains(stats, `"in_flight":0`) {
+	if stats := string(askOn(t, a.Backbone, "$SRV.STATS.hub-method", "").Data); !strings.Contains(stats, `"in_flight":0`) {
 		t.Errorf("got %s", stats)
 	}
 }
@@ -304,7 +304,7 @@ func TestMethodServiceStops(t *testing.T) {
 	a := startNode(t, s, "a")
 	create(t, a.Backbone, device(1))
 	done := make(chan *nats.Msg, 1)
-	go func() { done <- ask(t, a.Backbone, "hub.method.dev-1.m", "", "Hub-Connect-Timeout", "300") }()
+	go func() { done <- askOn(t, a.Backbone, "hub.method.dev-1.m", "", "Hub-Connect-Timeout", "300") }()
 	until(t, "the call to wait", func() bool { return a.service.room.inUse() == 1 })
 	start := time.Now()
 	if err := a.service.Stop(); err != nil {
