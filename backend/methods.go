@@ -227,8 +227,8 @@ func answerOf(a methods.Answer, err error) (reply, error) {
 // begin answers a request with what f returns, in a goroutine of its own
 // unless too many have one.
 func (s *MethodService) begin(q asked, f func() (reply, error)) {
-	if !s.room.take(q.size) {
-		s.respond(q, reply{}, hub.Errorf(hub.Throttled, "this node has %d calls in flight; try again later", s.room.inUse()))
+	if err := s.room.take(q.size); err != nil {
+		s.respond(q, reply{}, err)
 		return
 	}
 	go func() {

@@ -1,6 +1,10 @@
 package backend
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/hubgate/hubgate/hub"
+)
 
 // room bounds what is in flight, in number and in bytes.
 type room struct {
@@ -18,16 +22,20 @@ func newRoom(calls, bytes int) *room {
 	return r
 }
 
-// take reports whether one more fits.
-func (r *room) take(size int) bool {
+// take lets one more in. It fails with Throttled when there is no room, and
+// with ServiceUnavailable after close.
+func (r *room) take(size int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.used >= r.calls || size > r.bytes {
-		return false
+	if r.closed {
+		return errStopping()
+	}
+	if r.used >= r.calls || size > r.bytes {
+		return hub.Errorf(hub.Throttled, "this node has %d calls in flight; try again later", r.used)
 	}
 	r.used++
 	r.bytes -= size
-	return true
+	return nil
 }
 
 // give undoes take.

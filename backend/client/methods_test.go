@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,7 +115,7 @@ func TestInvokeWithoutAHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := methods.Call{ID: hub.Identity{Device: "here"}, Method: "m"}
-	if _, err := c.Methods().Invoke(t.Context(), call); hub.CodeOf(err) != hub.ServiceUnavailable || !strings.Contains(err.Error(), "is hubgate running") {
+	if _, err := c.Methods().Invoke(t.Context(), call); hub.CodeOf(err) != hub.ServiceUnavailable {
 		t.Errorf("got %v", err)
 	}
 	if _, err := c.Methods().InvokeWhenOnline(t.Context(), methods.Order{Call: call, Wait: time.Minute}); hub.CodeOf(err) != hub.ServiceUnavailable {
