@@ -145,7 +145,6 @@ func (c *Command) finish(r Result) { c.State, c.Payload, c.Result = Finished, ni
 // has changed c, or the queue is closed: a store that is away for a while must
 // not turn an answer into an unknown.
 func (q *Queue) persist(c *Command, change func(*Command)) error {
-	claim, state := c.Claim, c.State
 	limit := q.now().Add(claimGrace)
 	if c.Deadline.After(limit) {
 		limit = c.Deadline
@@ -153,28 +152,35 @@ func (q *Queue) persist(c *Command, change func(*Command)) error {
 	for {
 		next := *c
 		change(&next)
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-		err := q.Commands.Update(ctx, &next)
-		if err == nil {
-			cancel()
-			*c = next
-			return nil
-		}
-		now, getErr := q.Commands.Get(ctx, c.For, c.ID)
-		cancel()
-		switch {
-		case getErr == nil && now.State == next.State && now.Claim == next.Claim: // stored, and the answer lost
-			*c = now
-			return nil
-		case getErr == nil && (now.State != state || now.Claim != claim), gone(getErr):
-			return err // it is somebody else's now
-		case getErr == nil:
-			c.Revision = now.Revision
-		}
-		if q.now().After(limit) || q.crew.isClosed() {
+		again, err := q.write(c, next)
+		if !again || q.now().After(limit) || q.crew.isClosed() {
 			return err
 		}
 		<-time.After(storePause)
+	}
+}
+
+// write makes c next in the store. When that fails it asks what has become of
+// the write; again says that it may be repeated, of c as it is then.
+func (q *Queue) write(c *Command, next Command) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err = q.Commands.Update(ctx, &next); err == nil {
+		*c = next
+		return false, nil
+	}
+	now, getErr := q.Commands.Get(ctx, c.For, c.ID)
+	switch {
+	case getErr != nil:
+		return !gone(getErr), err
+	case now.State == next.State && now.Claim == next.Claim: // stored, and the answer lost
+		*c = now
+		return false, nil
+	case now.State != c.State || now.Claim != c.Claim:
+		return false, err // it is somebody else's now
+	default:
+		c.Revision = now.Revision
+		return true, err
 	}
 }
 
