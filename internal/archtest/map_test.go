@@ -28,7 +28,7 @@ func arrows() map[string]rule {
 		"gateway/mqtt": {},
 		"gateway":      {imports: []string{"hub", "session", "gateway/mqtt"}, tests: suite},
 		"gateway/iothub": {imports: []string{
-			"hub", "sas", "identity", "telemetry", "session", "methods", "gateway", "gateway/mqtt",
+			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "gateway", "gateway/mqtt",
 		}},
 
 		// The backbone. It never sees the front end.
