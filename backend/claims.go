@@ -30,7 +30,7 @@ func (s *SessionStore) Watch(ctx context.Context, claimed func(session.Claim)) e
 	claims := make(chan *nats.Msg, claimBuffer)
 	sub, err := s.nc.ChanSubscribe(s.names.ClaimedAll(), claims)
 	if err == nil {
-		err = s.nc.FlushWithContext(ctx)
+		err = s.nc.FlushTimeout(requestTimeout) // ctx may have no deadline, which a flush with it would need
 	}
 	if err != nil && ctx.Err() == nil {
 		return hub.Errorf(hub.ServiceUnavailable, "subscribe to claims: %w", err)

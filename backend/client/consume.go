@@ -113,9 +113,9 @@ func (c *Client) consume(ctx context.Context, o TelemetryOptions, handle func(Ev
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrStop):
-			return acks.flush()
+			return acks.finish()
 		default:
-			return errors.Join(err, acks.flush())
+			return errors.Join(err, acks.finish())
 		}
 	}
 }
@@ -222,6 +222,22 @@ func (a *acker) flush() error {
 	m := a.last
 	a.last, a.count = nil, 0
 	return m.Ack()
+}
+
+// ackTimeout bounds the wait for the last acknowledgement.
+const ackTimeout = 2 * time.Second
+
+// finish is flush that waits until the server has taken it: whoever consumes
+// next would otherwise get messages again that were handled.
+func (a *acker) finish() error {
+	if a.last == nil {
+		return nil
+	}
+	m := a.last
+	a.last, a.count = nil, 0
+	ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
+	defer cancel()
+	return m.DoubleAck(ctx)
 }
 
 func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Consumer, error) {
