@@ -64,11 +64,13 @@ func TestLifetime(t *testing.T) {
 			func(d *device) func(*mqtt.Connect) {
 				return password(d.token(time.Now().Add(2*time.Second - sas.ClockSkew)))
 			},
-			end{code: hub.Unauthorized, reason: "expired"}, 4 * time.Second,
+			end{code: hub.Unauthorized, reason: "expired"},
+			4 * time.Second,
 		},
 		"silence": {
 			func(*device) func(*mqtt.Connect) { return func(c *mqtt.Connect) { c.KeepAlive = 1 } },
-			end{code: hub.ConnectionLost, reason: "keep-alive"}, 4 * time.Second,
+			end{code: hub.ConnectionLost, reason: "keep-alive"},
+			4 * time.Second,
 		},
 	}
 	t.Run("all", func(t *testing.T) {

@@ -235,8 +235,7 @@ func (g *Gateway) Wait(t *testing.T, sig syscall.Signal) {
 		}
 	case <-time.After(Patience):
 		_ = g.cmd.Process.Kill()
-		<-g.exit
-		t.Errorf("hubgate still ran %v after signal %v", Patience, sig)
+		t.Errorf("hubgate still ran %v after signal %v; killed: %v", Patience, sig, <-g.exit)
 	}
 	g.cmd = nil
 }
