@@ -113,7 +113,8 @@ type keeper struct {
 func (k keeper) ensure(ctx context.Context, a asset) error {
 	ctx, cancel := context.WithTimeout(ctx, assetTimeout)
 	defer cancel()
-	k.faults.take()
+	k.faults.watch(cancel)
+	defer k.faults.watch(nil)
 	s, err := k.js.Stream(ctx, a.want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = k.create(ctx, a)

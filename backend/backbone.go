@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,9 +16,6 @@ import (
 // minPayload is what a NATS message must be allowed to hold: the largest
 // device message, and JetStream's limit for headers.
 const minPayload = telemetry.MaxSize + 64<<10
-
-// closeTimeout bounds the end of the connections once messages are drained.
-const closeTimeout = 5 * time.Second
 
 // Backbone is a hub's connection to NATS with everything that the gateway
 // keeps there. It is safe for concurrent use.

@@ -87,30 +87,36 @@ func (d *DeviceStore) stale(ctx context.Context, id hub.Identity) error {
 	return hub.Errorf(hub.PreconditionFailed, "%s has been changed meanwhile", id)
 }
 
-// Watch implements [identity.Watcher]. After an interruption of the connection
-// it goes on where it was.
+// Watch implements [identity.Watcher]. After an interruption it goes on where it
+// was.
 func (d *DeviceStore) Watch(ctx context.Context, changed func(identity.Change)) error {
-	w, err := d.bucket.kv.WatchAll(ctx, jetstream.UpdatesOnly())
+	last, err := d.bucket.lastRevision(ctx)
 	if err != nil {
-		return d.bucket.fault("watch", "all keys", err)
+		return err
 	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, open := <-w.Updates():
-			if !open {
-				if ctx.Err() != nil {
-					return nil
+	next := last + 1
+	for n := 1; ctx.Err() == nil; n++ {
+		if last, err = d.bucket.lastRevision(ctx); err == nil {
+			if last+1 < next { // another bucket: put back from a backup, perhaps
+				next = 1
+			}
+			next, err = d.bucket.follow(ctx, next, func(e jetstream.KeyValueEntry) {
+				if c, ok := change(e); ok {
+					changed(c)
 				}
-				return hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", d.bucket.name)
-			}
-			if c, ok := change(e); ok {
-				changed(c)
-			}
+			})
 		}
+		if err == nil {
+			n = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil // the watch has ended because it should
+		}
+		d.log.Warn().Err(err).Msg("watching the identities is interrupted")
+		wait(ctx, backoff(n))
 	}
+	return nil
 }
 
 // change reads a watched entry. Keys and values that the hub has not written

@@ -60,7 +60,7 @@ func (k keeper) hint(a asset, err error) string {
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders) {
 		return "this NATS server has no JetStream; enable it, or set the domain if JetStream has one"
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
 		return k.silence()
 	}
 	return a.limit(apiCode(err))

@@ -44,19 +44,18 @@ func stubborn(t *testing.T, cfg Config, answer func(tag uint64, before int) stri
 	return e, f
 }
 
-// What is on its way when a message is turned away meets the same: the fake
-// turns away everything for a while, as a stream without a leader does.
+// The stream turns away all that comes, as one without a leader does, until the
+// second attempt of the engine.
 func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{"too many requests": tooMany, "no leader": noLeader, "silence": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var from time.Time
-			e, _ := stubborn(t, Config{StoreTimeout: 3 * time.Second}, func(tag uint64, _ int) string {
-				if from.IsZero() && tag&0xffffffff == 10 {
-					from = time.Now()
-				}
-				if !from.IsZero() && time.Since(from) < 30*time.Millisecond {
+			away, over := false, false
+			e, _ := stubborn(t, Config{StoreTimeout: 6 * time.Second}, func(tag uint64, before int) string {
+				away = away || tag&0xffffffff == 10
+				over = over || before == 2 // the second time that it comes again
+				if away && !over {
 					return reply
 				}
 				return "ok"

@@ -70,7 +70,9 @@ func (s *Server) serve(ln net.Listener, handshake secure) error {
 			continue
 		}
 		pause = 0
-		go s.receive(nc, handshake)
+		// The gate is entered here, in the order of arrival: in goroutines of
+		// their own, peers of a crowd could overtake a device and push it out.
+		go s.receive(nc, s.gate.enter(nc), handshake)
 	}
 }
 
@@ -98,8 +100,7 @@ func isTemporary(err error) bool {
 }
 
 // receive takes an accepted socket through the handshakes.
-func (s *Server) receive(nc net.Conn, handshake secure) {
-	t := s.gate.enter(nc)
+func (s *Server) receive(nc net.Conn, t *ticket, handshake secure) {
 	defer t.leave()
 	peer := Peer{Remote: nc.RemoteAddr().String()}
 	src, err := newTCPSource(nc)

@@ -153,14 +153,19 @@ func (n *node) build(s secrets) {
 		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(),
 	}
 	l := n.cfg.Limits
+	halfOpen, connections := fitFiles(l.HalfOpen, l.Connections, openFiles())
+	if halfOpen < l.HalfOpen {
+		n.log.Warn().Int("half_open", halfOpen).Int("connections", connections).
+			Msg("this process may open few files; the limits of connections are lowered to leave some for storing")
+	}
 	n.gateway = &gateway.Server{
 		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Node: n.cfg.Node, TLS: s.tls, Log: n.log,
 		Limits: gateway.Limits{
 			MaxPacket:        int(l.MaxPacket),
 			HandshakeTimeout: time.Duration(l.HandshakeTimeout),
 			ConnectTimeout:   time.Duration(l.ConnectTimeout),
-			HalfOpen:         l.HalfOpen,
-			Connections:      l.Connections,
+			HalfOpen:         halfOpen,
+			Connections:      connections,
 			Window:           l.Window,
 			WindowBytes:      int(l.WindowBytes),
 			WriteTimeout:     time.Duration(l.WriteTimeout),

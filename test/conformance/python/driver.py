@@ -133,6 +133,7 @@ class Driver:
             options = {"server_verification_cert": f.read()}
         options["websockets"] = cmd.get("transport") == "ws"
         options["connection_retry"] = not cmd.get("noRetry", False)
+        options["ensure_desired_properties"] = not cmd.get("noTwinRequest", False)
         options["connection_retry_interval"] = cmd.get("retrySeconds", 10)
         kind = "IoTHubModuleClient" if cmd.get("module") else "IoTHubDeviceClient"
         kind = getattr(self._face.package, kind)
