@@ -25,11 +25,12 @@ type PolicyStore struct {
 	bucket  *bucket
 	log     zerolog.Logger
 	current atomic.Pointer[map[string]sas.Policy] // never changed, only replaced
+	changed chan struct{}                         // has room for one
 }
 
 // openPolicies loads the policies; a new hub gets the default ones.
 func openPolicies(ctx context.Context, b *bucket, log zerolog.Logger) (*PolicyStore, error) {
-	p := &PolicyStore{bucket: b, log: log}
+	p := &PolicyStore{bucket: b, log: log, changed: make(chan struct{}, 1)}
 	if err := p.makeDefaults(ctx); err != nil {
 		return nil, fmt.Errorf("make the shared access policies: %w", err)
 	}
@@ -128,18 +129,31 @@ func (p *PolicyStore) watch(ctx context.Context) error {
 		switch {
 		case e == nil:
 			all := fresh
-			p.current.Store(&all)
+			p.publish(all)
 			fresh = nil
 		case fresh == nil:
 			next := maps.Clone(*p.current.Load())
 			p.apply(next, e)
-			p.current.Store(&next)
+			p.publish(next)
 		default:
 			p.apply(fresh, e)
 		}
 	})
 	return err
 }
+
+// publish makes all the current policies, and says so.
+func (p *PolicyStore) publish(all map[string]sas.Policy) {
+	p.current.Store(&all)
+	select {
+	case p.changed <- struct{}{}:
+	default: // it is known already that there is something to see
+	}
+}
+
+// Changed has something to receive when the policies have changed since it was
+// last received from.
+func (p *PolicyStore) Changed() <-chan struct{} { return p.changed }
 
 func (p *PolicyStore) apply(all map[string]sas.Policy, e jetstream.KeyValueEntry) {
 	name, err := subject.DecodeToken(e.Key())

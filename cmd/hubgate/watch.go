@@ -12,7 +12,7 @@ import (
 const watchPause = time.Second
 
 // watch lets the connections of this node follow what changes elsewhere:
-// identities, and claims that other nodes make.
+// identities, policies, and claims that other nodes make.
 func (n *node) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.onStop(func(context.Context) { cancel() })
@@ -22,6 +22,20 @@ func (n *node) watch() {
 	go n.again(ctx, "sessions", func(ctx context.Context) error {
 		return n.back.Sessions().Watch(ctx, func(c session.Claim) { n.gateway.Displaced(c.ID, c.Epoch) })
 	})
+	go n.followPolicies(ctx)
+}
+
+// followPolicies cuts the connections that a changed policy no longer lets in,
+// until ctx ends.
+func (n *node) followPolicies(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.back.Policies().Changed():
+			n.face.PoliciesChanged(n.gateway)
+		}
+	}
 }
 
 // again runs f until ctx ends.

@@ -24,6 +24,9 @@ type sdk struct {
 	// reorders: messages that wait in the SDK may change places. Java's sender takes
 	// its queue apart and puts it back behind what was added meanwhile.
 	reorders bool
+	// mortal is the error of which the SDK's network thread can die when its
+	// connection is cut while it writes. paho-mqtt 1.6 expects a ConnectionError.
+	mortal string
 	// retriesFirst: the SDK retries its first connection too.
 	retriesFirst bool
 	// replaces: the application can give the SDK a new token.
@@ -105,6 +108,7 @@ func pythonSDK(face, transport string, start func(t *testing.T) *driver) *sdk {
 		outputs:      true,
 		unauthorized: "CredentialError",
 		disabled:     "ConnectionFailedError",
+		mortal:       "SSLEOFError",
 		replaces:     true,
 		filters:      []string{filterMethods, filterDesired},
 		renewal: func(*gateway, identity, string) args {

@@ -186,9 +186,8 @@ func restore(t *testing.T, from, to, glob string) {
 	}
 }
 
-// TestDamagedBlock damages the messages themselves. JetStream cuts off a block
-// where it can't read it, and tells nobody; the hub goes on with what is before
-// and behind.
+// TestDamagedBlock damages the messages themselves. JetStream leaves out what it
+// can't read, or cuts the block off there, and tells nobody; the hub goes on.
 func TestDamagedBlock(t *testing.T) {
 	for name, index := range map[string]bool{"with index": true, "without index": false} {
 		t.Run(name, func(t *testing.T) {

@@ -191,7 +191,12 @@ def answer(driver, cmd):
         say({"id": cmd["id"], "error": describe(err)})
 
 
+def died(args):
+    say({"event": "died", "error": describe(args.exc_value)})
+
+
 def main():
+    threading.excepthook = died  # of a thread of the SDK, for ours catch everything
     driver = Driver(AioFace() if sys.argv[1] == "aio" else SyncFace())
     lanes = {}
     say({"event": "ready"})
