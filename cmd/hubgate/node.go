@@ -158,7 +158,7 @@ func (n *node) connect(ctx context.Context) error {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(),
+		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
 	}
 	l := n.cfg.Limits
 	halfOpen, connections := fitFiles(l.HalfOpen, l.Connections, openFiles())
