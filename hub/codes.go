@@ -39,6 +39,8 @@ func forms(c Code) form {
 		return form{"IotHubQuotaExceeded", connackUnavailable, 0x97, "raise the limit or wait"}
 	case DeviceDisabled:
 		return form{"DeviceDisabled", connackUnavailable, 0x87, "enable the device with: hubgate device enable"}
+	case TooManyProperties:
+		return form{"DeviceModelMaxPropertiesExceeded", connackNotAuthorized, 0x97, "delete reported properties by setting them to null; a section holds 32 KB"}
 	case DeviceNotFound:
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case ModuleNotFound:
@@ -73,7 +75,7 @@ func Codes() iter.Seq[Code] {
 	return slices.Values([]Code{
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
-		QuotaExceeded, DeviceDisabled,
+		QuotaExceeded, DeviceDisabled, TooManyProperties,
 		DeviceNotFound, ModuleNotFound, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,

@@ -22,6 +22,7 @@ const (
 	Unauthorized        Code = 401003
 	QuotaExceeded       Code = 403002
 	DeviceDisabled      Code = 403012
+	TooManyProperties   Code = 403100
 	DeviceNotFound      Code = 404001
 	ModuleNotFound      Code = 404010
 	ConnectionLost      Code = 404104
