@@ -44,6 +44,7 @@ func (c Config) assets() []asset {
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
+		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
 	}
@@ -197,7 +198,7 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 	if a.fixed.MaxBytes > 0 || have.MaxBytes <= 0 {
 		next.MaxBytes = a.want.MaxBytes
 	}
-	if a.want.MaxMsgsPerSubject == 1 { // a bucket
+	if a.want.MaxMsgsPerSubject > 0 { // a bucket
 		next.MaxMsgsPerSubject = max(have.MaxMsgsPerSubject, 1)
 		next.AllowRollup = true
 		next.AllowMsgTTL = true

@@ -28,6 +28,7 @@ type Backbone struct {
 	devices   *DeviceStore
 	sessions  *SessionStore
 	policies  *PolicyStore
+	twins     *TwinStore
 	telemetry *Engine
 	events    *Events
 
@@ -74,7 +75,10 @@ func (b *Backbone) open(ctx context.Context, d *dialer) error {
 	if err := b.openStores(ctx); err != nil {
 		return err
 	}
-	return b.startEngines(d)
+	if err := b.startEngines(d); err != nil {
+		return err
+	}
+	return b.openTwins(ctx)
 }
 
 func openJetStream(nc *nats.Conn, domain string) (jetstream.JetStream, error) {

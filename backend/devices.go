@@ -19,6 +19,7 @@ import (
 type DeviceStore struct {
 	bucket   *bucket
 	sessions *SessionStore
+	twins    *bucket
 	log      zerolog.Logger
 	index    index // of the devices, for the next page of a list
 }
@@ -63,7 +64,7 @@ func (d *DeviceStore) Update(ctx context.Context, r identity.Record) (uint64, er
 	return rev, err
 }
 
-// Delete implements [identity.Store]. The session goes with the identity.
+// Delete implements [identity.Store]. Session and twin go with the identity.
 func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	err := d.bucket.remove(ctx, subject.Key(r.ID), r.Revision)
 	if errors.Is(err, errStale) {
@@ -75,6 +76,9 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	if err := d.sessions.Remove(ctx, r.ID); err != nil {
 		// It is of another generation than whoever comes next, and not resumed.
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the session of a deleted identity is left behind")
+	}
+	if err := d.twins.remove(ctx, subject.Key(r.ID), 0); err != nil { // of another generation too
+		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the twin of a deleted identity is left behind")
 	}
 	return nil
 }

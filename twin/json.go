@@ -32,6 +32,17 @@ func (t Twin) AppendJSON(dst []byte) []byte {
 	return append(dst, '}', '}')
 }
 
+// Tags are the tags as a JSON object.
+func (t Twin) Tags() []byte { return appendValue(nil, t.tags.root) }
+
+// DesiredProperties are the desired properties as a JSON object, without
+// $version and $metadata.
+func (t Twin) DesiredProperties() []byte { return appendValue(nil, t.desired.root) }
+
+// ReportedProperties are the reported properties as a JSON object, without
+// $version and $metadata.
+func (t Twin) ReportedProperties() []byte { return appendValue(nil, t.reported.root) }
+
 // MarshalJSON implements json.Marshaler; see [Twin.AppendJSON].
 func (t Twin) MarshalJSON() ([]byte, error) { return t.AppendJSON(nil), nil }
 

@@ -7,8 +7,7 @@ import (
 )
 
 // Store keeps twins and knows no rules. All errors are *hub.Error. Methods may
-// be called from any goroutine. Package backendtest has the tests that every
-// store must pass.
+// be called from any goroutine.
 type Store interface {
 	// Get returns the twin of id with its Generation and Revision. An identity
 	// whose twin was never written, or belongs to an earlier identity of the

@@ -226,7 +226,7 @@ func TestErrorBody(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2022, 10, 20, 18, 18, 8, 123456789, time.UTC)
 	var got struct {
-		ErrorCode                        int
+		ErrorCode                         int
 		TrackingID, Message, TimestampUTC string
 	}
 	body := ErrorBody(hub.Errorf(hub.ArgumentInvalid, `reported.a: "quoted"`), now)
