@@ -26,6 +26,7 @@ type commands struct {
 	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
+	Twin      twinCmd      `cmd:"" help:"Read and write the twins of devices and modules."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

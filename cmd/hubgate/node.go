@@ -19,6 +19,7 @@ import (
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/iothub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // stopTimeout bounds a clean stop.
@@ -33,6 +34,7 @@ type node struct {
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
 	registry *identity.Registry
+	twins    *twin.Twins
 	face     *iothub.Face
 	gateway  *gateway.Server
 	https    *http.Server
@@ -143,6 +145,12 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = service.Stop() })
+	n.twins = &twin.Twins{Store: n.back.Twins()}
+	twins, err := n.back.ServeTwins(n.twins)
+	if err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) { _ = twins.Stop() })
 	return nil
 }
 
