@@ -197,7 +197,7 @@ func (t Twin) matches(ifMatch string) error {
 	if etag == "" || etag == "*" || etag == t.ETag {
 		return nil
 	}
-	return hub.Errorf(hub.PreconditionFailed, "the twin of %s has been changed: its etag is %s", t.ID, t.ETag)
+	return hub.Errorf(hub.PreconditionFailed, "the twin of %s has been changed: its etag is %s, and not the one that was given", t.ID, t.ETag)
 }
 
 // event is the body of the event about an update: what p names, marked.
