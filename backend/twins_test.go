@@ -344,16 +344,16 @@ func TestTwinService(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, b, device(1))
-	ask := func(subject, body, ifMatch string) *nats.Msg {
+	ask := func(on, body, ifMatch string) *nats.Msg {
 		t.Helper()
-		m := nats.NewMsg(subject)
+		m := nats.NewMsg(on)
 		m.Data = []byte(body)
 		if ifMatch != "" {
 			m.Header.Set("If-Match", ifMatch)
 		}
 		answer, err := b.Conn().RequestMsg(m, testTimeout)
 		if err != nil {
-			t.Fatalf("%s: %v", subject, err)
+			t.Fatalf("%s: %v", on, err)
 		}
 		return answer
 	}
