@@ -260,7 +260,13 @@ func TestAnnouncements(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrote := mustUpdate(t, writer, id, desired(`{"a":"<1>","b":null}`))
-	for a := range told {
+	for {
+		var a twin.Announcement
+		select {
+		case a = <-told:
+		case <-ctx.Done():
+			t.Fatal("the write was not announced")
+		}
 		if a.Desired.Version == 0 {
 			continue
 		}
@@ -276,7 +282,11 @@ func TestAnnouncements(t *testing.T) {
 	}
 	halt(t, server)
 	serve(t, dir, port)
-	<-lost
+	select {
+	case <-lost:
+	case <-ctx.Done():
+		t.Fatal("the interruption was not told")
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("the watch ended with %v", err)
