@@ -260,7 +260,13 @@ func TestAnnouncements(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrote := mustUpdate(t, writer, id, desired(`{"a":"<1>","b":null}`))
-	for a := range told {
+	for {
+		var a twin.Announcement
+		select {
+		case a = <-told:
+		case <-ctx.Done():
+			t.Fatal("the write was not announced")
+		}
 		if a.Desired.Version == 0 {
 			continue
 		}
@@ -276,7 +282,11 @@ func TestAnnouncements(t *testing.T) {
 	}
 	halt(t, server)
 	serve(t, dir, port)
-	<-lost
+	select {
+	case <-lost:
+	case <-ctx.Done():
+		t.Fatal("the interruption was not told")
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("the watch ended with %v", err)
@@ -344,16 +354,16 @@ func TestTwinService(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, b, device(1))
-	ask := func(subject, body, ifMatch string) *nats.Msg {
+	ask := func(on, body, ifMatch string) *nats.Msg {
 		t.Helper()
-		m := nats.NewMsg(subject)
+		m := nats.NewMsg(on)
 		m.Data = []byte(body)
 		if ifMatch != "" {
 			m.Header.Set("If-Match", ifMatch)
 		}
 		answer, err := b.Conn().RequestMsg(m, testTimeout)
 		if err != nil {
-			t.Fatalf("%s: %v", subject, err)
+			t.Fatalf("%s: %v", on, err)
 		}
 		return answer
 	}

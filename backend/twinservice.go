@@ -39,6 +39,9 @@ func (b *Backbone) ServeTwins(t *twin.Twins) (*TwinService, error) {
 			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
 		}
 	}
+	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
+		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.TwinName(), err), s.Stop())
+	}
 	return s, nil
 }
 

@@ -85,7 +85,7 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 	c.io.Lock()
 	defer c.io.Unlock()
 	for try := 1; ; try++ {
-		t, kept, err := c.current(ctx)
+		t, from, err := c.current(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -96,7 +96,7 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 		case err == nil:
 			c.keep(next)
 			return next.reported.version, nil
-		case !c.mayRetry(err, kept):
+		case !c.mayRetry(err, from):
 			return 0, err
 		}
 		if err := pause(ctx, c.id, try); err != nil {
@@ -105,15 +105,15 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 	}
 }
 
-// mayRetry reports whether a write that failed may succeed with the twin read
-// again: when somebody else was faster, and when it was refused by the rules
-// and the copy, which was kept, may have been old.
-func (c *Copy) mayRetry(err error, kept bool) bool {
+// mayRetry reports whether a write of old that failed may succeed with the twin
+// read again: when somebody else was faster, and when the rules refused it and
+// old was a copy that others may have left behind.
+func (c *Copy) mayRetry(err error, old origin) bool {
 	raced, status := errors.Is(err, errRace), hub.CodeOf(err).Status()
-	if raced || kept || status >= 500 { // after the latter it may be stored
+	if raced || old == kept || status >= 500 { // after the latter it may be stored
 		c.Invalidate()
 	}
-	return raced || kept && status < 500
+	return raced || old == kept && status < 500
 }
 
 // Sync reads the twin and tells the device what it has missed: what is between
@@ -218,16 +218,25 @@ func (c *Copy) Invalidate() {
 	c.stale = true
 }
 
+// origin is where a twin comes from.
+type origin string
+
+const (
+	kept   origin = "kept"   // by the copy
+	reread origin = "reread" // from the store, just now
+)
+
 // current returns the twin: the copy that is kept, or read again if that is
 // not current. c.io is held.
-func (c *Copy) current(ctx context.Context) (t Twin, kept bool, err error) {
+func (c *Copy) current(ctx context.Context) (Twin, origin, error) {
 	c.mu.Lock()
-	t, kept = c.twin, c.loaded && !c.stale && c.newest <= c.twin.Revision
+	t, ok := c.twin, c.loaded && !c.stale && c.newest <= c.twin.Revision
 	c.mu.Unlock()
-	if !kept {
-		t, err = c.load(ctx)
+	if ok {
+		return t, kept, nil
 	}
-	return t, kept, err
+	t, err := c.load(ctx)
+	return t, reread, err
 }
 
 // load reads the twin. A replica of the store may be behind what was announced

@@ -183,6 +183,7 @@ func (r *reader) scalar() (*value, error) {
 		v.size, wrong = numberSize, checkNumber(text)
 	case 't', 'f':
 		v.size = booleanSize
+	default: // null
 	}
 	if wrong != "" && !r.lax {
 		return nil, r.broken(wrong)

@@ -39,16 +39,6 @@ func newObject(members []member, m mark) *value {
 	return v
 }
 
-// get returns the member of that key, nil if there is none.
-func (v *value) get(key string) *value {
-	for _, m := range v.members {
-		if m.key == key {
-			return m.value
-		}
-	}
-	return nil
-}
-
 // searchable is how many comparisons are cheaper than a map.
 const searchable = 256
 

@@ -157,15 +157,10 @@ func compareJSON(out []difference, path string, a, b json.RawMessage) ([]differe
 	if err := json.Unmarshal(b, &after); err != nil {
 		return nil, fmt.Errorf("read the twin: %w", err)
 	}
-	keys := slices.Sorted(maps.Keys(before))
-	for key := range after {
-		if _, known := before[key]; !known {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
+	keys := maps.Clone(before)
+	maps.Copy(keys, after)
 	var err error
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		inner := key
 		if path != "" {
 			inner = path + "." + key
