@@ -48,6 +48,7 @@ func (c Config) assets() []asset {
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
 		c.commands(n.CommandBucket()),
+		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
 	}
@@ -124,7 +125,8 @@ type keeper struct {
 func (k keeper) ensure(ctx context.Context, a asset) error {
 	ctx, cancel := context.WithTimeout(ctx, assetTimeout)
 	defer cancel()
-	k.faults.take()
+	k.faults.watch(cancel)
+	defer k.faults.watch(nil)
 	s, err := k.js.Stream(ctx, a.want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = k.create(ctx, a)
@@ -207,7 +209,7 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 	if a.fixed.MaxBytes > 0 || have.MaxBytes <= 0 {
 		next.MaxBytes = a.want.MaxBytes
 	}
-	if a.want.MaxMsgsPerSubject == 1 { // a bucket
+	if a.want.MaxMsgsPerSubject > 0 { // a bucket
 		next.MaxMsgsPerSubject = max(have.MaxMsgsPerSubject, 1)
 		next.AllowRollup = true
 		next.AllowMsgTTL = true

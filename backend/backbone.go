@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,9 +17,6 @@ import (
 // device message, and JetStream's limit for headers.
 const minPayload = telemetry.MaxSize + 64<<10
 
-// closeTimeout bounds the end of the connections once messages are drained.
-const closeTimeout = 5 * time.Second
-
 // Backbone is a hub's connection to NATS with everything that the gateway
 // keeps there. It is safe for concurrent use.
 type Backbone struct {
@@ -32,6 +28,7 @@ type Backbone struct {
 	devices   *DeviceStore
 	sessions  *SessionStore
 	policies  *PolicyStore
+	twins     *TwinStore
 	telemetry *Engine
 	events    *Events
 
@@ -78,7 +75,10 @@ func (b *Backbone) open(ctx context.Context, d *dialer) error {
 	if err := b.openStores(ctx); err != nil {
 		return err
 	}
-	return b.startEngines(d)
+	if err := b.startEngines(d); err != nil {
+		return err
+	}
+	return b.openTwins(ctx)
 }
 
 func openJetStream(nc *nats.Conn, domain string) (jetstream.JetStream, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/hub"
@@ -85,6 +86,8 @@ func (b *bucket) fault(verb, key string, err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return hub.Errorf(hub.ServiceUnavailable, "%s %s in bucket %s: there is no connection to NATS: %w", verb, key, b.name, err)
 	}
 	switch apiCode(err) {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:

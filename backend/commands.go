@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/backend/subject"
@@ -60,44 +59,12 @@ func (s *CommandStore) Get(ctx context.Context, id hub.Identity, command string)
 // connection it tells everything anew.
 func (s *CommandStore) Watch(ctx context.Context, told methods.Watcher) error {
 	for ctx.Err() == nil {
-		if err := s.watch(ctx, told); err != nil && ctx.Err() == nil {
+		_, err := s.bucket.follow(ctx, 0, func(e jetstream.KeyValueEntry) { tell(told, e) })
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// watch ends, without an error, when ctx does and when the connection to NATS
-// was lost and is back: a server that starts again knows nothing of the watch,
-// and the watch itself would find out much later.
-func (s *CommandStore) watch(ctx context.Context, told methods.Watcher) error {
-	nc := s.bucket.js.Conn()
-	back := nc.StatusChanged(nats.CONNECTED)
-	defer nc.RemoveStatusListener(back)
-	w, err := s.bucket.kv.WatchAll(ctx)
-	if err != nil {
-		return s.bucket.fault("watch", "all keys", err)
-	}
-	defer func() {
-		_ = w.Stop()
-		go func() {
-			for range w.Updates() { // so that nobody waits to give us one more
-			}
-		}()
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-back:
-			return nil
-		case e, open := <-w.Updates():
-			if !open {
-				return hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", s.bucket.name)
-			}
-			tell(told, e)
-		}
-	}
 }
 
 // tell passes a watched entry on; nil is the end of what was there at first.

@@ -19,6 +19,7 @@ import (
 type DeviceStore struct {
 	bucket   *bucket
 	sessions *SessionStore
+	twins    *bucket
 	log      zerolog.Logger
 	index    index // of the devices, for the next page of a list
 }
@@ -63,7 +64,7 @@ func (d *DeviceStore) Update(ctx context.Context, r identity.Record) (uint64, er
 	return rev, err
 }
 
-// Delete implements [identity.Store]. The session goes with the identity.
+// Delete implements [identity.Store]. Session and twin go with the identity.
 func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	err := d.bucket.remove(ctx, subject.Key(r.ID), r.Revision)
 	if errors.Is(err, errStale) {
@@ -76,6 +77,9 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 		// It is of another generation than whoever comes next, and not resumed.
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the session of a deleted identity is left behind")
 	}
+	if err := d.twins.remove(ctx, subject.Key(r.ID), 0); err != nil { // of another generation too
+		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the twin of a deleted identity is left behind")
+	}
 	return nil
 }
 
@@ -87,30 +91,36 @@ func (d *DeviceStore) stale(ctx context.Context, id hub.Identity) error {
 	return hub.Errorf(hub.PreconditionFailed, "%s has been changed meanwhile", id)
 }
 
-// Watch implements [identity.Watcher]. After an interruption of the connection
-// it goes on where it was.
+// Watch implements [identity.Watcher]. After an interruption it goes on where it
+// was.
 func (d *DeviceStore) Watch(ctx context.Context, changed func(identity.Change)) error {
-	w, err := d.bucket.kv.WatchAll(ctx, jetstream.UpdatesOnly())
+	last, err := d.bucket.lastRevision(ctx)
 	if err != nil {
-		return d.bucket.fault("watch", "all keys", err)
+		return err
 	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, open := <-w.Updates():
-			if !open {
-				if ctx.Err() != nil {
-					return nil
+	next := last + 1
+	for n := 1; ctx.Err() == nil; n++ {
+		if last, err = d.bucket.lastRevision(ctx); err == nil {
+			if last+1 < next { // another bucket: put back from a backup, perhaps
+				next = 1
+			}
+			next, err = d.bucket.follow(ctx, next, func(e jetstream.KeyValueEntry) {
+				if c, ok := change(e); ok {
+					changed(c)
 				}
-				return hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", d.bucket.name)
-			}
-			if c, ok := change(e); ok {
-				changed(c)
-			}
+			})
 		}
+		if err == nil {
+			n = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil // the watch has ended because it should
+		}
+		d.log.Warn().Err(err).Msg("watching the identities is interrupted")
+		wait(ctx, backoff(n))
 	}
+	return nil
 }
 
 // change reads a watched entry. Keys and values that the hub has not written

@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/hub"
 )
 
 const (
@@ -104,7 +106,7 @@ func (d *dialer) explain(err error) error {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("read the credentials for NATS: %w", err)
 	case errors.Is(err, nats.ErrNoServers):
-		return fmt.Errorf("no NATS server answers at %s; start it, or correct the URL: %w", where, err)
+		return hub.Errorf(hub.ServiceUnavailable, "no NATS server answers at %s; start it, or correct the URL: %w", where, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("NATS at %s refuses %s; check that they belong to this server: %w", where, d.who(), err)
 	}
@@ -149,6 +151,7 @@ type faults struct {
 
 	mu     sync.Mutex
 	denied string
+	alarm  func() // called at a refusal; may be nil
 }
 
 func (f *faults) handle(_ *nats.Conn, sub *nats.Subscription, err error) {
@@ -163,6 +166,16 @@ func (f *faults) handle(_ *nats.Conn, sub *nats.Subscription, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.denied = err.Error()
+	if f.alarm != nil {
+		f.alarm()
+	}
+}
+
+// watch forgets what was refused so far and calls alarm at the next refusal.
+func (f *faults) watch(alarm func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.denied, f.alarm = "", alarm
 }
 
 // take returns the latest refusal and forgets it.

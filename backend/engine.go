@@ -23,6 +23,11 @@ import (
 // is not acknowledged again, oldest first, and before anything new: first one
 // message alone, and the rest when that one has been acknowledged, so that a
 // stream that comes back in the middle does not see later messages first.
+//
+// The order rests on one thing: a stream that turns one message down also
+// turns down those that are on their way behind it. An outage that begins and
+// ends within one round trip can break that; a later message is then in the
+// stream before the earlier one, and again after it.
 type Engine struct {
 	names  subject.Names
 	stream string // that has to acknowledge every message

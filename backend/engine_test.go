@@ -151,8 +151,12 @@ func TestStreamGoneAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := newLedger(t)
+	began := time.Now()
 	offer(b.Telemetry(), late, 4, 50)
 	until(t, "the engine notices", func() bool { return !b.Telemetry().Flowing() })
+	if took := time.Since(began); took >= b.Telemetry().timing.ack {
+		t.Errorf("the engine noticed after %v, by the silence only", took)
+	}
 	if n := late.len(); n != 0 {
 		t.Fatalf("%d messages were answered without a stream", n)
 	}

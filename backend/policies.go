@@ -25,11 +25,12 @@ type PolicyStore struct {
 	bucket  *bucket
 	log     zerolog.Logger
 	current atomic.Pointer[map[string]sas.Policy] // never changed, only replaced
+	changed chan struct{}                         // has room for one
 }
 
 // openPolicies loads the policies; a new hub gets the default ones.
 func openPolicies(ctx context.Context, b *bucket, log zerolog.Logger) (*PolicyStore, error) {
-	p := &PolicyStore{bucket: b, log: log}
+	p := &PolicyStore{bucket: b, log: log, changed: make(chan struct{}, 1)}
 	if err := p.makeDefaults(ctx); err != nil {
 		return nil, fmt.Errorf("make the shared access policies: %w", err)
 	}
@@ -41,20 +42,23 @@ func openPolicies(ctx context.Context, b *bucket, log zerolog.Logger) (*PolicySt
 	return p, nil
 }
 
-// makeDefaults creates the policies that every hub begins with, unless the
-// bucket has seen as many writes: then they have been made, and what is
-// missing was deleted. Of several nodes that start at once, the first to
-// create a policy decides its keys.
+// isFresh reports whether the bucket has never been written as often as it has
+// default policies: it is new, or a crash has cut off their making. What an
+// operator has removed later stays removed.
+func (p *PolicyStore) isFresh(ctx context.Context) (bool, error) {
+	last, err := p.bucket.lastRevision(ctx)
+	return last < uint64(len(sas.DefaultPolicies())), err
+}
+
+// makeDefaults creates the policies that every hub begins with, if this one is
+// fresh. Of several nodes that start at once, the first to create a policy
+// decides its keys.
 func (p *PolicyStore) makeDefaults(ctx context.Context) error {
-	defaults := sas.DefaultPolicies()
-	s, err := p.bucket.js.Stream(ctx, "KV_"+p.bucket.name)
-	if err != nil {
-		return p.bucket.fault("look at", "all keys", err)
+	fresh, err := p.isFresh(ctx)
+	if err != nil || !fresh {
+		return err
 	}
-	if s.CachedInfo().State.LastSeq >= uint64(len(defaults)) {
-		return nil
-	}
-	for _, policy := range defaults {
+	for _, policy := range sas.DefaultPolicies() {
 		value, err := json.Marshal(policy)
 		if err != nil {
 			return fmt.Errorf("write policy %s as JSON: %w", policy.Name, err)
@@ -108,38 +112,48 @@ func (p *PolicyStore) decode(e jetstream.KeyValueEntry) (sas.Policy, bool) {
 func (p *PolicyStore) follow(ctx context.Context) {
 	for n := 1; ctx.Err() == nil; n++ {
 		err := p.watch(ctx)
-		if ctx.Err() != nil {
-			return
+		if err == nil {
+			n = 0
+			continue
 		}
-		p.log.Warn().Err(err).Msg("watching the shared access policies was interrupted")
+		p.log.Warn().Err(err).Msg("watching the shared access policies is interrupted")
 		wait(ctx, backoff(n))
 	}
 }
 
+// watch loads all policies and follows their changes, until ctx ends or NATS
+// has been away.
 func (p *PolicyStore) watch(ctx context.Context) error {
-	w, err := p.bucket.kv.WatchAll(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Stop() }()
 	fresh := map[string]sas.Policy{} // until the watch has told all that is there
-	for e := range w.Updates() {
-		if e == nil {
+	_, err := p.bucket.follow(ctx, 0, func(e jetstream.KeyValueEntry) {
+		switch {
+		case e == nil:
 			all := fresh
-			p.current.Store(&all)
+			p.publish(all)
 			fresh = nil
-			continue
-		}
-		if fresh == nil {
+		case fresh == nil:
 			next := maps.Clone(*p.current.Load())
 			p.apply(next, e)
-			p.current.Store(&next)
-			continue
+			p.publish(next)
+		default:
+			p.apply(fresh, e)
 		}
-		p.apply(fresh, e)
-	}
-	return errors.New("the watch has ended")
+	})
+	return err
 }
+
+// publish makes all the current policies, and says so.
+func (p *PolicyStore) publish(all map[string]sas.Policy) {
+	p.current.Store(&all)
+	select {
+	case p.changed <- struct{}{}:
+	default: // it is known already that there is something to see
+	}
+}
+
+// Changed has something to receive when the policies have changed since it was
+// last received from.
+func (p *PolicyStore) Changed() <-chan struct{} { return p.changed }
 
 func (p *PolicyStore) apply(all map[string]sas.Policy, e jetstream.KeyValueEntry) {
 	name, err := subject.DecodeToken(e.Key())

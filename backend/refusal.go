@@ -61,7 +61,7 @@ func (k keeper) hint(a asset, err error) string {
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders) {
 		return "this NATS server has no JetStream; enable it, or set the domain if JetStream has one"
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
 		return k.silence()
 	}
 	return a.limit(apiCode(err))
@@ -85,7 +85,7 @@ func (a asset) limit(code jetstream.ErrorCode) string {
 	case errMaxStreamBytes:
 		return fmt.Sprintf("the account allows no stream of %d bytes; raise its limit or lower %s", a.want.MaxBytes, a.size())
 	case errMaxStreams:
-		return "the account may have no more streams; raise its limit by six"
+		return "the account may have no more streams; raise its limit by seven"
 	case errReplicasSingle, errNoPeers:
 		return fmt.Sprintf("there are not enough NATS servers for %d replicas; lower the number of replicas or add servers", a.want.Replicas)
 	case errSubjectOverlap:

@@ -22,10 +22,10 @@ const serviceTimeout = 10 * time.Second // of one request
 
 // RegistryService answers back-end apps who ask for identities over NATS.
 type RegistryService struct {
+	responder
+
 	registry *identity.Registry
-	names    subject.Names
 	events   *Events
-	log      zerolog.Logger
 	maxReply int64 // bytes of items in the answer to a list
 	micro    micro.Service
 }
@@ -34,7 +34,7 @@ type RegistryService struct {
 // the backbone is closed. Several nodes share the requests.
 func (b *Backbone) ServeRegistry(r *identity.Registry) (*RegistryService, error) {
 	s := &RegistryService{
-		registry: r, names: b.names, events: b.events, log: b.cfg.Log,
+		responder: responder{names: b.names, log: b.cfg.Log}, registry: r, events: b.events,
 		maxReply: b.nc.MaxPayload() - 64<<10,
 	}
 	var err error
@@ -52,6 +52,9 @@ func (b *Backbone) ServeRegistry(r *identity.Registry) (*RegistryService, error)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
 		}
+	}
+	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
+		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.RegistryName(), err), s.Stop())
 	}
 	return s, nil
 }
@@ -96,6 +99,7 @@ func (s *RegistryService) endpoints() []endpoint {
 type request struct {
 	id      hub.Identity
 	ifMatch string
+	by      string // who asks, as he calls himself
 	body    []byte
 }
 
@@ -109,7 +113,7 @@ func (r request) decode(v any) error {
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {
-		if _, err = d.Token(); err == io.EOF {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
 			return nil
 		}
 		err = errors.New("something follows the JSON object")
@@ -117,13 +121,21 @@ func (r request) decode(v any) error {
 	return hub.Errorf(hub.ArgumentInvalid, "the body of the request: %w", err)
 }
 
-func (s *RegistryService) handler(e endpoint) micro.HandlerFunc {
+// responder answers the requests to a service.
+type responder struct {
+	names subject.Names
+	log   zerolog.Logger
+}
+
+func (s responder) handler(e endpoint) micro.HandlerFunc {
 	return func(m micro.Request) {
 		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 		defer cancel()
 		reply, err := s.answer(ctx, e, m)
 		if err != nil {
 			err = s.refuse(m, err)
+		} else if text, ok := reply.(raw); ok {
+			err = m.Respond(text)
 		} else {
 			err = m.RespondJSON(reply)
 		}
@@ -133,8 +145,8 @@ func (s *RegistryService) handler(e endpoint) micro.HandlerFunc {
 	}
 }
 
-func (s *RegistryService) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
-	r := request{ifMatch: m.Headers().Get("If-Match"), body: m.Data()}
+func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
+	r := request{ifMatch: m.Headers().Get("If-Match"), by: m.Headers().Get(subject.ByHeader), body: m.Data()}
 	if e.family != "" {
 		var err error
 		if r.id, err = s.names.Parse(e.family, m.Subject()); err != nil {
@@ -146,7 +158,7 @@ func (s *RegistryService) answer(ctx context.Context, e endpoint, m micro.Reques
 
 // refuse answers with IoT Hub's code and a sentence. Of a fault that has no
 // code the caller learns nothing more.
-func (s *RegistryService) refuse(m micro.Request, err error) error {
+func (s responder) refuse(m micro.Request, err error) error {
 	code := hub.CodeOf(err)
 	text := code.Hint()
 	if e, ok := errors.AsType[*hub.Error](err); ok {

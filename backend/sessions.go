@@ -142,12 +142,12 @@ func (s *SessionStore) read(ctx context.Context, id hub.Identity) (session.Sessi
 	if err != nil {
 		return session.Session{}, err
 	}
-	return decodeSession(id, e)
+	return decodeSession(id, e), nil
 }
 
 // decodeSession reads a value. One that is damaged counts as no session, so
 // that it can be replaced: the device begins anew, and is told so.
-func decodeSession(id hub.Identity, e jetstream.KeyValueEntry) (session.Session, error) {
+func decodeSession(id hub.Identity, e jetstream.KeyValueEntry) session.Session {
 	var v stored
 	if json.Unmarshal(e.Value(), &v) != nil {
 		v = stored{}
@@ -156,7 +156,7 @@ func decodeSession(id hub.Identity, e jetstream.KeyValueEntry) (session.Session,
 	if v.Epoch == 0 {
 		v.Session.Epoch = e.Revision()
 	}
-	return v.Session, nil
+	return v.Session
 }
 
 func (s *SessionStore) write(ctx context.Context, key string, v stored, rev uint64) (uint64, error) {
@@ -170,46 +170,4 @@ func (s *SessionStore) write(ctx context.Context, key string, v stored, rev uint
 // isConflict reports a compare-and-set that met another revision.
 func isConflict(err error) bool {
 	return errors.Is(err, errStale) || errors.Is(err, jetstream.ErrKeyExists)
-}
-
-// Watch implements [session.Store].
-func (s *SessionStore) Watch(ctx context.Context, claimed func(session.Claim)) error {
-	claims := make(chan *nats.Msg, claimBuffer)
-	sub, err := s.nc.ChanSubscribe(s.names.ClaimedAll(), claims)
-	if err == nil {
-		err = s.nc.FlushTimeout(requestTimeout)
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "subscribe to claims: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case m := <-claims:
-			if c, ok := s.claim(m); ok {
-				claimed(c)
-			}
-		}
-	}
-}
-
-// claimBuffer holds the claims of a storm of connections until they are seen.
-const claimBuffer = 64 << 10
-
-func (s *SessionStore) claim(m *nats.Msg) (session.Claim, bool) {
-	id, err := s.names.Parse("session.claimed", m.Subject)
-	if err != nil {
-		return session.Claim{}, false
-	}
-	var c session.Claim
-	if json.Unmarshal(m.Data, &c) != nil {
-		return session.Claim{}, false
-	}
-	c.ID = id
-	return c, true
 }

@@ -3,6 +3,9 @@ package backend
 import (
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,19 +47,18 @@ func stubborn(t *testing.T, cfg Config, answer func(tag uint64, before int) stri
 	return e, f
 }
 
-// What is on its way when a message is turned away meets the same: the fake
-// turns away everything for a while, as a stream without a leader does.
+// The stream turns away all that comes, as one without a leader does, until the
+// second attempt of the engine.
 func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{"too many requests": tooMany, "no leader": noLeader, "silence": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var from time.Time
-			e, _ := stubborn(t, Config{StoreTimeout: 3 * time.Second}, func(tag uint64, _ int) string {
-				if from.IsZero() && tag&0xffffffff == 10 {
-					from = time.Now()
-				}
-				if !from.IsZero() && time.Since(from) < 30*time.Millisecond {
+			away, over := false, false
+			e, _ := stubborn(t, Config{StoreTimeout: 6 * time.Second}, func(tag uint64, before int) string {
+				away = away || tag&0xffffffff == 10
+				over = over || before == 2 // the second time that it comes again
+				if away && !over {
 					return reply
 				}
 				return "ok"
@@ -173,6 +175,68 @@ func TestProbeGoesAlone(t *testing.T) {
 	if !slices.IsSorted(f.took) || len(f.took) != 20 {
 		t.Errorf("accepted: %v", f.took)
 	}
+}
+
+// What the caller does with its memory after Store does not show, even when
+// the message is published later.
+func TestStoreKeepsACopy(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	f.shut()
+	e := engineOn(t, s, Config{})
+	l := newLedger(t)
+	m := message(device(0), 0)
+	for i := range 20 {
+		tag := tagOf(0, i)
+		m.Body = strconv.AppendUint(m.Body[:0], tag, 10)
+		e.Store(m, l, tag)
+	}
+	clear(m.Body[:cap(m.Body)])
+	f.open()
+	l.wait(20)
+	want := make([]uint64, 20)
+	for i := range want {
+		want[i] = tagOf(0, i)
+	}
+	if got := f.accepted(); !slices.Equal(got, want) {
+		t.Errorf("accepted %v, want %v", got, want)
+	}
+}
+
+// A small message does not overtake a large one that waits for room.
+func TestStoreDoesNotJumpTheQueue(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	f.shut()
+	e := engineOn(t, s, Config{MaxInFlightBytes: 10_000})
+	l := newLedger(t)
+	var let atomic.Int32
+	store := func(tag uint64, size int) {
+		m := message(device(int(tag)), tag)
+		m.AddProperty("padding", strings.Repeat("x", size))
+		e.Store(m, l, tag)
+		let.Add(1)
+	}
+	waiting := func() (n int) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for k := e.win.waiting.first; k != nil; k = k.next {
+			n++
+		}
+		return n
+	}
+	store(1, 6000)
+	go store(2, 8000)
+	until(t, "the large message waits", func() bool { return waiting() == 1 })
+	go store(3, 10)
+	until(t, "the small message waits behind it", func() bool { return waiting() == 2 || let.Load() == 2 })
+	if n := let.Load(); n != 1 {
+		t.Errorf("%d messages were let in, want the first alone", n)
+	}
+	f.open()
+	l.wait(3)
 }
 
 func TestDefiniteRefusalIsForOneMessage(t *testing.T) {

@@ -72,8 +72,14 @@ func TestWatchesSurviveARestart(t *testing.T) {
 	ctx, stop := context.WithCancel(testContext(t))
 	devices, claims := make(chan hub.Identity, 100), make(chan hub.Identity, 100)
 	ended := make(chan error, 2)
-	go func() { ended <- b.Devices().Watch(ctx, func(c identity.Change) { devices <- c.ID }) }()
-	go func() { ended <- b.Sessions().Watch(ctx, func(c session.Claim) { claims <- c.ID }) }()
+	tell := func(ch chan hub.Identity, id hub.Identity) {
+		select {
+		case ch <- id:
+		case <-ctx.Done():
+		}
+	}
+	go func() { ended <- b.Devices().Watch(ctx, func(c identity.Change) { tell(devices, c.ID) }) }()
+	go func() { ended <- b.Sessions().Watch(ctx, func(c session.Claim) { tell(claims, c.ID) }) }()
 	seen := func(ch chan hub.Identity, id hub.Identity, do func(n int)) {
 		t.Helper()
 		n := 0
@@ -232,7 +238,7 @@ func TestDeletionLeavesNothingForEver(t *testing.T) {
 
 func TestListOfManyDevices(t *testing.T) {
 	t.Parallel()
-	n := 100_000
+	n := 20_000
 	if testing.Short() {
 		n = 3_000
 	}
@@ -377,6 +383,37 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestPoliciesCutOff opens a hub whose first start was cut off amid the making
+// of its policies.
+func TestPoliciesCutOff(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	b := open(t, s, Config{})
+	ctx := testContext(t)
+	first, _ := b.Policies().Lookup("iothubowner")
+	kv := b.policies.bucket.kv
+	stream, err := b.JetStream().Stream(ctx, "KV_hub_policies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.JetStream().DeleteStream(ctx, "KV_hub_policies"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.JetStream().CreateStream(ctx, stream.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(ctx, "iothubowner", []byte(mustJSON(t, first))); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, s, Config{}).Policies()
+	if got := len(again.All()); got != len(sas.DefaultPolicies()) {
+		t.Errorf("%d policies, want all", got)
+	}
+	if got, _ := again.Lookup("iothubowner"); got != first {
+		t.Error("a policy that was there has got new keys")
+	}
+}
+
 func mustJSON(t *testing.T, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -425,7 +462,7 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second.Subject != "hub.events.connection.dev-1.m" || second.Header.Get("opType") != "moduleDisconnected" || second.Header.Get("moduleId") != "m" {
+	if second.Subject != "hub.events.connection.dev-1.m" || second.Header.Get("opType") != session.DeviceDisconnected || second.Header.Get("moduleId") != "m" {
 		t.Errorf("second: %s %v", second.Subject, second.Header)
 	}
 	if !hasAll(string(second.Data), `"errorCode":404104`, `"durationSeconds":1.5`, `"reason":"gone"`) {
@@ -466,5 +503,57 @@ func TestEventsAreStoredBeforeClose(t *testing.T) {
 	}
 	if got := str.CachedInfo().State.Msgs; got != 3000 {
 		t.Errorf("%d events stored, want 3000", got)
+	}
+}
+
+// A node that was cut off from NATS hears of the claims that were made
+// meanwhile, and can close its connections of those identities.
+func TestMissedClaimsAreToldAfterAnInterruption(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := serve(t, dir, 0)
+	port := s.Port()
+	b := open(t, s, Config{})
+	old, _, err := b.Sessions().Claim(testContext(t), session.Session{ID: device(1), Generation: "1", Connection: "old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(testContext(t))
+	told, ended := make(chan session.Claim, 1000), make(chan error, 1)
+	go func() { ended <- b.Sessions().Watch(ctx, func(c session.Claim) { told <- c }) }()
+	until(t, "the watch hears", func() bool {
+		_, _, _ = b.Sessions().Claim(ctx, session.Session{ID: device(2), Generation: "1"})
+		return len(told) > 0
+	})
+	halt(t, s)
+	until(t, "the connection is lost", func() bool { return !b.Conn().IsConnected() })
+	// Another node is there first: it claims before this one is back, so the
+	// announcement of the claim finds nobody.
+	s = serve(t, dir, 0)
+	other := open(t, s, Config{})
+	now, _, err := other.Sessions().Claim(ctx, session.Session{ID: device(1), Generation: "1", Connection: "new", Node: "n2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Sessions().Save(ctx, &now); err != nil { // the value is no longer the claim's
+		t.Fatal(err)
+	}
+	halt(t, s)
+	serve(t, dir, port)
+	until(t, "the missed claim is told", func() bool {
+		for {
+			select {
+			case c := <-told:
+				if c.ID == device(1) && c.Epoch == now.Epoch && c.Connection == "new" && c.Node == "n2" && c.Epoch > old.Epoch {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Watch = %v", err)
 	}
 }

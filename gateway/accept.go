@@ -42,11 +42,16 @@ func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 	c.begin(in, present)
 }
 
+// maxConnect is the largest CONNECT, a will included. It is less than other
+// packets may have, because nobody knows yet who makes us hold it.
+const maxConnect = 64 << 10
+
 // readConnect reads the first packet, which must be CONNECT [MQTT3-3.1.0-1].
 // connect is set when it could be read far enough for an answer.
 func (s *Server) readConnect(src source) (in *inbox, connect *mqtt.Connect, err error) {
 	in = s.inboxes.get()
 	s.prepare(&in.dec, 0)
+	in.dec.MaxPacket = min(s.Limits.MaxPacket, maxConnect)
 	for {
 		b, err := in.frame()
 		if err != nil {

@@ -41,6 +41,8 @@ func forms(c Code) form {
 		return form{"DeviceMaximumInflightMethodExceeded", connackUnavailable, 0x97, "wait for the device's answers before calling it again"}
 	case DeviceDisabled:
 		return form{"DeviceDisabled", connackUnavailable, 0x87, "enable the device with: hubgate device enable"}
+	case TooManyProperties:
+		return form{"DeviceModelMaxPropertiesExceeded", connackNotAuthorized, 0x97, "delete reported properties by setting them to null; a section holds 32 KB"}
 	case DeviceNotFound:
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case JobNotFound:
@@ -79,7 +81,7 @@ func Codes() iter.Seq[Code] {
 	return slices.Values([]Code{
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
-		QuotaExceeded, DeviceDisabled, TooManyCalls,
+		QuotaExceeded, DeviceDisabled, TooManyProperties, TooManyCalls,
 		DeviceNotFound, JobNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,

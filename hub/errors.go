@@ -23,6 +23,7 @@ const (
 	QuotaExceeded       Code = 403002
 	TooManyCalls        Code = 403800
 	DeviceDisabled      Code = 403012
+	TooManyProperties   Code = 403100
 	DeviceNotFound      Code = 404001
 	JobNotFound         Code = 404002
 	ModuleNotFound      Code = 404010

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,7 +19,9 @@ type Ack int
 // The ways to acknowledge.
 const (
 	// AckAll acknowledges in batches: after a crash some messages come again.
-	// It is the default and the fastest that loses nothing.
+	// It is the default and the fastest that loses nothing. One process at a
+	// time can use the durable consumer, and the NATS server must be 2.14 or
+	// newer.
 	AckAll Ack = iota
 	// AckEach acknowledges every message. Several processes can share the
 	// durable consumer then.
@@ -63,11 +66,23 @@ const (
 	ackBatch = 100
 )
 
+// errGap means that messages were delivered and have not come.
+var errGap = errors.New("messages are missing from the delivery")
+
 // Consume calls handle for one message after another, in the order of the
 // stream, until ctx ends or handle fails; the message that it failed for is not
 // acknowledged and comes again to a durable consumer. Interruptions of the
 // connection are waited out.
 func (c *Client) Consume(ctx context.Context, o TelemetryOptions, handle func(Event) error) error {
+	for {
+		err := c.consume(ctx, o, handle)
+		if !errors.Is(err, errGap) {
+			return err
+		}
+	}
+}
+
+func (c *Client) consume(ctx context.Context, o TelemetryOptions, handle func(Event) error) error {
 	consumer, err := c.consumer(ctx, o)
 	if err != nil {
 		return err
@@ -76,32 +91,47 @@ func (c *Client) Consume(ctx context.Context, o TelemetryOptions, handle func(Ev
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", c.names.TelemetryStream(), err)
 	}
-	defer messages.Stop()
 	acks := acker{policy: o.Ack}
 	if o.Durable == "" {
 		acks.policy = AckNone
 	}
+	var failed jetstream.Msg
+	defer func() { acks.giveBack(messages, failed) }()
 	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			if ctx.Err() != nil {
-				return errors.Join(ctx.Err(), acks.flush())
-			}
-			if errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, nats.ErrDisconnected) {
-				continue
-			}
-			return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", c.names.TelemetryStream(), err)
+		m, err := c.next(ctx, messages)
+		if err == nil {
+			err = acks.check(m)
 		}
-		err = c.deliver(m, handle)
-		if err == nil || errors.Is(err, ErrStop) {
-			err = errors.Join(err, acks.add(m))
+		if err == nil {
+			err = c.deliver(m, handle)
+			if err == nil || errors.Is(err, ErrStop) {
+				err = errors.Join(err, acks.add(m))
+			} else {
+				failed = m
+			}
 		}
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrStop):
-			return acks.flush()
+			return acks.finish()
 		default:
-			return errors.Join(err, acks.flush())
+			return errors.Join(err, acks.finish())
+		}
+	}
+}
+
+// next waits for a message.
+func (c *Client) next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		switch {
+		case err == nil:
+			return m, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, jetstream.ErrNoHeartbeat), errors.Is(err, nats.ErrDisconnected):
+		default:
+			return nil, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", c.names.TelemetryStream(), err)
 		}
 	}
 }
@@ -122,9 +152,51 @@ func (c *Client) deliver(m jetstream.Msg, handle func(Event) error) error {
 
 // acker acknowledges what has been handled.
 type acker struct {
-	policy Ack
-	last   jetstream.Msg // handled, not acknowledged yet
-	count  int
+	policy    Ack
+	last      jetstream.Msg // handled, not acknowledged yet
+	count     int
+	delivered uint64 // the consumer's number of the last message that came
+}
+
+// check finds gaps with AckAll, where acknowledging a message acknowledges
+// those before it, also what the server has delivered to a connection that
+// broke and will deliver again only later. Such a message would be lost.
+func (a *acker) check(m jetstream.Msg) error {
+	if a.policy != AckAll {
+		return nil
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return hub.Errorf(hub.ServerError, "read the metadata of a message: %w", err)
+	}
+	if a.delivered++; meta.Sequence.Consumer != a.delivered {
+		return errGap
+	}
+	return nil
+}
+
+// giveBack ends the delivery. With AckEach it lets the server deliver again at
+// once what has come and was not handled: failed, and what came behind. That
+// waits until the server no longer delivers to this consumption.
+func (a *acker) giveBack(messages jetstream.MessagesContext, failed jetstream.Msg) {
+	if a.policy != AckEach {
+		messages.Stop()
+		return
+	}
+	messages.Drain()
+	back := []jetstream.Msg{failed}
+	for {
+		m, err := messages.Next()
+		if err != nil {
+			break
+		}
+		back = append(back, m)
+	}
+	for _, m := range back {
+		if m != nil {
+			_ = m.Nak() // or it comes again later
+		}
+	}
 }
 
 func (a *acker) add(m jetstream.Msg) error {
@@ -150,6 +222,22 @@ func (a *acker) flush() error {
 	m := a.last
 	a.last, a.count = nil, 0
 	return m.Ack()
+}
+
+// ackTimeout bounds the wait for the last acknowledgement.
+const ackTimeout = 2 * time.Second
+
+// finish is flush that waits until the server has taken it: whoever consumes
+// next would otherwise get messages again that were handled.
+func (a *acker) finish() error {
+	if a.last == nil {
+		return nil
+	}
+	m := a.last
+	a.last, a.count = nil, 0
+	ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
+	defer cancel()
+	return m.DoubleAck(ctx)
 }
 
 func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Consumer, error) {
@@ -185,13 +273,21 @@ func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Co
 }
 
 // durable returns the consumer of that name. Where it begins was decided when
-// it was made, so an existing one is taken as it is.
+// it was made, so an existing one is taken as it is. With AckAll it goes back
+// to the first message that is not acknowledged and counts anew from 1: what
+// was delivered to a process that is gone comes again at once and in order.
 func (c *Client) durable(ctx context.Context, name string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	consumer, err := c.js.Consumer(ctx, c.names.TelemetryStream(), name)
-	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return consumer, err
+	stream := c.names.TelemetryStream()
+	consumer, err := c.js.Consumer(ctx, stream, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return c.js.CreateConsumer(ctx, stream, cfg)
 	}
-	return c.js.CreateConsumer(ctx, c.names.TelemetryStream(), cfg)
+	if err == nil && cfg.AckPolicy == jetstream.AckAllPolicy {
+		if _, err = c.js.ResetConsumer(ctx, stream, name); err != nil {
+			err = fmt.Errorf("go back to what is not acknowledged, which takes nats-server 2.14 or newer (with an older one use AckEach): %w", err)
+		}
+	}
+	return consumer, err
 }
 
 func (a Ack) policy() jetstream.AckPolicy {

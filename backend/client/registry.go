@@ -184,16 +184,16 @@ func (c *Client) request(ctx context.Context, r call, reply any) error {
 	return nil
 }
 
-func unanswered(subject string, err error) error {
+func unanswered(to string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return hub.Errorf(hub.ServiceUnavailable, "no hub answers on %s: is hubgate running with this NATS, account and prefix? %w", subject, err)
+		return hub.Errorf(hub.ServiceUnavailable, "no hub answers on %s: is hubgate running with this NATS, account and prefix? %w", to, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return hub.Errorf(hub.GatewayTimeout, "no answer on %s in time: %w", subject, err)
+		return hub.Errorf(hub.GatewayTimeout, "no answer on %s in time: %w", to, err)
 	case errors.Is(err, context.Canceled):
 		return err
 	default:
-		return hub.Errorf(hub.ServiceUnavailable, "ask on %s: %w", subject, err)
+		return hub.Errorf(hub.ServiceUnavailable, "ask on %s: %w", to, err)
 	}
 }
 

@@ -34,7 +34,7 @@ func openDir(path string) (dataDir, error) {
 		return dataDir{}, fmt.Errorf("the data directory %s is in use by another hubgate process%s; stop that one, or choose another directory with --data-dir", path, holder(path))
 	}
 	if err != nil {
-		return dataDir{}, fmt.Errorf("lock the data directory %s: %w", path, err)
+		return dataDir{}, fmt.Errorf("lock the data directory %s: %w; make it a file that this user can write, or choose another directory with --data-dir", path, err)
 	}
 	return dataDir{path: path, lock: lock}, nil
 }
@@ -56,7 +56,7 @@ func foreignAccounts(dir, account string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the data directory: %w", err)
+		return nil, fmt.Errorf("read the data directory: %w; put it back from a backup, or choose another directory with --data-dir", err)
 	}
 	var found []string
 	for _, e := range entries {

@@ -53,8 +53,16 @@ func (b *bridge) Fatalf(format string, v ...any) {
 	}
 }
 
+// givenUp is in what nats-server says when it will write to a stream no more,
+// however much room there is later.
+const givenUp = "critical write error"
+
 func (b *bridge) warn(s string) {
-	b.log.Warn().Msg(s)
+	if strings.Contains(s, givenUp) {
+		b.log.Error().Str("hint", "nothing is stored in this stream any more; make room on the disk, and start the hub again").Msg(s)
+	} else {
+		b.log.Warn().Msg(s)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.started && len(b.warnings) < maxWarnings {

@@ -91,6 +91,9 @@ func start(ctx context.Context, cfg Config, dir dataDir) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{keys: keys, lock: dir.lock, dir: dir.path}
+	if err := dropUnfinished(s.accountDir(), cfg.Log); err != nil {
+		return nil, err
+	}
 	if err := s.run(ctx, cfg, opts); err != nil {
 		return nil, err
 	}

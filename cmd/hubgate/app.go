@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type commands struct {
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
 	Method    methodCmd    `cmd:"" help:"Call direct methods of devices and modules."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
+	Twin      twinCmd      `cmd:"" help:"Read and write the twins of devices and modules."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
@@ -36,6 +38,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 not found, 4
 
 // app is what every command gets.
 type app struct {
+	env         []string // as os.Environ returns it
 	out, errOut io.Writer
 	format      outputFormat
 	settings    []config.Setting // that the command line gives
@@ -47,17 +50,17 @@ type app struct {
 
 // run executes one command line and returns the exit code. ctx ends with the
 // first signal.
-func run(ctx context.Context, args []string, out, errOut io.Writer) int {
-	a := &app{out: out, errOut: errOut, format: formatOf(args)}
-	err := a.run(ctx, args)
+func (a *app) run(ctx context.Context, args []string) int {
+	a.format = formatOf(args)
+	err := a.execute(ctx, args)
 	if err == nil {
 		return exitOK
 	}
-	report(err, out, errOut, a.format)
+	report(err, a.out, a.errOut, a.format)
 	return exitCode(err)
 }
 
-func (a *app) run(ctx context.Context, args []string) error {
+func (a *app) execute(ctx context.Context, args []string) error {
 	var grammar commands
 	stopped := false // by --help
 	parser, err := kong.New(&grammar, kong.Name("hubgate"), kong.Description(description),
@@ -118,11 +121,20 @@ func formatOf(args []string) outputFormat {
 
 // load reads the configuration.
 func (a *app) load(flags configFlags) (*config.Config, error) {
-	cfg, err := config.Load(config.Source{File: flags.Config, Env: os.Environ(), Settings: a.settings})
+	cfg, err := config.Load(config.Source{File: cmp.Or(flags.Config, a.getenv("HUBGATE_CONFIG")), Env: a.env, Settings: a.settings})
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return cfg, nil
+}
+
+func (a *app) getenv(name string) string {
+	for _, line := range a.env {
+		if value, ok := strings.CutPrefix(line, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // loadNode reads the configuration of a node and checks it.

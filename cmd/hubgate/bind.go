@@ -28,7 +28,8 @@ type door struct {
 	takes    string // for people
 	flag     string // that chooses the port
 	port     int
-	fallback int // is taken, loudly, when this user may not bind port; 0: none
+	fallback int    // is taken, loudly, when this user may not bind port; 0: none
+	loss     string // what does not work on the fallback
 
 	listen func(ctx context.Context, network, address string) (net.Listener, error) // nil: the real one
 }
@@ -45,6 +46,8 @@ func bindAll(ctx context.Context, cfg *config.Config, role config.Role, log zero
 	https := door{takes: "HTTPS", flag: "--https-port", port: cfg.Listen.HTTPSPort}
 	if role == config.Dev {
 		mqtt.fallback, https.fallback = fallbackMQTT, fallbackHTTPS
+		mqtt.loss = "until then the hub is reached by Node's SDK alone, with the port behind the HostName"
+		https.loss = "until then MQTT over WebSocket does not work; MQTT on its own port does"
 	}
 	var l listeners
 	var err error
@@ -76,7 +79,7 @@ func (d door) bindOrFallBack(ctx context.Context, addresses []string, log zerolo
 		return all, err
 	}
 	log.Warn().Int("wanted", d.port).Int("taken", d.fallback).
-		Msgf("this user may not open port %d, which SDKs other than Node's have built in: %s, and start again; until then Node devices reach the hub with the port behind the HostName", d.port, mayBind)
+		Msgf("this user may not open port %d, which the SDKs have built in: %s, and start again; %s", d.port, mayBind, d.loss)
 	d.port = d.fallback
 	return d.bind(ctx, addresses)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/internal/pki"
@@ -25,7 +24,7 @@ func (c *configCheckCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	for _, warning := range config.Misspelled(os.Environ()) {
+	for _, warning := range config.Misspelled(a.env) {
 		_, _ = fmt.Fprintln(a.errOut, "hubgate: "+warning)
 	}
 	if len(cfg.TLS.CertFiles) > 0 {

@@ -65,7 +65,10 @@ func findHub(cfg *config.Config) (hubFile, error) {
 
 // natsOptions are those that the client package leaves to its users.
 func natsOptions(c config.NATS) []nats.Option {
-	opts := []nats.Option{nats.Name("hubgate CLI"), nats.Timeout(dialTimeout)}
+	opts := []nats.Option{
+		nats.Name("hubgate CLI"), nats.Timeout(dialTimeout),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the request that it is about fails too
+	}
 	if c.CA != "" {
 		opts = append(opts, nats.RootCAs(c.CA))
 	}

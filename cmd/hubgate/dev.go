@@ -89,8 +89,11 @@ func (n *node) devReady(ctx context.Context, caFile string) (devReady, error) {
 	return r, nil
 }
 
-// mqttPort is the one that SDKs have built in.
-const mqttPort = 8883
+// The ports that the SDKs have built in.
+const (
+	mqttPort  = 8883
+	httpsPort = 443
+)
 
 func (n *node) ensureDevice(ctx context.Context, id hub.Identity) (identity.Record, error) {
 	r, err := n.registry.Get(ctx, id)

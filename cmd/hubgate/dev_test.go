@@ -255,7 +255,8 @@ func TestBadConfiguration(t *testing.T) {
 		want      []string
 	}{
 		"unknown key": {
-			nil, []string{"dev", "--config", write(t, dir, "a.yaml", "hub:\n  hots: x\n")},
+			nil,
+			[]string{"dev", "--config", write(t, dir, "a.yaml", "hub:\n  hots: x\n")},
 			[]string{"a.yaml:2: unknown key hub.hots; did you mean hub.host?"},
 		},
 		"missing file":  {[]string{"HUBGATE_CONFIG=/nowhere.yaml"}, []string{"dev"}, []string{"/nowhere.yaml"}},

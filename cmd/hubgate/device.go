@@ -21,7 +21,7 @@ type deviceCmd struct {
 }
 
 // AfterApply gives the commands below what they have in common with modules'.
-func (c *deviceCmd) AfterApply(a *app) error {
+func (c *deviceCmd) AfterApply(a *app) error { //nolint:unparam // kong wants the error
 	a.kind, a.client = devices, c.clientFlags
 	return nil
 }
@@ -40,7 +40,7 @@ type moduleCmd struct {
 }
 
 // AfterApply is as that of devices.
-func (c *moduleCmd) AfterApply(a *app) error {
+func (c *moduleCmd) AfterApply(a *app) error { //nolint:unparam // kong wants the error
 	a.kind, a.client = modules, c.clientFlags
 	return nil
 }
@@ -53,7 +53,7 @@ type createCmd struct {
 
 // Run creates a device or module.
 func (c *createCmd) Run(ctx context.Context, a *app) error {
-	return a.with(ctx, c.ID, func(h *remote, id hub.Identity) error {
+	return a.with(c.ID, func(h *remote, id hub.Identity) error {
 		r := identity.Record{ID: id}
 		r.Authentication.SymmetricKey = identity.SymmetricKey{PrimaryKey: c.PrimaryKey, SecondaryKey: c.SecondaryKey}
 		host, err := h.hostName(ctx)
@@ -115,7 +115,7 @@ type showCmd struct {
 
 // Run shows a device or module.
 func (c *showCmd) Run(ctx context.Context, a *app) error {
-	return a.with(ctx, c.ID, func(h *remote, id hub.Identity) error {
+	return a.with(c.ID, func(h *remote, id hub.Identity) error {
 		r, err := h.Registry().Get(ctx, id)
 		if err != nil {
 			return err
@@ -138,7 +138,7 @@ type deleteCmd struct {
 
 // Run deletes a device or module.
 func (c *deleteCmd) Run(ctx context.Context, a *app) error {
-	return a.with(ctx, c.ID, func(h *remote, id hub.Identity) error {
+	return a.with(c.ID, func(h *remote, id hub.Identity) error {
 		if err := h.Registry().Delete(ctx, id, c.ETag); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (c *disableCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (a *app) setStatus(ctx context.Context, text string, status identity.Status, reason string) error {
-	return a.with(ctx, text, func(h *remote, id hub.Identity) error {
+	return a.with(text, func(h *remote, id hub.Identity) error {
 		r, err := h.Registry().SetStatus(ctx, id.Device, status, reason)
 		if err != nil {
 			return err
@@ -195,7 +195,7 @@ func (c *noStatusCmd) Run() error {
 }
 
 // with parses an id, connects, and calls f.
-func (a *app) with(ctx context.Context, text string, f func(*remote, hub.Identity) error) error {
+func (a *app) with(text string, f func(*remote, hub.Identity) error) error {
 	id, err := a.kind.parse(text)
 	if err != nil {
 		return err

@@ -17,6 +17,9 @@ import (
 // maxLineBody is how much of a body a line shows, in bytes.
 const maxLineBody = 1024
 
+// minFrom is how wide the column of names is at least.
+const minFrom = 12
+
 // eventLine writes messages for people, one line each: when, from whom, the
 // body, and the properties. The second column grows with the names seen.
 type eventLine struct {
@@ -26,7 +29,7 @@ type eventLine struct {
 
 func (l *eventLine) text(e client.Event) string {
 	from := e.From.String()
-	l.width = max(l.width, len(from), len("device"))
+	l.width = max(l.width, len(from), minFrom)
 	line := fmt.Sprintf("%s  %-*s  %s", e.Enqueued.Local().Format("15:04:05.000"), l.width, from, l.body(e.Body))
 	if props := properties(e); props != "" {
 		line += "  [" + props + "]"
@@ -37,6 +40,9 @@ func (l *eventLine) text(e client.Event) string {
 // body shows text as it is but for what would upset a terminal, and anything
 // else in base64.
 func (l *eventLine) body(b []byte) string {
+	if len(b) == 0 {
+		return "(no body)"
+	}
 	rest := ""
 	if !l.full && len(b) > maxLineBody {
 		cut := maxLineBody

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,5 +91,5 @@ func report(err error, out, errOut io.Writer, asJSON outputFormat) {
 		} `json:"error"`
 	}
 	body.Error.Code, body.Error.Name, body.Error.Message = int(code), code.Name(), text
-	_ = json.NewEncoder(out).Encode(body)
+	_ = writeJSON(out, body)
 }

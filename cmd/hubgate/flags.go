@@ -14,7 +14,7 @@ import (
 
 // configFlags are for every command that reads the configuration.
 type configFlags struct {
-	Config  string   `name:"config" env:"HUBGATE_CONFIG" placeholder:"FILE" help:"YAML configuration file."`
+	Config  string   `name:"config" placeholder:"FILE" help:"YAML configuration file ($$HUBGATE_CONFIG)."`
 	DataDir string   `name:"data-dir" conf:"data_dir" placeholder:"DIR" help:"Directory of the hub's state."`
 	Set     []string `name:"set" sep:"none" placeholder:"KEY=VALUE" help:"Set any configuration key, such as telemetry.max_age=14d. Repeatable."`
 }
@@ -82,7 +82,7 @@ func settingsOf(flags []*kong.Flag) ([]config.Setting, error) {
 
 // valuesOf returns the value of a flag as text.
 func valuesOf(v reflect.Value) []string {
-	if list, ok := v.Interface().([]string); ok {
+	if list, ok := reflect.TypeAssert[[]string](v); ok {
 		return list
 	}
 	return []string{fmt.Sprint(v.Interface())}

@@ -19,31 +19,32 @@ import (
 	"github.com/hubgate/hubgate/gateway"
 )
 
-const (
-	httpIdleTimeout = 2 * time.Minute
-	maxHeaderBytes  = 32 << 10
-)
+const maxHeaderBytes = 32 << 10
 
 // newHTTPServer is the HTTPS listener: WebSockets of devices, the authority of
 // a development hub, and a page that says what this is.
 func newHTTPServer(webSocket http.Handler, ca []byte, cfg *config.Config, logger zerolog.Logger) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle(gateway.WebSocketPath, webSocket)
-	mux.HandleFunc("GET /{$}", servePage(cfg.Hub.Host, ca != nil))
+	page := fmt.Sprintf("Hubgate: a gateway that speaks the device protocol of Azure IoT Hub.\n\nHub:        %s\nWebSocket:  wss://%s%s\n",
+		cfg.Hub.Host, cfg.Hub.Host, gateway.WebSocketPath)
 	if ca != nil {
-		mux.HandleFunc("GET /ca.pem", serveCA(ca))
+		page += "Authority:  /ca.pem\n"
+		mux.HandleFunc("GET /ca.pem", serveText("application/x-pem-file", string(ca)))
 	}
+	mux.HandleFunc("GET /{$}", serveText("text/plain; charset=utf-8", page))
 	peers := &peerLog{log: logger, limit: rate.NewLimiter(10, 50)}
 	v := &visitors{next: mux, log: peers}
-	return &http.Server{
-		Handler:           v,
-		ReadHeaderTimeout: time.Duration(cfg.Limits.HandshakeTimeout), // bounds the TLS handshake too
-		IdleTimeout:       httpIdleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         v.state,
-		ConnContext:       v.context,
-		ErrorLog:          log.New(peers, "", 0),
+	web := &http.Server{
+		Handler:        v,
+		ReadTimeout:    time.Duration(cfg.Limits.HandshakeTimeout), // bounds the TLS handshake too; a WebSocket has left it behind
+		MaxHeaderBytes: maxHeaderBytes,
+		ConnState:      v.state,
+		ConnContext:    v.context,
+		ErrorLog:       log.New(peers, "", 0),
 	}
+	web.SetKeepAlivesEnabled(false) // an idle connection is in nobody's count
+	return web
 }
 
 // visitors passes requests on, and tells the log of connections that end
@@ -88,21 +89,10 @@ func httpsConfig(c *tls.Config) *tls.Config {
 	return c
 }
 
-func servePage(host string, hasCA bool) http.HandlerFunc {
-	text := fmt.Sprintf("Hubgate: a gateway that speaks the device protocol of Azure IoT Hub.\n\nHub:        %s\nWebSocket:  wss://%s%s\n", host, host, gateway.WebSocketPath)
-	if hasCA {
-		text += "Authority:  /ca.pem\n"
-	}
+func serveText(contentType, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Content-Type", contentType)
 		_, _ = io.WriteString(w, text)
-	}
-}
-
-func serveCA(ca []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-pem-file")
-		_, _ = w.Write(ca)
 	}
 }
 

@@ -40,7 +40,7 @@ func (h hubFile) write(dataDir string) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return fmt.Errorf("write hub.json: %w", err)
+		return fmt.Errorf("write hub.json: %w; remove what is in its place", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type keysCmd struct {
 
 // Run shows the keys of a device or module.
 func (c *keysCmd) Run(ctx context.Context, a *app) error {
-	return a.with(ctx, c.ID, func(h *remote, id hub.Identity) error {
+	return a.with(c.ID, func(h *remote, id hub.Identity) error {
 		r, err := h.Registry().GetWithKeys(ctx, id)
 		if err == nil && c.Regenerate != "" {
 			r, err = regenerate(ctx, h.Registry(), r, c.Regenerate)
@@ -61,7 +61,7 @@ type connectionStringCmd struct {
 
 // Run prints a connection string.
 func (c *connectionStringCmd) Run(ctx context.Context, a *app) error {
-	return a.with(ctx, c.ID, func(h *remote, id hub.Identity) error {
+	return a.with(c.ID, func(h *remote, id hub.Identity) error {
 		r, err := h.Registry().GetWithKeys(ctx, id)
 		if err != nil {
 			return err

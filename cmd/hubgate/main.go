@@ -17,5 +17,6 @@ func mainWith(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return run(ctx, args, os.Stdout, os.Stderr)
+	a := &app{env: os.Environ(), out: os.Stdout, errOut: os.Stderr}
+	return a.run(ctx, args)
 }

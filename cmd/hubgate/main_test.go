@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,7 +17,6 @@ import (
 	"time"
 )
 
-//nolint:gochecknoglobals // flags are
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
 // asProgram makes the test binary behave as hubgate itself, so that tests see
@@ -39,7 +39,13 @@ type result struct {
 	out, err string
 }
 
-// program prepares a hubgate process. env comes after a clean environment.
+// environment is ours without what could reach the program, and with env.
+func environment(env ...string) []string {
+	clean := slices.DeleteFunc(os.Environ(), func(line string) bool { return strings.HasPrefix(line, "HUBGATE_") })
+	return append(clean, env...)
+}
+
+// program prepares a hubgate process.
 func program(ctx context.Context, t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -47,31 +53,22 @@ func program(ctx context.Context, t *testing.T, env []string, args ...string) *e
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
-	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "HUBGATE_") && !strings.HasPrefix(line, "XDG_") {
-			cmd.Env = append(cmd.Env, line)
-		}
-	}
-	cmd.Env = append(append(cmd.Env, asProgram+"=1", "TZ=UTC"), env...)
+	cmd.Env = append(environment(env...), asProgram+"=1")
 	return cmd
 }
 
-// hubgate runs a command to its end.
+// hubgate runs a command to its end in this process.
 func hubgate(t *testing.T, env []string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := program(ctx, t, env, args...)
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err := cmd.Run()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended { //nolint:errorlint // Run returns it as it is
-		t.Fatalf("hubgate %q: %v", args, err)
-	}
+	var out, errOut lockedBuffer
+	a := &app{env: environment(env...), out: &out, errOut: &errOut}
+	code := a.run(ctx, args)
 	if ctx.Err() != nil {
 		t.Fatalf("hubgate %q does not end:\n%s%s", args, out.String(), errOut.String())
 	}
-	return result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+	return result{code, out.String(), errOut.String()}
 }
 
 // process is a running hub.

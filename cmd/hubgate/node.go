@@ -20,6 +20,7 @@ import (
 	"github.com/hubgate/hubgate/gateway/iothub"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // stopTimeout bounds a clean stop.
@@ -34,6 +35,7 @@ type node struct {
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
 	registry *identity.Registry
+	twins    *twin.Twins
 	face     *iothub.Face
 	gateway  *gateway.Server
 	methods  *backend.MethodService
@@ -148,6 +150,12 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = service.Stop() })
+	n.twins = &twin.Twins{Store: n.back.Twins()}
+	twins, err := n.back.ServeTwins(n.twins)
+	if err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) { _ = twins.Stop() })
 	return nil
 }
 
@@ -155,18 +163,23 @@ func (n *node) connect(ctx context.Context) error {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(),
+		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
 	l := n.cfg.Limits
+	halfOpen, connections := fitFiles(l.HalfOpen, l.Connections, openFiles())
+	if halfOpen < l.HalfOpen {
+		n.log.Warn().Int("half_open", halfOpen).Int("connections", connections).
+			Msg("this process may open few files; the limits of connections are lowered to leave some for storing")
+	}
 	n.gateway = &gateway.Server{
 		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Node: n.cfg.Node, TLS: s.tls, Log: n.log,
 		Limits: gateway.Limits{
 			MaxPacket:        int(l.MaxPacket),
 			HandshakeTimeout: time.Duration(l.HandshakeTimeout),
 			ConnectTimeout:   time.Duration(l.ConnectTimeout),
-			HalfOpen:         l.HalfOpen,
-			Connections:      l.Connections,
+			HalfOpen:         halfOpen,
+			Connections:      connections,
 			Window:           l.Window,
 			WindowBytes:      int(l.WindowBytes),
 			WriteTimeout:     time.Duration(l.WriteTimeout),

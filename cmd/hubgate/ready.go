@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 )
 
 // devReady is what a development hub prints when it accepts devices.
@@ -74,11 +76,15 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // hint tells what does not work with this start.
 func (r devReady) hint() string {
+	var b strings.Builder
 	if r.NodeConnectionString != "" {
-		return "The port of MQTT is not 8883, which the SDKs have built in: only Node's reads another one, behind the HostName.\n"
+		fmt.Fprintf(&b, "The port of MQTT is %d, and the SDKs have 8883 built in: only Node's reads another one, behind the HostName.\n", r.Ports.MQTT)
 	}
-	if r.HostName == "127.0.0.1" || r.HostName == "localhost" {
-		return "For devices in containers and on other machines, start with --host and a name that leads them here.\n"
+	if r.Ports.HTTPS != httpsPort {
+		fmt.Fprintf(&b, "The port of HTTPS is %d, and the SDKs have 443 built in: MQTT over WebSocket will not find the hub.\n", r.Ports.HTTPS)
 	}
-	return ""
+	if r.HostName == config.DevHost || strings.EqualFold(r.HostName, "localhost") {
+		b.WriteString("For devices in containers and on other machines, start with --host and a name that leads them here.\n")
+	}
+	return b.String()
 }

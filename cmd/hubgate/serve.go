@@ -65,7 +65,7 @@ func (a *app) prepare(flags configFlags, role config.Role) (*config.Config, zero
 		return nil, zerolog.Nop(), err
 	}
 	log, err := a.logger(cfg.Log)
-	for _, warning := range config.Misspelled(os.Environ()) {
+	for _, warning := range config.Misspelled(a.env) {
 		log.Warn().Msg(warning)
 	}
 	if !strings.Contains(cfg.Hub.Host, ".") {
@@ -114,7 +114,7 @@ func (n *node) natsURL() string {
 }
 
 func (n *node) httpURL() string {
-	if n.ports.HTTPS == 443 {
+	if n.ports.HTTPS == httpsPort {
 		return "https://" + n.cfg.Hub.Host
 	}
 	return fmt.Sprintf("https://%s:%d", n.cfg.Hub.Host, n.ports.HTTPS)

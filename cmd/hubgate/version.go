@@ -26,8 +26,11 @@ func (c *versionCmd) Run(a *app) error {
 		return writeJSON(a.out, v)
 	}
 	return writePairs(a.out, []row{
-		{"Hubgate", v.Version}, {"Commit", strings.TrimSpace(v.Commit + " " + v.Time)},
-		{"NATS server", v.NATS}, {"Go", v.Go}, {"Platform", v.Platform},
+		{"Hubgate", v.Version},
+		{"Commit", strings.TrimSpace(v.Commit + " " + v.Time)},
+		{"NATS server", v.NATS},
+		{"Go", v.Go},
+		{"Platform", v.Platform},
 	})
 }
 

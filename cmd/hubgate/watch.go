@@ -6,13 +6,14 @@ import (
 
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // watchPause is how long to wait before a watch that broke is begun again.
 const watchPause = time.Second
 
 // watch lets the connections of this node follow what changes elsewhere:
-// identities, and claims that other nodes make.
+// identities, policies, twins, and claims that other nodes make.
 func (n *node) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.onStop(func(context.Context) { cancel() })
@@ -22,6 +23,25 @@ func (n *node) watch() {
 	go n.again(ctx, "sessions", func(ctx context.Context) error {
 		return n.back.Sessions().Watch(ctx, func(c session.Claim) { n.gateway.Displaced(c.ID, c.Epoch) })
 	})
+	go n.again(ctx, "twins", func(ctx context.Context) error {
+		return n.back.Twins().Watch(ctx,
+			func(a twin.Announcement) { n.face.TwinChanged(n.gateway, a) },
+			func() { n.face.TwinsMissed(n.gateway) })
+	})
+	go n.followPolicies(ctx)
+}
+
+// followPolicies cuts the connections that a changed policy no longer lets in,
+// until ctx ends.
+func (n *node) followPolicies(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.back.Policies().Changed():
+			n.face.PoliciesChanged(n.gateway)
+		}
+	}
 }
 
 // again runs f until ctx ends.

@@ -15,6 +15,7 @@ import (
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/telemetry"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // Face is IoT Hub's device protocol. Set the fields before use; they must not
@@ -25,8 +26,12 @@ type Face struct {
 	Devices   Devices
 	Policies  Policies
 	Telemetry telemetry.Sink
-	Log       zerolog.Logger
-	Now       func() time.Time // nil: time.Now
+	Twins     *twin.Twins
+	// ReplayDesired sends a client all its desired properties when it connects
+	// with the subscription, or subscribes. IoT Hub does not.
+	ReplayDesired bool
+	Log           zerolog.Logger
+	Now           func() time.Time // nil: time.Now
 
 	// Callable is told that direct methods of id can be called from now on. It
 	// does not block. nil: nobody is told.

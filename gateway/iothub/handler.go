@@ -2,6 +2,7 @@ package iothub
 
 import (
 	"bytes"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/telemetry"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // handler is the face's end of one connection.
@@ -20,8 +22,10 @@ type handler struct {
 	modelID    string
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
-	callable   bool   // methods are being subscribed to; owned by the reader
-	policy     string // whose key let the connection in; empty: the identity's own
+	callable   bool // methods are being subscribed to; owned by the reader
+	twinOnce   sync.Once
+	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
+	policy     string                    // whose key let the connection in; empty: the identity's own
 	proof      proof
 }
 
@@ -31,6 +35,7 @@ var _ gateway.Outbound = (*handler)(nil)
 func (h *handler) Attach(l gateway.Link) {
 	h.link.Store(&l)
 	h.resumedMethods(l)
+	h.watchDesired()
 }
 
 // Detached implements [gateway.Outbound].
@@ -40,12 +45,15 @@ func (h *handler) Detached() { h.calls.close() }
 func (h *handler) Acked(uint16) {}
 
 // Subscribed implements [gateway.Outbound].
-func (h *handler) Subscribed() { h.subscribedMethods() }
+func (h *handler) Subscribed() {
+	h.subscribedMethods()
+	h.watchDesired()
+}
 
 // Publish implements [gateway.Handler].
 func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
-	if bytes.HasPrefix(p.Topic, []byte(prefixMethodAnswer)) {
-		if err := h.answerMethod(p.Topic, p.Payload); err != nil {
+	if len(p.Topic) > 0 && p.Topic[0] == '$' {
+		if err := h.request(p.Topic, p.Payload); err != nil {
 			return err
 		}
 		done.Stored(tag, nil)
@@ -56,6 +64,17 @@ func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) err
 		return err
 	}
 	return h.storeEvent(event{bag: bag, body: p.Payload, retain: p.Retain}, done, tag)
+}
+
+// request does what a message to a topic of $iothub asks for.
+func (h *handler) request(topic, body []byte) error {
+	if bytes.HasPrefix(topic, []byte(prefixMethodAnswer)) {
+		return h.answerMethod(topic, body)
+	}
+	if ours, err := h.twinRequest(topic, body); ours {
+		return err
+	}
+	return unknownTopic(topic)
 }
 
 // Grant implements [gateway.Handler].

@@ -28,21 +28,21 @@ func arrows() map[string]rule {
 		"gateway/mqtt": {},
 		"gateway":      {imports: []string{"hub", "session", "gateway/mqtt"}, tests: suite},
 		"gateway/iothub": {imports: []string{
-			"hub", "sas", "identity", "telemetry", "session", "methods", "gateway", "gateway/mqtt",
+			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "gateway", "gateway/mqtt",
 		}},
 
 		// The backbone. It never sees the front end.
 		"backend/subject":  {imports: []string{"hub"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "methods", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "backend/subject"},
 			tests:   []string{"backend/embedded", "backend/backendtest"},
 		},
 		"backend/backendtest": {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "methods", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "backend/subject"},
 			tests:   []string{"backend", "backend/embedded", "sas", "session"},
 		},
 	}
@@ -60,18 +60,19 @@ func freeDirs() []string {
 // is not here is not a dependency of the product.
 func dependencies() map[string][]string {
 	return map[string][]string{
-		"github.com/alecthomas/kong":        {"cmd"},
-		"github.com/coder/websocket":        {"gateway"},
-		"github.com/mattn/go-isatty":        {"cmd"},
-		"github.com/nats-io/jwt/v2":         {"backend/embedded"},
-		"github.com/nats-io/nats-server/v2": {"backend/embedded"},
-		"github.com/nats-io/nats.go":        {"backend", "cmd"},
-		"github.com/nats-io/nkeys":          {"backend", "cmd"},
-		"github.com/nats-io/nuid":           {"backend"},
-		"github.com/rs/zerolog":             {"backend", "cmd", "gateway"},
-		"go.yaml.in/yaml/v3":                {"cmd"},
-		"golang.org/x/sync":                 {"backend", "cmd"},
-		"golang.org/x/sys":                  {"backend/embedded", "cmd", "gateway"},
-		"golang.org/x/time":                 {"cmd", "gateway"},
+		"github.com/alecthomas/kong":         {"cmd"},
+		"github.com/coder/websocket":         {"gateway"},
+		"github.com/go-json-experiment/json": {"twin"},
+		"github.com/mattn/go-isatty":         {"cmd"},
+		"github.com/nats-io/jwt/v2":          {"backend/embedded"},
+		"github.com/nats-io/nats-server/v2":  {"backend/embedded"},
+		"github.com/nats-io/nats.go":         {"backend", "cmd"},
+		"github.com/nats-io/nkeys":           {"backend", "cmd"},
+		"github.com/nats-io/nuid":            {"backend"},
+		"github.com/rs/zerolog":              {"backend", "cmd", "gateway"},
+		"go.yaml.in/yaml/v3":                 {"cmd"},
+		"golang.org/x/sync":                  {"backend", "cmd"},
+		"golang.org/x/sys":                   {"backend/embedded", "cmd", "gateway"},
+		"golang.org/x/time":                  {"cmd", "gateway"},
 	}
 }

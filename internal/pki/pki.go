@@ -26,7 +26,7 @@ type Development struct {
 // error that names it and says what to do.
 func Open(dir string, names []string, now time.Time) (*Development, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory of certificates: %w", err)
+		return nil, fmt.Errorf("make the directory of certificates: %w; make room for it, or choose another data directory with --data-dir", err)
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
 	ca, err := openAuthority(in("ca.pem"), in("ca.key"), now)

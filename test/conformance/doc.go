@@ -24,11 +24,13 @@
 // # Running
 //
 // go test ./test/conformance runs what the machine has: a toolchain that is
-// missing (node and npm, python3, java and mvn, mosquitto_pub), or the right to
-// bind ports 443 and 8883, prints a line beginning with SKIPPED and skips.
+// missing (node and npm, python3, a JDK and mvn, mosquitto_pub), an installation
+// that fails, or no right to bind ports 443 and 8883, prints a line beginning with
+// SKIPPED and skips.
 // HUBGATE_REQUIRE_SDK=1 makes each of these a failure. HUBGATE_BIN names a built
 // binary to test in place of one built from this tree. The flag -update rewrites
-// the wire transcripts in testdata from what the SDKs send now.
+// the wire transcripts in testdata from what the SDKs send now, but for those of
+// the C SDK, which is not run here.
 //
 // Each suite has a gateway of its own at a free address of 127.0.0.0/8 with the
 // standard ports, because every SDK but Node has the ports built in.

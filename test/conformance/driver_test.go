@@ -98,7 +98,7 @@ func (d *driver) end(cmd *exec.Cmd, read <-chan struct{}) {
 	}
 	_ = cmd.Wait()
 	if d.t.Failed() {
-		d.t.Logf("the driver's standard error:\n%s", tail(d.stderr.String(), 4000))
+		d.t.Logf("the driver's last events:%s\nits standard error:\n%s", d.history(), tail(d.stderr.String(), 4000))
 	}
 }
 
@@ -239,7 +239,7 @@ func (d *driver) history() string {
 	var b strings.Builder
 	events := d.events()
 	for _, l := range events[max(0, len(events)-20):] {
-		fmt.Fprintf(&b, "\n  %s client=%s seq=%d %s", l.Event, l.Client, l.Seq, l.Status)
+		fmt.Fprintf(&b, "\n  %s %s client=%s seq=%d %s", l.at.UTC().Format("15:04:05.000"), l.Event, l.Client, l.Seq, l.Status)
 		if l.Error != nil {
 			fmt.Fprintf(&b, " %v", l.Error)
 		}

@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,15 +58,26 @@ func cache(t *testing.T, name string, files []string, fill func(dir string)) str
 	return final
 }
 
-// command runs a program of the installation and fails t with its output.
-func command(t *testing.T, dir, program string, args ...string) {
+// command runs a program of the installation.
+func command(t *testing.T, dir, program string, args ...string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("run %s %v: %v\n%s", program, args, err, out)
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, tail(string(out), 2000))
+	}
+	return nil
+}
+
+// download runs a package manager, and skips t when that fails: without a network
+// there are no SDKs.
+func download(t *testing.T, dir, program string, args ...string) {
+	t.Helper()
+	if err := command(t, dir, program, args...); err != nil {
+		t.Log(err)
+		skip(t, filepath.Base(program)+" could not install what the suite needs")
 	}
 }
 
@@ -89,7 +102,7 @@ func installNode(t *testing.T) []string {
 		for _, file := range files {
 			copyFile(t, file, filepath.Join(dir, filepath.Base(file)))
 		}
-		command(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+		download(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	})
 	return []string{"env", "NODE_PATH=" + filepath.Join(dir, "node_modules"), "node", "node/driver.js"}
 }
@@ -103,9 +116,11 @@ func installPython(t *testing.T) string {
 		skip(t, "python3 has no venv module")
 	}
 	dir := cache(t, "python", []string{"python/requirements.txt"}, func(dir string) {
-		command(t, dir, "python3", "-m", "venv", "venv")
+		if err := command(t, dir, "python3", "-m", "venv", "venv"); err != nil {
+			t.Fatal(err)
+		}
 		copyFile(t, "python/requirements.txt", filepath.Join(dir, "requirements.txt"))
-		command(t, dir, filepath.Join(dir, "venv/bin/python"), "-m", "pip", "install",
+		download(t, dir, filepath.Join(dir, "venv/bin/python"), "-m", "pip", "install",
 			"--quiet", "--disable-pip-version-check", "-r", "requirements.txt")
 	})
 	return filepath.Join(dir, "venv/bin/python")
@@ -118,12 +133,14 @@ func installJava(t *testing.T) []string {
 	require(t, "java", "javac", "mvn")
 	dir := cache(t, "java", []string{"java/pom.xml"}, func(dir string) {
 		copyFile(t, "java/pom.xml", filepath.Join(dir, "pom.xml"))
-		command(t, dir, "mvn", "--batch-mode", "--quiet",
+		download(t, dir, "mvn", "--batch-mode", "--quiet",
 			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies", "-DoutputDirectory=lib")
 	})
 	jars := filepath.Join(dir, "lib", "*")
 	classes := cache(t, "java-driver", []string{"java/pom.xml", "java/Driver.java"}, func(classes string) {
-		command(t, ".", "javac", "-d", classes, "-cp", jars, "java/Driver.java")
+		if err := command(t, ".", "javac", "-d", classes, "-cp", jars, "java/Driver.java"); err != nil {
+			t.Fatal(err)
+		}
 	})
 	return []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", classes + ":" + jars, "Driver"}
 }

@@ -3,13 +3,11 @@ package conformance
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +28,7 @@ func TestPage(t *testing.T) {
 		}{
 			{"mosquitto_pub", mosquittoPub},
 			{"mosquitto_pub refused", mosquittoRefused},
+			{"token expires", tokenExpires},
 			{"paho for Python", pahoPython},
 			{"paho for Go over mqtt", func(t *testing.T, g *gateway) { pahoGo(t, g, "ssl://"+g.ready.HostName+":8883") }},
 			{"paho for Go over ws", func(t *testing.T, g *gateway) {
@@ -153,24 +152,40 @@ func pahoPython(t *testing.T, g *gateway) {
 	compare(t, id, who, want, g.messages(id, len(want)))
 }
 
+// tokenExpires checks that a connection does not outlive its token and the
+// allowance for clock skew, and that the events say why it ended.
+func tokenExpires(t *testing.T, g *gateway) {
+	id := deviceName(t)
+	who := g.create(id)
+	begin := time.Now()
+	lost := make(chan error, 1)
+	options := pahoOptions(t, g, id, "ssl://"+g.ready.HostName+":8883").
+		SetPassword(sign(g.ready.HostName, id, who, skew-almost)).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- err })
+	client := paho.NewClient(options)
+	if token := client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
+		t.Fatalf("connect: %v", token.Error())
+	}
+	select {
+	case <-lost:
+	case <-time.After(patience):
+		t.Fatalf("the connection outlived its token by %v", patience-almost)
+	}
+	if took := time.Since(begin); took < almost-2*time.Second || took > almost+2*time.Second {
+		t.Errorf("the connection lived %v, want about %v", took, almost)
+	}
+	g.awaitEvents(id, "disconnect with code 401003", func(events []event) bool {
+		return slices.ContainsFunc(events, func(e event) bool {
+			return e.Type == "deviceDisconnected" && strings.Contains(string(e.Code), "401003")
+		})
+	})
+}
+
 // pahoGo sends the 200 messages of the main scenario with paho.mqtt.golang.
 func pahoGo(t *testing.T, g *gateway, broker string) {
 	id := deviceName(t)
 	who := g.create(id)
-	pem, err := os.ReadFile(g.ready.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	client := paho.NewClient(paho.NewClientOptions().
-		AddBroker(broker).
-		SetClientID(id).
-		SetUsername(g.ready.HostName + "/" + id + "/?api-version=2021-04-12").
-		SetPassword(g.sas(id, time.Hour)).
-		SetProtocolVersion(4).
-		SetAutoReconnect(false).
-		SetTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	client := paho.NewClient(pahoOptions(t, g, id, broker).SetPassword(g.sas(id, time.Hour)))
 	if token := client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
 		t.Fatalf("connect: %v", token.Error())
 	}
@@ -186,6 +201,18 @@ func pahoGo(t *testing.T, g *gateway, broker string) {
 	}
 	compare(t, id, who, all, g.messages(id, len(all)))
 	client.Disconnect(100)
+}
+
+// pahoOptions are those of a device, but for the password.
+func pahoOptions(t *testing.T, g *gateway, id, broker string) *paho.ClientOptions {
+	t.Helper()
+	return paho.NewClientOptions().
+		AddBroker(broker).
+		SetClientID(id).
+		SetUsername(g.ready.HostName + "/" + id + "/?api-version=2021-04-12").
+		SetProtocolVersion(4).
+		SetAutoReconnect(false).
+		SetTLSConfig(trusting(t, g))
 }
 
 func same(m message) message { return m }

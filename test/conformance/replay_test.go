@@ -22,7 +22,8 @@ import (
 
 // TestReplay plays the clients' side of every golden transcript, with fresh
 // tokens, against a gateway; the gateway must say exactly what the transcript
-// says. It needs no SDK and no standard port.
+// says, and the stream must hold what was published. It needs no SDK and no
+// standard port.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	if *update {
@@ -42,12 +43,15 @@ func TestReplay(t *testing.T) {
 
 // player plays one transcript.
 type player struct {
-	t    *testing.T
-	g    *gateway
-	keys map[string]string // of each identity that the transcript has met
-	path string            // of the WebSocket, "" for plain MQTT
-	conn net.Conn
-	in   *bufio.Reader
+	t     *testing.T
+	g     *gateway
+	known map[string]identity  // the identities that the transcript has met
+	sent  map[string][]message // what each has published
+	id    string               // the identity of this connection
+	get   packet               // of the WebSocket: path and subprotocol; zero for plain MQTT
+	sub   string               // subprotocol that the gateway chose
+	conn  net.Conn
+	in    *bufio.Reader
 }
 
 func replay(t *testing.T, g *gateway, file string) {
@@ -55,7 +59,7 @@ func replay(t *testing.T, g *gateway, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &player{t: t, g: g, keys: map[string]string{}}
+	p := &player{t: t, g: g, known: map[string]identity{}, sent: map[string][]message{}}
 	for n, text := range strings.Split(string(data), "\n") {
 		what := fmt.Sprintf("%s:%d", file, n+1)
 		direction, rest, _ := strings.Cut(text, " ")
@@ -63,8 +67,14 @@ func replay(t *testing.T, g *gateway, file string) {
 		case text == "" || direction == "#":
 			p.hangUp(what)
 		case strings.HasPrefix(text, "> GET "):
-			p.path = unquote(strings.Fields(rest)[1])
+			if p.get, err = parse(rest); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			p.dial(what)
 		case strings.HasPrefix(text, "< 101 "):
+			if want := fmt.Sprintf("101 subprotocol=%q", p.sub); rest != want {
+				t.Fatalf("%s: the gateway says %s, want %s", what, want, rest)
+			}
 		case direction == ">":
 			p.say(what, rest)
 		case direction == "<":
@@ -74,6 +84,9 @@ func replay(t *testing.T, g *gateway, file string) {
 		}
 	}
 	p.hangUp("the end of " + file)
+	for id, want := range p.sent {
+		compare(t, id, p.known[id], want, g.messages(id, len(want)))
+	}
 }
 
 // say sends one packet; a CONNECT begins a connection.
@@ -83,9 +96,15 @@ func (p *player) say(what, text string) {
 	if err != nil {
 		p.t.Fatalf("%s: %v", what, err)
 	}
-	if out.name == "CONNECT" {
-		p.dial(what)
+	switch out.name {
+	case "CONNECT":
+		if p.conn == nil {
+			p.dial(what)
+		}
+		p.id = out.get("id")
 		out = p.fresh(out)
+	case "PUBLISH":
+		p.sent[p.id] = append(p.sent[p.id], fromTopic(out.get("topic"), out.get("payload")))
 	}
 	raw, err := out.encode()
 	if err != nil {
@@ -121,14 +140,14 @@ func (p *player) hangUp(what string) {
 		p.t.Errorf("before %s: the gateway does not close the connection", what)
 	}
 	_ = p.conn.Close()
-	p.conn, p.path = nil, ""
+	p.conn, p.get = nil, packet{}
 }
 
 // dial opens the connection on which the transcript speaks.
 func (p *player) dial(what string) {
 	p.t.Helper()
 	config := trusting(p.t, p.g)
-	if p.path == "" {
+	if p.get.name == "" {
 		addr := net.JoinHostPort(p.g.ready.HostName, strconv.Itoa(p.g.ready.Ports.MQTT))
 		conn, err := tls.Dial("tcp", addr, config)
 		if err != nil {
@@ -136,19 +155,20 @@ func (p *player) dial(what string) {
 		}
 		p.conn = conn
 	} else {
-		path, err := url.ParseRequestURI(p.path)
+		path, err := url.ParseRequestURI(p.get.get("target"))
 		if err != nil {
 			p.t.Fatalf("%s: %v", what, err)
 		}
 		host := net.JoinHostPort(p.g.ready.HostName, strconv.Itoa(p.g.ready.Ports.HTTPS))
 		target := url.URL{Scheme: "wss", Host: host, Path: path.Path, RawQuery: path.RawQuery}
 		ws, _, err := websocket.Dial(p.t.Context(), target.String(), &websocket.DialOptions{
-			Subprotocols: []string{"mqtt"},
+			Subprotocols: []string{p.get.get("subprotocol")},
 			HTTPClient:   &http.Client{Transport: &http.Transport{TLSClientConfig: config}},
 		})
 		if err != nil {
 			p.t.Fatalf("%s: upgrade: %v", what, err)
 		}
+		p.sub = ws.Subprotocol()
 		p.conn = websocket.NetConn(context.Background(), ws, websocket.MessageBinary)
 	}
 	if err := p.conn.SetDeadline(time.Now().Add(patience)); err != nil {
@@ -162,14 +182,14 @@ var resourcePart = regexp.MustCompile(`\bsr=([^&]+)`)
 // fresh fills in what the transcript leaves out: host, agent, expiry, signature.
 func (p *player) fresh(connect packet) packet {
 	p.t.Helper()
-	id := connect.get("id")
-	if p.keys[id] == "" {
-		device, _, isModule := strings.Cut(id, "/")
+	if _, ok := p.known[p.id]; !ok {
+		device, _, isModule := strings.Cut(p.id, "/")
 		if isModule {
 			p.g.create(device)
 		}
-		p.keys[id] = key(p.g.create(id).ConnectionString)
+		p.known[p.id] = p.g.create(p.id)
 	}
+	secret := key(p.known[p.id].ConnectionString)
 	expiry := strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)
 	fill := strings.NewReplacer("{host}", p.g.ready.HostName, "{os}", "%20(replay)", "{se}", expiry)
 	filled := packet{name: connect.name}
@@ -177,7 +197,7 @@ func (p *player) fresh(connect packet) packet {
 		value := fill.Replace(unquote(f.value))
 		if f.key == "password" {
 			resource := resourcePart.FindStringSubmatch(value)[1]
-			good := url.QueryEscape(signature(resource, expiry, p.keys[id]))
+			good := url.QueryEscape(signature(resource, expiry, secret))
 			bad := url.QueryEscape(signature(resource, expiry, otherKey))
 			value = strings.NewReplacer("{sig}", good, "{wrong}", bad).Replace(value)
 		}
@@ -187,4 +207,39 @@ func (p *player) fresh(connect packet) packet {
 		filled.fields = append(filled.fields, field{f.key, value})
 	}
 	return filled
+}
+
+// fromTopic reads a message from a telemetry topic by the rules of the SDKs: a
+// decoder apart from the gateway's.
+func fromTopic(topic, payload string) message {
+	_, bag, _ := strings.Cut(topic, "/messages/events/")
+	m := message{Body: []byte(payload)}
+	fields := map[string]*string{
+		"$.mid": &m.MessageID, "$.cid": &m.CorrelationID, "$.uid": &m.UserID, "$.to": &m.To, "$.ct": &m.ContentType,
+		"$.ce": &m.ContentEncoding, "$.exp": &m.Expiry, "$.ctime": &m.CreationTime, "$.sub": &m.Component,
+		"$.on": &m.Output, "$.cdid": &m.SenderDevice, "$.cmid": &m.SenderModule,
+	}
+	for pair := range strings.SplitSeq(strings.TrimSuffix(bag, "/"), "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, value = unescape(name), unescape(value)
+		switch {
+		case name == "$.ifid":
+			m.Security = value == securityInterface
+		case fields[name] != nil:
+			*fields[name] = value
+		case pair != "":
+			m.Properties = append(m.Properties, [2]string{name, value})
+		}
+	}
+	return m
+}
+
+var escapePart = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// unescape resolves the percent escapes in s and leaves everything else.
+func unescape(s string) string {
+	return escapePart.ReplaceAllStringFunc(s, func(e string) string {
+		c, _ := strconv.ParseUint(e[1:], 16, 8)
+		return string([]byte{byte(c)})
+	})
 }

@@ -19,11 +19,23 @@ type sdk struct {
 	adapt func(id string, m message) message
 	// outputs: the SDK's module client can send to an output.
 	outputs bool
-	// refusedBy names the error for a refusal: "unauthorized" or "disabled".
+	// unauthorized and disabled are the SDK's errors for these refusals.
 	unauthorized, disabled string
-	// filters are the subscriptions that subscribing to c2d, methods and twin makes,
-	// as far as the SDK goes without a twin's answer.
+	// reorders: messages that wait in the SDK may change places. Java's sender takes
+	// its queue apart and puts it back behind what was added meanwhile.
+	reorders bool
+	// mortal is the error of which the SDK's network thread can die when its
+	// connection is cut while it writes. paho-mqtt 1.6 expects a ConnectionError.
+	mortal string
+	// retriesFirst: the SDK retries its first connection too.
+	retriesFirst bool
+	// replaces: the application can give the SDK a new token.
+	replaces bool
+	// filters are the subscriptions that subscribing to methods and twin makes, as far
+	// as the SDK goes without a twin's answer.
 	filters []string
+	// asksTwin: subscribing to the twin is a side effect of asking for it.
+	asksTwin bool
 	// renewal are the arguments of open with which the SDK renews its token
 	// within seconds.
 	renewal func(g *gateway, who identity, device string) args
@@ -70,7 +82,10 @@ func nodeSDK(transport string, start func(t *testing.T) *driver) *sdk {
 		outputs:      true,
 		unauthorized: "UnauthorizedError",
 		disabled:     "ServiceUnavailableError",
+		retriesFirst: true,
+		replaces:     true,
 		filters:      []string{filterMethods, filterTwin},
+		asksTwin:     true,
 		renewal: func(*gateway, identity, string) args {
 			return args{"tokenSeconds": 6, "marginSeconds": 4}
 		},
@@ -93,6 +108,8 @@ func pythonSDK(face, transport string, start func(t *testing.T) *driver) *sdk {
 		outputs:      true,
 		unauthorized: "CredentialError",
 		disabled:     "ConnectionFailedError",
+		mortal:       "SSLEOFError",
+		replaces:     true,
 		filters:      []string{filterMethods, filterDesired},
 		renewal: func(*gateway, identity, string) args {
 			return args{"tokenSeconds": 123} // renewed 120 s before its end
@@ -112,7 +129,7 @@ func javaSDK(transport string, start func(t *testing.T) *driver) *sdk {
 		adapt: func(id string, m message) message {
 			m.SenderDevice, m.SenderModule, _ = strings.Cut(id, "/")
 			m.To, m.Expiry = "", "" // no way to set them, or not sent over MQTT
-			m.Properties = slices.DeleteFunc(m.Properties, func(p [2]string) bool {
+			m.Properties = slices.DeleteFunc(slices.Clone(m.Properties), func(p [2]string) bool {
 				return p[1] == "" // left out by the SDK
 			})
 			return m
@@ -120,6 +137,8 @@ func javaSDK(transport string, start func(t *testing.T) *driver) *sdk {
 		outputs:      true,
 		unauthorized: "MqttUnauthorizedException",
 		disabled:     "MqttServerUnavailableException",
+		reorders:     true,
+		retriesFirst: true,
 		filters:      []string{filterMethods, filterTwin, filterDesired},
 		renewal: func(g *gateway, who identity, device string) args {
 			// The SDK renews when the hub closes, which is after the allowance for

@@ -8,6 +8,7 @@ import (
 // TestNode runs the scenarios with azure-iot-device for Node.
 func TestNode(t *testing.T) {
 	t.Parallel()
+	freeAddress(t) // before anything is installed
 	argv := installNode(t)
 	start := func(t *testing.T) *driver { return startDriver(t, argv...) }
 	suite(t, nodeSDK("mqtt", start), nodeSDK("ws", start))
@@ -16,6 +17,7 @@ func TestNode(t *testing.T) {
 // TestPython runs the scenarios with azure-iot-device for Python.
 func TestPython(t *testing.T) {
 	t.Parallel()
+	freeAddress(t)
 	python := installPython(t)
 	face := func(name string) func(t *testing.T) *driver {
 		return func(t *testing.T) *driver { return startDriver(t, python, "python/driver.py", name) }
@@ -29,6 +31,7 @@ func TestPython(t *testing.T) {
 // TestJava runs the scenarios with iot-device-client for Java.
 func TestJava(t *testing.T) {
 	t.Parallel()
+	freeAddress(t)
 	argv := installJava(t)
 	start := func(t *testing.T) *driver { return startDriver(t, argv...) }
 	suite(t, javaSDK("mqtt", start), javaSDK("ws", start))
@@ -41,10 +44,12 @@ var scenarios = []struct {
 }{
 	{"telemetry", telemetryArrives},
 	{"hostile device id", hostileDeviceID},
+	{"gateway host name", gatewayHostName},
 	{"module", moduleSends},
 	{"refused", refused},
 	{"disabled then enabled", disabledThenEnabled},
 	{"token renewal", tokenRenewal},
+	{"token replaced", tokenReplaced},
 	{"takeover", takeover},
 	{"cut", cut},
 }
@@ -52,7 +57,7 @@ var scenarios = []struct {
 // suite runs every scenario through every face and transport of one SDK.
 func suite(t *testing.T, sdks ...*sdk) {
 	var aliases []string // one address for the recorder of each SDK
-	var flags []string
+	flags := []string{"--alias", formerHub}
 	for range sdks {
 		aliases = append(aliases, freeAddress(t))
 		flags = append(flags, "--alias", aliases[len(aliases)-1])

@@ -135,7 +135,7 @@ func (r *recorder) upgrade(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	offered := strings.FieldsFunc(req.Header.Get("Sec-WebSocket-Protocol"), func(c rune) bool { return c == ',' || c == ' ' })
-	r.note(fmt.Sprintf("> GET %q subprotocol=%q", req.RequestURI, strings.Join(offered, ",")))
+	r.note(fmt.Sprintf("> GET target=%q subprotocol=%q", req.RequestURI, strings.Join(offered, ",")))
 	target := &url.URL{Scheme: "wss", Host: r.gateway, Path: req.URL.Path, RawQuery: req.URL.RawQuery}
 	up, _, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
 		Subprotocols: offered,

@@ -154,7 +154,11 @@ func dial(addr string, config *tls.Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{nc: nc, dec: mqtt.Decoder{Version: mqtt.V311, From: mqtt.FromServer, LenientTopics: true}}, nil
+	return newClient(nc), nil
+}
+
+func newClient(nc net.Conn) *client {
+	return &client{nc: nc, dec: mqtt.Decoder{Version: mqtt.V311, From: mqtt.FromServer, LenientTopics: true}}
 }
 
 // refusedError is a CONNACK that refuses.

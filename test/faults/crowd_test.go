@@ -109,6 +109,74 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
+// TestFewFiles gives the gateway fewer files than there are silent peers: it
+// keeps some for itself, lets the silent ones go, and devices get in.
+func TestFewFiles(t *testing.T) {
+	g := start(t, hubtest.Options{Wrapper: []string{"sh", "-c", `ulimit -n 400; exec "$@"`, "sh"}})
+	g.Log.Await(t, "the lowered limits", func(l hubtest.Line) bool { return strings.Contains(l.Text("message"), "few files") })
+	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
+	late := newDevice(t, g, "late")
+	for i := range 900 {
+		addr := address(g, mqttPort)
+		if i%2 == 1 {
+			addr = address(g, httpsPort)
+		}
+		c, err := dial(addr, nil)
+		if err != nil {
+			t.Fatalf("silent peer %d: %v", i, err)
+		}
+		defer c.close()
+	}
+	begin := time.Now()
+	for i := range 5 {
+		if err := late.mustConnect(t).publish(late.eventsTopic(""), "x", 1); err != nil {
+			t.Fatalf("newcomer %d: %v", i, err)
+		}
+	}
+	checkHTTPS(t, g, late.tls)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("newcomers waited %v", took)
+	}
+	innocent.finish(t)
+}
+
+// TestLargeBeginnings has a thousand peers send most of a large CONNECT that
+// nobody has asked for: what they make the gateway hold is bounded.
+func TestLargeBeginnings(t *testing.T) {
+	g := start(t, hubtest.Options{})
+	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
+	before := g.Memory(t)
+	const n = 1000
+	for name, size := range map[string]int{"larger than a CONNECT may be": 270_000, "as large": 60_000} {
+		b := append(remaining(0x10, size), "\x00\x04MQTT\x04\x02\x00\x00\x00\x01d"...)
+		b = append(b, make([]byte, size*9/10)...)
+		for range n {
+			s, err := dial(address(g, plainPort), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			_ = s.write(b) // the gateway may close before it has read all
+		}
+		full := g.Memory(t)
+		t.Logf("%s: resident memory %d MiB before, %d MiB with %d of them", name, before>>20, full>>20, n)
+		if full > before+200<<20 {
+			t.Errorf("resident memory grew from %d to %d MiB", before>>20, full>>20)
+		}
+	}
+	innocent.finish(t)
+}
+
+// remaining is a fixed header that announces size bytes.
+func remaining(first byte, size int) []byte {
+	b := []byte{first}
+	for size >= 0x80 {
+		b = append(b, byte(size)|0x80)
+		size >>= 7
+	}
+	return append(b, byte(size))
+}
+
 // TestSilentWebSockets fills all places for handshakes with WebSockets that say
 // nothing and do not answer when they are closed: newcomers do not wait for
 // them.

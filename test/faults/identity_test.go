@@ -186,7 +186,8 @@ func TestCutMidConnection(t *testing.T) {
 		"deleted": {
 			[]string{"device", "delete"},
 			end{code: hub.DeviceNotFound, reason: "deleted", deleted: true},
-			end{code: hub.ModuleNotFound, reason: "deleted", deleted: true}, 5,
+			end{code: hub.ModuleNotFound, reason: "deleted", deleted: true},
+			5,
 		},
 		"key regenerated": {[]string{"device", "keys", "--regenerate", "primary"}, end{code: hub.Unauthorized, reason: "key"}, end{}, 5},
 	} {

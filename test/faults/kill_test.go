@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -39,7 +40,7 @@ func (p *power) up() {
 }
 
 // wait waits until the gateway is up; it gives up in the end.
-func (p *power) wait(error) bool {
+func (p *power) wait(*publisher) bool {
 	p.mu.Lock()
 	on := p.on
 	p.mu.Unlock()
@@ -149,7 +150,11 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		await(t, "every client to publish again", warm)
 	}
 	c.finish()
-	t.Logf("%v", audit(t, g, all...))
+	sum := audit(t, g, all...)
+	t.Logf("%v", sum)
+	if sum.duplicates > 0 {
+		t.Errorf("%d messages were stored and not acknowledged before the gateway ended", sum.duplicates)
+	}
 	for _, p := range all {
 		checkComeback(t, p, 1)
 	}
@@ -192,3 +197,27 @@ func remember(t *testing.T, g *hubtest.Gateway, d *device) memory {
 
 // persistent asks for a session that outlives the connection.
 func persistent(c *mqtt.Connect) { c.CleanStart = false }
+
+// TestKilledWhileStarting ends the gateway at any moment of its first start,
+// when it makes its certificates, credentials and streams. The next start
+// finishes the work.
+func TestKilledWhileStarting(t *testing.T) {
+	flags := addressFlags(hubtest.FreeAddress(t, mqttPort, httpsPort, plainPort))
+	begun := time.Now()
+	g := hubtest.Start(t, hubtest.Options{Flags: flags})
+	whole := time.Since(begun)
+	g.Stop(t, syscall.SIGTERM)
+	const rounds = 20
+	for i := range rounds {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			g := hubtest.New(t, hubtest.Options{Flags: flags})
+			g.StartAndKill(t, whole*time.Duration(i)/rounds)
+			g.StartAndKill(t, rand.N(whole))
+			g.Start(t)
+			d := newDevice(t, g, "survivor")
+			if err := d.mustConnect(t).publish(d.eventsTopic(""), "x", 1); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -3,17 +3,21 @@ package faults
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
@@ -112,19 +116,43 @@ func (n *natsServer) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// startNode runs hubgate serve against an external NATS server.
-func startNode(t *testing.T, n *natsServer, flags ...string) *hubtest.Gateway {
+// place is where a node of a hub is.
+type place struct {
+	host   string // of the hub
+	listen string
+	certs  string // directory
+}
+
+func newPlace(t *testing.T) place {
 	t.Helper()
 	host := hubtest.FreeAddress(t, mqttPort, httpsPort, plainPort)
-	dir := t.TempDir()
-	if _, err := pki.Open(dir, []string{host}, time.Now()); err != nil {
+	p := place{host: host, listen: host, certs: t.TempDir()}
+	if _, err := pki.Open(p.certs, []string{host}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	flags = append(addressFlags(host), append([]string{
-		"--tls-cert", filepath.Join(dir, "server.pem"), "--tls-key", filepath.Join(dir, "server.key"),
-	}, flags...)...)
-	g := hubtest.Start(t, hubtest.Options{Verb: "serve", NATS: n.url, Flags: flags})
-	g.Ready.CAFile = filepath.Join(dir, "ca.pem")
+	return p
+}
+
+// another is where another node of the same hub can be.
+func (p place) another(t *testing.T) place {
+	t.Helper()
+	p.listen = hubtest.FreeAddress(t, mqttPort, httpsPort, plainPort)
+	return p
+}
+
+func (p place) flags() []string {
+	return []string{
+		"--host", p.host, "--listen", p.listen, "--mqtt-port", strconv.Itoa(mqttPort), "--https-port", strconv.Itoa(httpsPort),
+		"--plain-listen", net.JoinHostPort(p.listen, strconv.Itoa(plainPort)),
+		"--tls-cert", filepath.Join(p.certs, "server.pem"), "--tls-key", filepath.Join(p.certs, "server.key"),
+	}
+}
+
+// startNode runs hubgate serve against an external NATS server.
+func startNode(t *testing.T, n *natsServer, p place, flags ...string) *hubtest.Gateway {
+	t.Helper()
+	g := hubtest.Start(t, hubtest.Options{Verb: "serve", NATS: n.url, Flags: append(p.flags(), flags...)})
+	g.Ready.CAFile = filepath.Join(p.certs, "ca.pem")
 	return g
 }
 
@@ -133,7 +161,7 @@ func startNode(t *testing.T, n *natsServer, flags ...string) *hubtest.Gateway {
 // disconnected, and everything acknowledged is stored, in order.
 func TestNATSAwayAndBack(t *testing.T) {
 	n := startNATS(t)
-	g := startNode(t, n, "--set", "telemetry.store_timeout=20s")
+	g := startNode(t, n, newPlace(t), "--set", "telemetry.store_timeout=20s")
 	all, warm := newPublishers(t, g, 10, 16)
 	pings := newDevice(t, g, "pings").mustConnect(t)
 	c := begin(t, all, never)
@@ -176,7 +204,7 @@ func TestNATSAwayAndBack(t *testing.T) {
 // goes on, everything acknowledged is there.
 func TestNATSHangs(t *testing.T) {
 	n := startNATS(t)
-	g := startNode(t, n, "--set", "telemetry.store_timeout=2s")
+	g := startNode(t, n, newPlace(t), "--set", "telemetry.store_timeout=2s")
 	all, warm := newPublishers(t, g, 10, 16)
 	idle := newDevice(t, g, "idle").mustConnect(t)
 	state := newPower()
@@ -242,7 +270,7 @@ func checkReasons(t *testing.T, g *hubtest.Gateway, all []*publisher) {
 // TestNATSAwayAtConnect refuses devices by "try later" while NATS is away.
 func TestNATSAwayAtConnect(t *testing.T) {
 	n := startNATS(t)
-	g := startNode(t, n)
+	g := startNode(t, n, newPlace(t))
 	d := newDevice(t, g, "early")
 	d.mustConnect(t).close()
 	g.NATS.Close()
@@ -262,17 +290,11 @@ func TestNATSAwayAtConnect(t *testing.T) {
 
 // TestNATSAwayAtStart says what to do when there is no NATS.
 func TestNATSAwayAtStart(t *testing.T) {
-	host := hubtest.FreeAddress(t, mqttPort, httpsPort, plainPort)
-	dir := t.TempDir()
-	if _, err := pki.Open(dir, []string{host}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	args := append([]string{
-		"serve", "--data-dir", dir, "--nats", "nats://" + host + ":4999",
-		"--tls-cert", filepath.Join(dir, "server.pem"), "--tls-key", filepath.Join(dir, "server.key"),
-	}, addressFlags(host)...)
+	p := newPlace(t)
+	nowhere := "nats://" + p.host + ":4999"
+	args := append([]string{"serve", "--data-dir", t.TempDir(), "--nats", nowhere}, p.flags()...)
 	r := hubtest.Run(t, nil, args...)
-	checkRefusedStart(t, r, 6, "no NATS server answers at nats://"+host+":4999")
+	checkRefusedStart(t, r, 6, "no NATS server answers at "+nowhere)
 }
 
 func ended(id string) func(hubtest.Line) bool {
@@ -324,4 +346,101 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
+}
+
+// TestCutAfterNATSWasAway changes identities right when NATS is back, before
+// the gateway has noticed: its watches go on where they were, and connected
+// devices are cut.
+func TestCutAfterNATSWasAway(t *testing.T) {
+	n := startNATS(t)
+	g := startNode(t, n, newPlace(t))
+	var conns []*client
+	var ids []string
+	for i := range 4 {
+		id := fmt.Sprintf("victim-%d", i)
+		conns, ids = append(conns, newDevice(t, g, id).mustConnect(t)), append(ids, id)
+	}
+	for i, id := range ids {
+		g.NATS.Close()
+		n.stop(t, []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[i%2])
+		n.again(t)
+		g.Dial(t)
+		setStatus(t, g, id, "disabled")
+		conns[i].closed(t)
+		checkEnd(t, g, id, conns[i], end{code: hub.DeviceDisabled, reason: "disabled"})
+	}
+}
+
+// setStatus changes a device without the gateway's help, which may be away.
+func setStatus(t *testing.T, g *hubtest.Gateway, id, status string) {
+	t.Helper()
+	var kv jetstream.KeyValue
+	var entry jetstream.KeyValueEntry
+	waitFor(t, "JetStream", func() bool {
+		var err error
+		if kv, err = g.JS.KeyValue(t.Context(), "hub_devices"); err != nil {
+			return false
+		}
+		entry, err = kv.Get(t.Context(), hubtest.Key(id))
+		return err == nil
+	})
+	record := map[string]any{}
+	if err := json.Unmarshal(entry.Value(), &record); err != nil {
+		t.Fatal(err)
+	}
+	record["status"] = status
+	value, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Update(t.Context(), hubtest.Key(id), value, entry.Revision()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTwoNodes runs two nodes of one hub: a device that goes to the other node
+// takes its connection with it, and when a node dies its devices go on at the
+// other one, with nothing lost.
+func TestTwoNodes(t *testing.T) {
+	n := startNATS(t)
+	here := newPlace(t)
+	there := here.another(t)
+	a, b := startNode(t, n, here, "--node", "a"), startNode(t, n, there, "--node", "b")
+	other := net.JoinHostPort(there.listen, strconv.Itoa(mqttPort))
+
+	d := newDevice(t, a, "wanderer").with(persistent)
+	conn := d.mustConnect(t)
+	if _, err := conn.subscribe("$iothub/methods/POST/#"); err != nil {
+		t.Fatal(err)
+	}
+	d.addr = other
+	moved, present, err := d.connect()
+	if err != nil || !present {
+		t.Fatalf("connect to the other node: session present %v, %v", present, err)
+	}
+	defer moved.close()
+	conn.closed(t)
+	line := loggedOnce(t, a, conn.remote())
+	if line.Text("code") != codeText(hub.ConnectionReplaced) {
+		t.Errorf("the first node logged %v, want code %d", line, hub.ConnectionReplaced)
+	}
+	b.AwaitSession(t, "wanderer", "the new owner", func(s hubtest.Session) bool { return s.Connected && s.Node == "b" })
+
+	all, warm := newPublishers(t, a, 20, 16)
+	c := begin(t, all, func(p *publisher) bool {
+		p.addr = other
+		return true
+	})
+	for range all {
+		await(t, "every client to publish", warm)
+	}
+	a.Stop(t, syscall.SIGKILL)
+	for range all {
+		await(t, "every client to publish at the other node", warm)
+	}
+	c.finish()
+	for _, p := range all {
+		checkComeback(t, p, 1)
+	}
+	t.Logf("%v", audit(t, b, all...))
 }

@@ -45,11 +45,11 @@ var errOrder = errors.New("PUBACK out of order")
 // run connects, publishes and connects again until ctx ends, then waits for
 // the last acknowledgements. again waits until another try makes sense, and
 // says whether to try.
-func (p *publisher) run(ctx context.Context, again func(err error) bool) {
+func (p *publisher) run(ctx context.Context, again func(*publisher) bool) {
 	for {
 		err := p.session(ctx)
 		p.ends = append(p.ends, err)
-		if err == nil || errors.Is(err, errOrder) || !again(err) {
+		if err == nil || errors.Is(err, errOrder) || !again(p) {
 			return
 		}
 	}
@@ -70,7 +70,7 @@ func (p *publisher) session(ctx context.Context) error {
 	for acked := 0; ; {
 		if ctx.Err() == nil {
 			if err := p.fill(c); err != nil {
-				return err
+				return errors.Join(err, p.drain(c))
 			}
 		}
 		if len(p.flying) == 0 {
@@ -83,6 +83,15 @@ func (p *publisher) session(ctx context.Context) error {
 		p.slowest = max(p.slowest, time.Since(begin))
 		if acked++; acked == warmAfter && p.warm != nil {
 			p.warm()
+		}
+	}
+}
+
+// drain takes what was acknowledged before the gateway closed the connection.
+func (p *publisher) drain(c *client) error {
+	for {
+		if err := p.receive(c); err != nil {
+			return err
 		}
 	}
 }
@@ -150,7 +159,7 @@ type crowd struct {
 }
 
 // begin starts the publishers; each asks again of its own.
-func begin(t *testing.T, all []*publisher, again func(err error) bool) *crowd {
+func begin(t *testing.T, all []*publisher, again func(*publisher) bool) *crowd {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &crowd{all: all, stop: cancel}
@@ -167,7 +176,7 @@ func (c *crowd) finish() {
 }
 
 // never does not connect again: for a device that must not notice anything.
-func never(error) bool { return false }
+func never(*publisher) bool { return false }
 
 // bystander publishes all the time one message after the other. finish fails t
 // unless it was never disturbed.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/hubgate/hubgate/test/hubtest"
 )
 
@@ -85,6 +87,13 @@ func asDirectory(t *testing.T, path string) {
 	}
 }
 
+// asFile puts a file in the place of a directory.
+func asFile(t *testing.T, path string) {
+	t.Helper()
+	remove(t, path)
+	scribble(t, path)
+}
+
 // TestDamagedDataDirectory damages one file at a time of a data directory with
 // devices and messages in it. The start is refused by a sentence that names
 // the file, and works again when the file is back as it was: nothing else was
@@ -114,12 +123,12 @@ func TestDamagedDataDirectory(t *testing.T) {
 		"stream's meta empty": {"jetstream/*/streams/HUB_TELEMETRY/meta.inf", truncate, nil},
 		"stream's meta.sum":   {"jetstream/*/streams/HUB_TELEMETRY/meta.sum", scribble, nil},
 		"devices' meta.inf":   {"jetstream/*/streams/KV_hub_devices/meta.inf", scribble, nil},
-		"stream is a file":    {"jetstream/*/streams/HUB_TELEMETRY", func(t *testing.T, path string) { remove(t, path); scribble(t, path) }, nil},
-		"lock is a directory": {"lock", asDirectory, nil},
-		"jetstream is a file": {"jetstream", func(t *testing.T, path string) { remove(t, path); scribble(t, path) }, nil},
-		"nats is a file":      {"nats", func(t *testing.T, path string) { remove(t, path); scribble(t, path) }, nil},
-		"certs is a file":     {"certs", func(t *testing.T, path string) { remove(t, path); scribble(t, path) }, nil},
-		"hub.json is no file": {"hub.json", asDirectory, nil},
+		"stream is a file":    {"jetstream/*/streams/HUB_TELEMETRY", asFile, nil},
+		"lock is a directory": {"lock", asDirectory, []string{"--data-dir"}},
+		"jetstream is a file": {"jetstream", asFile, []string{"--data-dir"}},
+		"nats is a file":      {"nats", asFile, nil},
+		"certs is a file":     {"certs", asFile, []string{"--data-dir"}},
+		"hub.json is no file": {"hub.json", asDirectory, []string{"remove"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			copied := filepath.Join(t.TempDir(), "data")
@@ -177,36 +186,53 @@ func restore(t *testing.T, from, to, glob string) {
 	}
 }
 
-// TestDamagedBlock damages the messages themselves. NATS cuts off what it
-// can't read; the hub must not go on as if nothing had happened.
+// TestDamagedBlock damages the messages themselves. JetStream leaves out what it
+// can't read, or cuts the block off there, and tells nobody; the hub goes on.
 func TestDamagedBlock(t *testing.T) {
-	g := start(t, hubtest.Options{})
-	all, warm := newPublishers(t, g, 1, 16)
-	c := begin(t, all, never)
-	await(t, "messages", warm)
-	c.finish()
-	g.Stop(t, syscall.SIGTERM)
-	blocks, err := filepath.Glob(filepath.Join(g.DataDir, "jetstream/*/streams/HUB_TELEMETRY/msgs/*.blk"))
-	if err != nil || len(blocks) == 0 {
-		t.Fatalf("no blocks: %v", err)
-	}
-	b, err := os.ReadFile(blocks[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	copy(b[len(b)/2:], garbage(0xFF)[:64])
-	if err := os.WriteFile(blocks[0], b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// Without its index NATS reads the blocks, as after a crash.
-	remove(t, filepath.Join(filepath.Dir(blocks[0]), "index.db"))
-	g.Start(t)
-	g.Log.Await(t, "the damage", func(l hubtest.Line) bool {
-		return (l.Text("level") == "warn" || l.Text("level") == "error") && strings.Contains(l.Text("message"), "HUB_TELEMETRY")
-	})
-	d := all[0]
-	if err := d.mustConnect(t).publish(d.eventsTopic(""), "more", 1); err != nil {
-		t.Errorf("publish after the damage: %v", err)
+	for name, index := range map[string]bool{"with index": true, "without index": false} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, hubtest.Options{})
+			all, warm := newPublishers(t, g, 1, 16)
+			c := begin(t, all, never)
+			await(t, "messages", warm)
+			c.finish()
+			g.Stop(t, syscall.SIGTERM)
+			blocks, err := filepath.Glob(filepath.Join(g.DataDir, "jetstream/*/streams/HUB_TELEMETRY/msgs/*.blk"))
+			if err != nil || len(blocks) == 0 {
+				t.Fatalf("no blocks: %v", err)
+			}
+			b, err := os.ReadFile(blocks[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(b[len(b)/2:], garbage(0xFF)[:64])
+			if err := os.WriteFile(blocks[0], b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if !index { // then JetStream reads the blocks, as after a crash
+				remove(t, filepath.Join(filepath.Dir(blocks[0]), "index.db"))
+			}
+			g.Start(t)
+			d := all[0]
+			conn := d.mustConnect(t)
+			for i := range 10 {
+				if err := conn.publish(d.eventsTopic(""), "more", uint16(i+1)); err != nil {
+					t.Fatalf("publish after the damage: %v", err)
+				}
+			}
+			kept, more := 0, 0
+			g.Each(t, "HUB_TELEMETRY", "hub.telemetry."+hubtest.Key(d.id.String()), func(m jetstream.Msg) {
+				if string(m.Data()) == "more" {
+					more++
+				} else {
+					kept++
+				}
+			})
+			t.Logf("%d of %d messages are left", kept, d.acked())
+			if more != 10 || kept == 0 {
+				t.Errorf("the stream has %d messages from before the damage and %d from after it, want some and 10", kept, more)
+			}
+		})
 	}
 }
 

@@ -81,6 +81,15 @@ type Gateway struct {
 // Start runs the gateway until the end of t.
 func Start(t *testing.T, opts Options) *Gateway {
 	t.Helper()
+	g := New(t, opts)
+	g.Start(t)
+	return g
+}
+
+// New returns a gateway that does not run yet. What runs in the end ends with
+// t.
+func New(t *testing.T, opts Options) *Gateway {
+	t.Helper()
 	g := &Gateway{Log: new(Log), DataDir: opts.DataDir, opts: opts, wrapped: len(opts.Wrapper) > 0}
 	if g.opts.Verb == "" {
 		g.opts.Verb = "dev"
@@ -94,7 +103,6 @@ func Start(t *testing.T, opts Options) *Gateway {
 			t.Logf("the gateway's log:\n%s", Tail(g.Log.String()))
 		}
 	})
-	g.Start(t)
 	return g
 }
 
@@ -157,6 +165,19 @@ func (g *Gateway) spawn(t *testing.T) (*exec.Cmd, io.Reader) {
 	return cmd, out
 }
 
+// StartAndKill runs the process for a while, whether it gets ready or not, and
+// ends it by SIGKILL.
+func (g *Gateway) StartAndKill(t *testing.T, after time.Duration) {
+	t.Helper()
+	cmd, out := g.spawn(t)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	<-time.After(after)
+	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatalf("kill hubgate: %v", err)
+	}
+	_ = cmd.Wait()
+}
+
 // Dial connects to the gateway's NATS as a back-end app does.
 func (g *Gateway) Dial(t *testing.T) {
 	t.Helper()
@@ -214,8 +235,7 @@ func (g *Gateway) Wait(t *testing.T, sig syscall.Signal) {
 		}
 	case <-time.After(Patience):
 		_ = g.cmd.Process.Kill()
-		<-g.exit
-		t.Errorf("hubgate still ran %v after signal %v", Patience, sig)
+		t.Errorf("hubgate still ran %v after signal %v; killed: %v", Patience, sig, <-g.exit)
 	}
 	g.cmd = nil
 }
@@ -250,3 +270,6 @@ func (g *Gateway) Memory(t *testing.T) int64 {
 	t.Fatalf("%s has no VmRSS", path)
 	return 0
 }
+
+// PID is the id of the process that runs now.
+func (g *Gateway) PID() int { return g.cmd.Process.Pid }

@@ -166,6 +166,7 @@ type Session struct {
 		QoS    int    `json:"qos"`
 	} `json:"subscriptions"`
 	Connected     bool      `json:"connected"`
+	Node          string    `json:"node"`
 	Connection    string    `json:"connection"`
 	ConnectedTime time.Time `json:"connectedTime"`
 	Reason        string    `json:"reason"`

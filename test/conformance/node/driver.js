@@ -122,7 +122,7 @@ const operations = {
       const serve = (client.onDeviceMethod || client.onMethod).bind(client);
       serve('reboot', (request, response) => response.send(200, () => {}));
     } else if (cmd.filter === 'twin') {
-      client.getTwin(() => {});
+      client.getTwin((err) => say({ event: 'twin', client: cmd.client, error: err ? describe(err) : undefined }));
     }
   },
   async pump(cmd) {

@@ -133,6 +133,7 @@ class Driver:
             options = {"server_verification_cert": f.read()}
         options["websockets"] = cmd.get("transport") == "ws"
         options["connection_retry"] = not cmd.get("noRetry", False)
+        options["ensure_desired_properties"] = not cmd.get("noTwinRequest", False)
         options["connection_retry_interval"] = cmd.get("retrySeconds", 10)
         kind = "IoTHubModuleClient" if cmd.get("module") else "IoTHubDeviceClient"
         kind = getattr(self._face.package, kind)
@@ -190,7 +191,12 @@ def answer(driver, cmd):
         say({"id": cmd["id"], "error": describe(err)})
 
 
+def died(args):
+    say({"event": "died", "error": describe(args.exc_value)})
+
+
 def main():
+    threading.excepthook = died  # of a thread of the SDK, for ours catch everything
     driver = Driver(AioFace() if sys.argv[1] == "aio" else SyncFace())
     lanes = {}
     say({"event": "ready"})

@@ -11,7 +11,6 @@ import (
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 )
 
-//nolint:gochecknoglobals // flags are
 var update = stdflag.Bool("update", false, "rewrite docs/configuration.md")
 
 func docs(name string) string { return filepath.Join("..", "..", "..", "..", "docs", name) }

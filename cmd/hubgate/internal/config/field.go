@@ -63,7 +63,7 @@ func (f Field) setText(text string) error {
 	if f.Enum != nil && !slices.Contains(f.Enum, text) {
 		return fmt.Errorf("%q is none of %s", text, strings.Join(f.Enum, ", "))
 	}
-	if u, ok := f.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](f.value.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
 	switch f.value.Kind() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -92,7 +93,7 @@ func (f Field) node() *yaml.Node {
 // IsText reports whether the value is free text, not a number or a word of its
 // own.
 func (f Field) IsText() bool {
-	_, isString := f.value.Interface().(string)
+	_, isString := reflect.TypeAssert[string](f.value)
 	return isString
 }
 

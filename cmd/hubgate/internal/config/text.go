@@ -80,8 +80,17 @@ type unit struct {
 // units returns the suffixes, each before one that it ends with.
 func units() []unit {
 	return []unit{
-		{"TiB", TiB}, {"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB},
-		{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"kB", 1e3}, {"B", 1}, {"", 1},
+		{"TiB", TiB},
+		{"GiB", GiB},
+		{"MiB", MiB},
+		{"KiB", KiB},
+		{"TB", 1e12},
+		{"GB", 1e9},
+		{"MB", 1e6},
+		{"KB", 1e3},
+		{"kB", 1e3},
+		{"B", 1},
+		{"", 1},
 	}
 }
 

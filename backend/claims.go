@@ -1,0 +1,123 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
+)
+
+const (
+	// claimBuffer holds the claims of a storm of connections until they are seen.
+	claimBuffer = 64 << 10
+	// markInterval is how often a watch notes how far the bucket is: so much
+	// has to be read again when announcements may have been missed.
+	markInterval = 30 * time.Second
+)
+
+// Watch implements [session.Store]. Claims are announced without a store
+// between; after an interruption of the connection those that were missed are
+// looked up, so some are told twice.
+func (s *SessionStore) Watch(ctx context.Context, claimed func(session.Claim)) error {
+	back := s.nc.StatusChanged(nats.CONNECTED)
+	defer s.nc.RemoveStatusListener(back)
+	claims := make(chan *nats.Msg, claimBuffer)
+	sub, err := s.nc.ChanSubscribe(s.names.ClaimedAll(), claims)
+	if err == nil {
+		err = s.nc.FlushTimeout(requestTimeout) // ctx may have no deadline, which a flush with it would need
+	}
+	if err != nil && ctx.Err() == nil {
+		return hub.Errorf(hub.ServiceUnavailable, "subscribe to claims: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	return s.watch(ctx, claims, back, claimed)
+}
+
+func (s *SessionStore) watch(ctx context.Context, claims <-chan *nats.Msg, back <-chan nats.Status, claimed func(session.Claim)) error {
+	var known mark
+	if err := s.advance(ctx, &known); err != nil && ctx.Err() == nil {
+		return err
+	}
+	tick := time.NewTicker(markInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-claims:
+			if c, ok := s.claim(m); ok {
+				claimed(c)
+			}
+		case <-tick.C:
+			_ = s.advance(ctx, &known) // or more is read again than needed
+		case <-back:
+			s.missed(ctx, known.seen, claimed)
+		}
+	}
+}
+
+// mark is how far the bucket was when all claims had surely been seen, and how
+// far it was at the last look: what was claimed just then may be on its way.
+type mark struct{ seen, last uint64 }
+
+func (s *SessionStore) advance(ctx context.Context, m *mark) error {
+	last, err := s.bucket.lastRevision(ctx)
+	if err != nil {
+		return err
+	}
+	if m.last == 0 {
+		m.last = last
+	}
+	m.seen, m.last = m.last, last
+	return nil
+}
+
+// missed tells of the claims since a revision that nobody has claimed over. It
+// tries until it succeeds or ctx ends.
+func (s *SessionStore) missed(ctx context.Context, since uint64, claimed func(session.Claim)) {
+	for n := 1; ctx.Err() == nil; n++ {
+		all := false
+		upToNow, cancel := context.WithCancel(ctx)
+		next, err := s.bucket.follow(upToNow, since+1, func(e jetstream.KeyValueEntry) {
+			if e == nil {
+				all = true
+				cancel()
+				return
+			}
+			id, err := subject.ParseKey(e.Key())
+			if err != nil || e.Operation() != jetstream.KeyValuePut || all {
+				return
+			}
+			v := decodeSession(id, e)
+			claimed(session.Claim{ID: id, Epoch: v.Epoch, Node: v.Node, Connection: v.Connection})
+		})
+		cancel()
+		if all {
+			return
+		}
+		since = next - 1
+		if err != nil {
+			s.log.Warn().Err(err).Msg("looking up missed claims is interrupted")
+			wait(ctx, backoff(n))
+		}
+	}
+}
+
+func (s *SessionStore) claim(m *nats.Msg) (session.Claim, bool) {
+	id, err := s.names.Parse("session.claimed", m.Subject)
+	if err != nil {
+		return session.Claim{}, false
+	}
+	var c session.Claim
+	if json.Unmarshal(m.Data, &c) != nil {
+		return session.Claim{}, false
+	}
+	c.ID = id
+	return c, true
+}

@@ -1,0 +1,281 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"unicode"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/twin"
+)
+
+// TwinStore keeps twins in the bucket hub_twins: one key each, its value the
+// JSON that IoT Hub prints of a twin, its revision the key's. The generation of
+// the identity, who wrote and what was done are headers of the message behind
+// the key. A twin that nobody has written has no key. It is safe for concurrent
+// use.
+type TwinStore struct {
+	bucket  *bucket
+	stream  jetstream.Stream // behind the bucket
+	devices identity.Store
+	events  *Events
+	names   subject.Names
+	nc      *nats.Conn
+	log     zerolog.Logger
+}
+
+var _ twin.Store = (*TwinStore)(nil)
+
+const (
+	maxTwinBytes = 4 << 30
+	twinHistory  = 10
+	// What the headers and the envelope of a twin take of a NATS message.
+	twinOverhead = 4 << 10
+)
+
+// twinBucket is the bucket of twins. A twin of many small properties is large
+// for its metadata: the limit is that of NATS messages, see [TwinStore.Put].
+func (c Config) twinBucket() asset {
+	a := c.bucket(c.names().TwinBucket(), "twins of devices and modules", maxTwinBytes)
+	a.want.MaxMsgsPerSubject = twinHistory
+	a.want.MaxMsgSize = -1
+	return a
+}
+
+// openTwins opens the store once the buckets and the events are there.
+func (b *Backbone) openTwins(ctx context.Context) error {
+	bucket, err := openBucket(ctx, b.js, b.names.TwinBucket())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, "KV_"+bucket.name)
+	if err != nil {
+		return bucket.fault("open", "all keys", err)
+	}
+	b.twins = &TwinStore{
+		bucket: bucket, stream: stream, devices: b.devices, events: b.events,
+		names: b.names, nc: b.nc, log: b.cfg.Log,
+	}
+	b.devices.twins = bucket
+	return nil
+}
+
+// Twins is the store of twins.
+func (b *Backbone) Twins() *TwinStore { return b.twins }
+
+// Get implements [twin.Store]: two reads, the twin first, so that a deletion
+// between them is met by the compare-and-set of whoever writes next.
+func (s *TwinStore) Get(ctx context.Context, id hub.Identity) (twin.Twin, error) {
+	stored, err := s.read(ctx, id)
+	if err != nil {
+		return twin.Twin{}, err
+	}
+	r, err := s.devices.Get(ctx, id)
+	if err != nil {
+		return twin.Twin{}, err
+	}
+	if stored == nil || gone(stored) || !of(stored, r) {
+		t := twin.New(id, r.GenerationID, r.CreatedTime)
+		if stored != nil {
+			t.Revision = stored.Sequence
+		}
+		return t, nil
+	}
+	t, err := twin.Parse(stored.Data)
+	if err == nil && t.ID != id {
+		err = hub.Errorf(hub.ServerError, "it is that of %s", t.ID)
+	}
+	if err != nil {
+		return twin.Twin{}, hub.Errorf(hub.ServerError, "the stored twin of %s is damaged: %w", id, err)
+	}
+	t.Generation, t.Revision = r.GenerationID, stored.Sequence
+	return t, nil
+}
+
+// read returns the last message of a twin's key, nil if there is none.
+func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := s.stream.GetLastMsgForSubject(ctx, s.key(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, s.bucket.fault("read", subject.Key(id), err)
+}
+
+// gone reports whether a message marks a deleted key.
+func gone(m *jetstream.RawStreamMsg) bool {
+	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
+}
+
+// of reports whether a twin belongs to this identity, and not to an earlier one
+// of the same name. What an operator has put there by hand belongs to anyone.
+func of(m *jetstream.RawStreamMsg, r identity.Record) bool {
+	generation := m.Header.Get(subject.GenerationHeader)
+	return generation == "" || generation == r.GenerationID
+}
+
+// Put implements [twin.Store]: one compare-and-set, then the event and, unless
+// the device itself wrote, the announcement.
+func (s *TwinStore) Put(ctx context.Context, next twin.Twin, c twin.Change) (uint64, error) {
+	c.By = author(c.By)
+	m := nats.NewMsg(s.putSubject(next.ID))
+	m.Data = next.AppendJSON(nil)
+	if limit := s.nc.MaxPayload() - twinOverhead; int64(len(m.Data)) > limit {
+		return 0, hub.Errorf(hub.TooManyProperties, "the twin of %s has too many properties: with its metadata it would have %d bytes, and NATS takes %d; raise max_payload, or use fewer and longer ones", next.ID, len(m.Data), limit)
+	}
+	m.Header.Set(subject.GenerationHeader, next.Generation)
+	m.Header.Set(subject.OpHeader, string(c.Op))
+	if c.By != "" {
+		m.Header.Set(subject.ByHeader, c.By)
+	}
+	revision, err := s.write(ctx, m, next)
+	if err != nil {
+		return 0, err
+	}
+	s.events.twinChanged(next.ID, c)
+	if !c.Reported {
+		s.announce(next.ID, revision, c)
+	}
+	return revision, nil
+}
+
+func (s *TwinStore) write(ctx context.Context, m *nats.Msg, next twin.Twin) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	ack, err := s.bucket.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(next.Revision))
+	if err := s.bucket.fault("write", subject.Key(next.ID), err); err != nil {
+		if errors.Is(err, errStale) {
+			return 0, hub.Errorf(hub.PreconditionFailed, "the twin of %s has been written meanwhile", next.ID)
+		}
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// key is the subject of a twin's key in the stream.
+func (s *TwinStore) key(id hub.Identity) string {
+	return "$KV." + s.bucket.name + "." + subject.Key(id)
+}
+
+// putSubject is where a key is written: in the domain of JetStream if it has
+// one.
+func (s *TwinStore) putSubject(id hub.Identity) string {
+	if domain := s.bucket.js.Options().Domain; domain != "" {
+		return "$JS." + domain + ".API." + s.key(id)
+	}
+	return s.key(id)
+}
+
+// maxAuthor is how much of a writer's name is kept, in bytes.
+const maxAuthor = 128
+
+// author makes a name fit for a header.
+func author(by string) string {
+	by = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return -1
+	}, by)
+	if len(by) > maxAuthor {
+		by = strings.ToValidUTF8(by[:maxAuthor], "")
+	}
+	return strings.TrimSpace(by)
+}
+
+// announcement is the body on hub.session.twin.{device}[.{module}].
+type announcement struct {
+	Revision uint64          `json:"revision"`
+	Version  int64           `json:"version,omitempty"`
+	Patch    json.RawMessage `json:"patch,omitempty"`
+}
+
+// announce tells the node that has the device's connection. The write holds
+// without it: who misses it sees the gap in the versions of the next one.
+func (s *TwinStore) announce(id hub.Identity, revision uint64, c twin.Change) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // the device gets strings as they were sent
+	err := enc.Encode(announcement{revision, c.Desired.Version, c.Desired.Body})
+	if err == nil {
+		err = s.nc.Publish(s.names.TwinWritten(id), body.Bytes())
+	}
+	if err != nil {
+		s.log.Warn().Err(err).Str("device_id", id.Device).Str("module_id", id.Module).Msg("a write of a twin could not be announced")
+	}
+}
+
+// twinBuffer holds announcements until they are seen.
+const twinBuffer = 16 << 10
+
+// Watch calls written, from one goroutine, for what back ends write anywhere
+// from now on, until ctx ends. It calls lost when announcements may have been
+// missed, because the connection to NATS was interrupted or too many came at
+// once: then every copy of a twin has to be synchronised. Neither may wait for
+// long.
+func (s *TwinStore) Watch(ctx context.Context, written func(twin.Announcement), lost func()) error {
+	back := s.nc.StatusChanged(nats.CONNECTED)
+	defer s.nc.RemoveStatusListener(back)
+	messages := make(chan *nats.Msg, twinBuffer)
+	sub, err := s.nc.ChanSubscribe(s.names.TwinWrittenAll(), messages)
+	if err == nil {
+		err = s.nc.FlushTimeout(requestTimeout)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return hub.Errorf(hub.ServiceUnavailable, "subscribe to writes of twins: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	dropped := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-back:
+			lost()
+		case m := <-messages:
+			if a, ok := s.announcement(m); ok {
+				written(a)
+			}
+			if n, err := sub.Dropped(); err == nil && n > dropped {
+				dropped = n
+				lost()
+			}
+		}
+	}
+}
+
+func (s *TwinStore) announcement(m *nats.Msg) (twin.Announcement, bool) {
+	id, err := s.names.Parse("session.twin", m.Subject)
+	if err != nil {
+		return twin.Announcement{}, false
+	}
+	var a announcement
+	if json.Unmarshal(m.Data, &a) != nil {
+		return twin.Announcement{}, false
+	}
+	return twin.Announcement{ID: id, Revision: a.Revision, Desired: twin.Notification{Version: a.Version, Body: a.Patch}}, true
+}
+
+// twinChanged tells of a write of a twin.
+func (v *Events) twinChanged(id hub.Identity, c twin.Change) {
+	headers := v.headers(id, c.Time, kind{twin.EventSource, twin.EventSchema, string(c.Op)})
+	if c.By != "" {
+		headers = append(headers, [2]string{subject.ByHeader, c.By})
+	}
+	v.enqueue(notice{id: id, subject: v.names.TwinEvent(id), body: c.Event, headers: headers})
+}

@@ -1,0 +1,205 @@
+package iothub
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/twin"
+)
+
+// Twins. A device asks for its twin, or patches its reported properties, on
+//
+//	$iothub/twin/GET/?$rid={rid}
+//	$iothub/twin/PATCH/properties/reported/?$rid={rid}[&$version={n}]
+//
+// is answered on
+//
+//	$iothub/twin/res/{status}/?$rid={rid}[&$version={n}]
+//
+// and hears of changes of its desired properties on
+//
+//	$iothub/twin/PATCH/properties/desired/?$version={n}
+//
+// The SDKs read these topics by position: rid comes first, as it was sent. A
+// twin request never ends the connection; it is always answered, for Python
+// and Node wait without limit.
+const (
+	prefixTwinGet      = "$iothub/twin/GET/?"
+	prefixTwinReported = "$iothub/twin/PATCH/properties/reported/?"
+	prefixTwinResult   = "$iothub/twin/res/"
+	prefixTwinDesired  = "$iothub/twin/PATCH/properties/desired/?$version="
+)
+
+// twinTimeout bounds a twin request. The C and C# SDKs wait for 60 s.
+const twinTimeout = 20 * time.Second
+
+// maxRID is the longest request id that is answered; SDKs send 36 bytes.
+const maxRID = 1 << 10
+
+// twinRequest does what a device asks of its twin; ours is false when the
+// topic is not one of a twin's.
+func (h *handler) twinRequest(topic, body []byte) (ours bool, err error) {
+	request, query := h.getTwin, ""
+	if rest, ok := cut(topic, prefixTwinGet); ok {
+		query = string(rest)
+	} else if rest, ok := cut(topic, prefixTwinReported); ok {
+		request, query = h.patchReported, string(rest)
+	} else {
+		return false, nil
+	}
+	rid := ridOf(query)
+	if rid == "" || len(rid) > maxRID {
+		return true, hub.Errorf(hub.ArgumentInvalid, "a twin request needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
+	defer cancel()
+	if err := request(ctx, query, rid, body); err != nil {
+		h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
+		h.face.twinRefused(h, err)
+	}
+	return true, nil
+}
+
+// getTwin answers with the twin. What a device sends with the request means
+// nothing: Node and Python send a blank.
+func (h *handler) getTwin(ctx context.Context, _, rid string, _ []byte) error {
+	return h.copyOfTwin().Device(ctx, func(body []byte) { h.answerTwin(200, rid, body) })
+}
+
+// patchReported merges the body into the reported properties and answers with
+// their new version.
+func (h *handler) patchReported(ctx context.Context, query, rid string, body []byte) error {
+	ifVersion, err := versionOf(query)
+	if err != nil {
+		return err
+	}
+	version, err := h.copyOfTwin().PatchReported(ctx, body, ifVersion)
+	if err != nil {
+		return err
+	}
+	h.answerTwin(204, rid+"&$version="+strconv.FormatInt(version, 10), nil)
+	return nil
+}
+
+// versionOf is the version that Java's SDK insists on; 0 when there is none.
+func versionOf(query string) (int64, error) {
+	text := parameter(query, "$version")
+	if text == "" {
+		return 0, nil
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || v <= 0 {
+		return 0, hub.Errorf(hub.ArgumentInvalid, "$version is not a version of reported properties")
+	}
+	return v, nil
+}
+
+// answerTwin sends a response with QoS 0, as IoT Hub does, to a client that
+// has subscribed to responses, now or in an earlier connection of its session.
+func (h *handler) answerTwin(status int, rid string, body []byte) {
+	h.sendTo(filterTwinResults, gateway.Message{
+		Topic:   prefixTwinResult + strconv.Itoa(status) + "/?$rid=" + rid,
+		Payload: body,
+	})
+}
+
+// notifyDesired tells the client of desired properties: the version is in the
+// topic, for Java, and in the body, for all others.
+func (h *handler) notifyDesired(n twin.Notification) {
+	h.sendTo(filterDesired, gateway.Message{
+		Topic:   prefixTwinDesired + strconv.FormatInt(n.Version, 10),
+		Payload: n.Body,
+	})
+}
+
+// sendTo sends m if the client has subscribed to filter. That the connection
+// has ended meanwhile matters to nobody.
+func (h *handler) sendTo(filter string, m gateway.Message) {
+	link := h.link.Load()
+	if link == nil {
+		return
+	}
+	if _, ok := (*link).Subscription(filter); ok {
+		_, _ = (*link).Send(m)
+	}
+}
+
+// copyOfTwin is the connection's copy of the twin, made at its first use.
+func (h *handler) copyOfTwin() *twin.Copy {
+	h.twinOnce.Do(func() { h.twin.Store(h.face.Twins.Open(h.id, h.notifyDesired)) })
+	return h.twin.Load()
+}
+
+// watchDesired begins to follow the desired properties if the client has
+// subscribed to them; replay says whether to send them at once.
+func (h *handler) watchDesired() {
+	link := h.link.Load()
+	if link == nil {
+		return
+	}
+	if _, ok := (*link).Subscription(filterDesired); !ok {
+		return
+	}
+	c := h.copyOfTwin()
+	if h.face.ReplayDesired {
+		h.later(c.Replay)
+	}
+}
+
+// later runs a step that waits for the store, in a goroutine of its own.
+func (h *handler) later(step func(context.Context) error) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
+		defer cancel()
+		if err := step(ctx); err != nil {
+			h.face.twinRefused(h, err)
+		}
+	}()
+}
+
+// TwinChanged tells a device that is connected here of a change by a back end.
+// s must be the server of this face. Calls come one after another.
+func (f *Face) TwinChanged(s *gateway.Server, a twin.Announcement) {
+	h, ok := s.Handler(a.ID).(*handler)
+	if !ok || h.face != f {
+		return
+	}
+	if c := h.twin.Load(); c != nil && c.Announced(a) {
+		h.later(c.Sync)
+	}
+}
+
+// TwinsMissed says that announcements may have been lost: every device that
+// follows its desired properties is brought up to date.
+func (f *Face) TwinsMissed(s *gateway.Server) {
+	s.CheckAll(func(_ hub.Identity, any gateway.Handler) error {
+		if h, ok := any.(*handler); ok && h.face == f {
+			if c := h.twin.Load(); c != nil {
+				c.Invalidate()
+				h.later(c.Sync)
+			}
+		}
+		return nil
+	})
+}
+
+// twinRefused logs a twin request that failed.
+func (f *Face) twinRefused(h *handler, err error) {
+	f.Log.Info().Err(err).Str("device_id", h.id.Device).Str("module_id", h.id.Module).
+		Int("code", int(hub.CodeOf(err))).Msg("twin request refused")
+}
+
+// parameter returns a parameter of a topic's query, as it was sent; empty when
+// there is none.
+func parameter(query, name string) string {
+	for pair := range strings.SplitSeq(query, "&") {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,142 @@
+package twin
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// Twins is the operations on twins. Set its fields before use. Methods may be
+// called from any goroutine; their errors are *hub.Error, and none but
+// ServiceUnavailable and GatewayTimeout leaves it open whether a write was
+// stored.
+type Twins struct {
+	Store Store
+	Now   func() time.Time // nil: time.Now
+}
+
+// Write is what a back end asks for.
+type Write struct {
+	Body    []byte // see [ParseUpdate]
+	IfMatch string // an etag, with or without quotes; * or nothing for any
+	By      string // who asks, for the history; may be empty
+}
+
+// Get returns a twin. It fails with DeviceNotFound or ModuleNotFound.
+func (s *Twins) Get(ctx context.Context, id hub.Identity) (Twin, error) { return s.Store.Get(ctx, id) }
+
+// GetDevice returns a twin as its device gets it; see [Twin.Device].
+func (s *Twins) GetDevice(ctx context.Context, id hub.Identity) ([]byte, error) {
+	t, err := s.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return t.Device(), nil
+}
+
+// Update merges w into tags and desired properties and returns the new twin;
+// see [Twin.Patch].
+func (s *Twins) Update(ctx context.Context, id hub.Identity, w Write) (Twin, error) {
+	p, err := ParseUpdate(w.Body)
+	if err != nil {
+		return Twin{}, err
+	}
+	return s.change(ctx, id, w.By, func(t Twin) (Twin, Change, error) { return t.Patch(p, w.IfMatch, s.now()) })
+}
+
+// Replace puts w in place of tags and desired properties and returns the new
+// twin; see [Twin.Replace].
+func (s *Twins) Replace(ctx context.Context, id hub.Identity, w Write) (Twin, error) {
+	p, err := ParseUpdate(w.Body)
+	if err != nil {
+		return Twin{}, err
+	}
+	return s.change(ctx, id, w.By, func(t Twin) (Twin, Change, error) { return t.Replace(p, w.IfMatch, s.now()) })
+}
+
+// PatchReported merges what the device sent into its reported properties, for
+// faces without a connection; the others have a [Copy]. See
+// [Twin.PatchReported].
+func (s *Twins) PatchReported(ctx context.Context, id hub.Identity, body []byte, ifVersion int64) (Twin, error) {
+	p, err := ParseReported(body)
+	if err != nil {
+		return Twin{}, err
+	}
+	return s.change(ctx, id, id.String(), func(t Twin) (Twin, Change, error) { return t.PatchReported(p, ifVersion, s.now()) })
+}
+
+// edit makes the next twin of one.
+type edit func(Twin) (Twin, Change, error)
+
+// change reads a twin, applies f and stores the result, again and again while
+// others are faster.
+func (s *Twins) change(ctx context.Context, id hub.Identity, by string, f edit) (Twin, error) {
+	for try := 1; ; try++ {
+		t, err := s.Store.Get(ctx, id)
+		if err != nil {
+			return Twin{}, err
+		}
+		next, err := s.put(ctx, t, by, f)
+		if !errors.Is(err, errRace) {
+			return next, err
+		}
+		if err := pause(ctx, id, try); err != nil {
+			return Twin{}, err
+		}
+	}
+}
+
+// errRace is a compare-and-set that somebody else has won.
+var errRace = errors.New("somebody else was faster")
+
+// put applies f to t and stores the result.
+func (s *Twins) put(ctx context.Context, t Twin, by string, f edit) (Twin, error) {
+	next, c, err := f(t)
+	if err != nil {
+		return Twin{}, err
+	}
+	c.By = by
+	next.Revision, err = s.Store.Put(ctx, next, c)
+	if errors.Is(err, &hub.Error{Code: hub.PreconditionFailed}) {
+		return Twin{}, errRace
+	}
+	if err != nil {
+		return Twin{}, err
+	}
+	return next, nil
+}
+
+// A write is tried this often; with the longest pauses that takes some five
+// seconds.
+const (
+	tries      = 40
+	firstPause = time.Millisecond
+	maxPause   = 256 * time.Millisecond
+)
+
+// pause waits before the next try, for a random time so that those who race
+// don't meet again. It fails when there were enough tries, or ctx ends.
+func pause(ctx context.Context, id hub.Identity, try int) error {
+	if try == tries {
+		return hub.Errorf(hub.Throttled, "the twin of %s was written by others %d times while this request was tried; try again", id, tries)
+	}
+	longest := min(firstPause<<min(try, 16), maxPause)
+	t := time.NewTimer(time.Duration(rand.Int64N(int64(longest))))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return hub.Errorf(hub.GatewayTimeout, "the twin of %s is busy, and the time for the request is over: %w", id, ctx.Err())
+	}
+}
+
+func (s *Twins) now() time.Time {
+	if s.Now != nil {
+		return s.Now().UTC()
+	}
+	return time.Now().UTC()
+}
