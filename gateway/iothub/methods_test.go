@@ -123,7 +123,7 @@ func TestInvokeFails(t *testing.T) {
 	cancel()
 	for name, tc := range map[string]struct {
 		link *fakeLink
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // of a case
 		want hub.Code
 		says string
 	}{
