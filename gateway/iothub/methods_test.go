@@ -119,21 +119,23 @@ func TestManyCallsInFlight(t *testing.T) {
 }
 
 func TestInvokeFails(t *testing.T) {
-	cancelled, cancel := context.WithCancel(context.Background())
-	cancel()
 	for name, tc := range map[string]struct {
 		link *fakeLink
-		ctx  context.Context //nolint:containedctx // of a case
 		want hub.Code
 		says string
 	}{
-		"not subscribed":       {newLink(), t.Context(), hub.DeviceNotOnline, "not subscribed"},
-		"subscribed elsewhere": {newLink("$iothub/methods/POST/other/#"), t.Context(), hub.DeviceNotOnline, "not subscribed"},
-		"connection ended":     {&fakeLink{subscribed: map[string]byte{"$iothub/methods/POST/#": 0}, err: errors.New("gone")}, t.Context(), hub.DeviceNotOnline, "can't be called"},
-		"no answer in time":    {newLink("$iothub/methods/POST/m/#"), cancelled, hub.GatewayTimeout, "in time"},
+		"not subscribed":       {newLink(), hub.DeviceNotOnline, "not subscribed"},
+		"subscribed elsewhere": {newLink("$iothub/methods/POST/other/#"), hub.DeviceNotOnline, "not subscribed"},
+		"connection ended":     {&fakeLink{subscribed: map[string]byte{"$iothub/methods/POST/#": 0}, err: errors.New("gone")}, hub.DeviceNotOnline, "can't be called"},
+		"no answer in time":    {newLink("$iothub/methods/POST/m/#"), hub.GatewayTimeout, "in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := attached(t, tc.link).invoke(tc.ctx, callOf("m", "null"))
+			ctx, cancel := context.WithCancel(t.Context())
+			if tc.want == hub.GatewayTimeout {
+				cancel() // the time is over at once
+			}
+			defer cancel()
+			_, err := attached(t, tc.link).invoke(ctx, callOf("m", "null"))
 			if hub.CodeOf(err) != tc.want || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("invoke: %v, want %d that says %q", err, tc.want, tc.says)
 			}
