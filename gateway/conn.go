@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -102,7 +103,7 @@ func (c *conn) ended() error {
 // is the connection's reader.
 func (c *conn) serve(in *inbox) {
 	defer c.srv.live.done()
-	c.stop(c.readLoop(in)) // the reader's reason, unless there was an earlier one
+	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
 	c.settle()
 	c.close()
 	c.srv.live.drop(c)
@@ -110,6 +111,18 @@ func (c *conn) serve(in *inbox) {
 		out.Detached()
 	}
 	c.leave()
+}
+
+// read is readLoop for a connection whose panic is its own end only.
+func (c *conn) read(in *inbox) (cause error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.srv.Log.Error().Str("device_id", c.session.ID.Device).Str("module_id", c.session.ID.Module).
+				Interface("panic", r).Bytes("stack", debug.Stack()).Msg("a fault of the gateway ended a connection")
+			cause = hub.Errorf(hub.ServerError, "a fault of the gateway; its log has the details")
+		}
+	}()
+	return c.readLoop(in)
 }
 
 // close closes the stream, without a farewell when the peer does not read.

@@ -461,3 +461,22 @@ func TestPacketsMayBeSplitAnywhere(t *testing.T) {
 		t.Errorf("the large message came with %d bytes, want %d", len(got), len(large))
 	}
 }
+
+// A fault in a handler costs one connection, not the process.
+func TestPanicEndsOneConnection(t *testing.T) {
+	w := newWorld(t, nil)
+	other := w.connect(t, "d2")
+	w.event(t)
+	c := w.connect(t, "d1")
+	w.event(t)
+	c.publish(1, "panic")
+	c.closed()
+	if e := w.event(t); e.ID.Device != "d1" || e.Code != hub.ServerError {
+		t.Errorf("event %+v, want the end of d1 with ServerError", e)
+	}
+	if !strings.Contains(w.log.String(), "as the test asks") || !strings.Contains(w.log.String(), "stack") {
+		t.Errorf("the log does not tell:\n%s", w.log)
+	}
+	other.write(&mqtt.Pingreq{})
+	next[*mqtt.Pingresp](other)
+}

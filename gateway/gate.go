@@ -17,6 +17,23 @@ type gate struct {
 	pushed uint64    // peers that had to go
 }
 
+// relieve closes the oldest peer, when no file descriptor is free for a newer
+// one. It reports whether there was one.
+func (g *gate) relieve() bool {
+	g.mu.Lock()
+	front := g.queue.Front()
+	if front == nil {
+		g.mu.Unlock()
+		return false
+	}
+	oldest := g.queue.Remove(front).(*ticket)
+	oldest.elem = nil
+	g.pushed++
+	g.mu.Unlock()
+	_ = oldest.nc.Close()
+	return true
+}
+
 // ticket is a place in the gate.
 type ticket struct {
 	gate *gate

@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/hubgate/hubgate/hub"
 )
 
@@ -63,15 +65,31 @@ func (s *Server) serve(ln net.Listener, handshake secure) error {
 			if !isTemporary(err) {
 				return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 			}
-			// Most likely no file descriptor is free: wait for one.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.Log.Error().Err(err).Stringer("address", ln.Addr()).Dur("pause", pause).Msg("a connection could not be accepted")
+			pause = s.acceptFailed(ln, err, pause)
 			<-time.After(pause)
 			continue
 		}
 		pause = 0
 		go s.receive(nc, handshake)
 	}
+}
+
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
+
+// acceptFailed returns how long to wait before the next try. Most likely no
+// file descriptor is free: then the peer goes who has been in a handshake
+// longest, as when there are too many of them.
+func (s *Server) acceptFailed(ln net.Listener, err error, pause time.Duration) time.Duration {
+	pause = min(max(2*pause, minPause), maxPause)
+	if s.gate.relieve() {
+		pause = minPause
+	}
+	s.notice(zerolog.ErrorLevel).Err(err).Stringer("address", ln.Addr()).Dur("pause", pause).
+		Msg("a connection could not be accepted")
+	return pause
 }
 
 func isTemporary(err error) bool {

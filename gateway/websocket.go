@@ -75,6 +75,9 @@ type gatedListener struct {
 func (l gatedListener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
 	if err != nil {
+		if isTemporary(err) { // as in Server.acceptFailed; the caller waits
+			l.gate.relieve()
+		}
 		return nil, err
 	}
 	return &gatedConn{nc, l.gate.enter(nc)}, nil

@@ -195,6 +195,17 @@ func TestCreateTakes(t *testing.T) {
 	}
 }
 
+// One key alone is not taken for a bad one.
+func TestCreateAsksForBothKeys(t *testing.T) {
+	s, _ := newRegistry()
+	for _, keys := range []identity.SymmetricKey{{PrimaryKey: hub.NewKey()}, {SecondaryKey: hub.NewKey()}} {
+		_, err := s.Create(t.Context(), edited(func(r *identity.Record) { r.Authentication.SymmetricKey = keys }))
+		if err == nil || !strings.Contains(err.Error(), "give both keys") {
+			t.Errorf("Create: %v, want a word on both keys", err)
+		}
+	}
+}
+
 // A module has neither status nor capabilities, and none means sas.
 func TestCreateModule(t *testing.T) {
 	s, _ := newRegistry()
@@ -255,6 +266,23 @@ func TestCreateModuleWhileItsDeviceGoes(t *testing.T) {
 				t.Error("the module is still there")
 			}
 		})
+	}
+}
+
+// When it can't be taken back, the caller hears why.
+func TestCreateModuleCannotBeTakenBack(t *testing.T) {
+	s, store := newRegistry()
+	create(t, s, device("d1"))
+	store.before = func(op string, id hub.Identity) {
+		switch {
+		case op == "create":
+			delete(store.records, hub.Identity{Device: "d1"})
+		case op == "delete" && id.IsModule():
+			store.fail = hub.Errorf(hub.ServiceUnavailable, "away")
+		}
+	}
+	if _, err := s.Create(t.Context(), module("d1", "m1")); hub.CodeOf(err) != hub.ServiceUnavailable {
+		t.Errorf("Create: %v, want ServiceUnavailable", err)
 	}
 }
 

@@ -1,160 +1,281 @@
 package telemetry
 
 import (
-	"bufio"
-	"bytes"
-	"net/textproto"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/hubgate/hubgate/hub"
 )
 
-// headerMap writes h as NATS does and reads it back as strictly as HTTP does,
-// so that a name or value that breaks a header breaks the test.
-func headerMap(t interface{ Fatalf(string, ...any) }, h *Headers) map[string][]string {
-	var wire bytes.Buffer
-	want := make([][2]string, 0, h.Len())
+// headerMap writes h as lines and reads them back as carelessly as any reader
+// may, so that a name or a value that breaks a header breaks the test.
+func headerMap(t failer, h *Headers) map[string][]string {
+	var block strings.Builder
 	for i := range h.Len() {
 		name, value := h.At(i)
-		wire.Write(name)
-		wire.WriteString(": ")
-		wire.Write(value)
-		wire.WriteString("\r\n")
-		want = append(want, [2]string{string(name), string(value)})
+		fmt.Fprintf(&block, "%s: %s\r\n", name, value)
 	}
-	wire.WriteString("\r\n")
-	lines := bufio.NewReader(&wire)
+	lines := strings.FieldsFunc(block.String(), func(r rune) bool { return r == '\r' || r == '\n' })
+	if len(lines) != h.Len() {
+		t.Fatalf("%d headers are %d lines", h.Len(), len(lines))
+	}
 	got := map[string][]string{}
-	for _, w := range want {
-		line, err := textproto.NewReader(lines).ReadLine()
-		if err != nil {
-			t.Fatalf("read a header: %v", err)
-		}
+	for i, line := range lines {
 		name, value, _ := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		if name != w[0] || value != w[1] {
-			t.Fatalf("header %q: %q reads back as %q: %q", w[0], w[1], name, value)
+		value = strings.Trim(strings.TrimSpace(value), "\ufeff")
+		wantName, wantValue := h.At(i)
+		if name != string(wantName) || value != string(wantValue) {
+			t.Fatalf("header %q: %q reads back as %q: %q", wantName, wantValue, name, value)
 		}
 		got[name] = append(got[name], value)
 	}
 	return got
 }
 
+// comesBack fails unless e says all that m says.
+func comesBack(t failer, m *Message, e Event) {
+	want := Event{
+		From: m.From, AuthMethod: m.AuthMethod, Generation: m.Generation, ModelID: m.ModelID, Source: m.Source,
+		Enqueued: m.Enqueued.UTC().Truncate(time.Millisecond), Properties: map[string]string{}, System: map[SystemProperty]string{},
+	}
+	for _, p := range m.Properties {
+		if p.Null {
+			want.Nulls = append(want.Nulls, string(p.Name))
+		} else {
+			want.Properties[string(p.Name)] = string(p.Value)
+		}
+	}
+	slices.Sort(want.Nulls)
+	for p, v := range m.System {
+		if v != nil {
+			want.System[SystemProperty(p)] = string(v)
+		}
+	}
+	if diff := cmp.Diff(want, e); diff != "" {
+		t.Fatalf("event (-want +got):\n%s", diff)
+	}
+}
+
+// hostile are texts that a careless writer of headers gets wrong.
+func hostile() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.String().Filter(utf8.ValidString), rapid.SampledFrom([]string{
+		"", " ", "  x  ", "\t", "\r\nNats-Msg-Id: forged", "a\r\n\r\nbody", "\x00", "\x7f", "%", "%null", "%41", "null", "a:b", ": ",
+		"\u00a0x\u2028", "\u00a0", "\ufeffx\ufeff", "\u0085", "é", "漢字😀", HeaderDeviceID, AppPrefix + "a", strings.Repeat("8 KB of é%\n", 800),
+	}))
+}
+
 func TestHeadersRoundTrip(t *testing.T) {
-	hostile := rapid.OneOf(rapid.String().Filter(utf8.ValidString),
-		rapid.SampledFrom([]string{"", " ", "  x  ", "\r\nNats-Msg-Id: forged", "\x00", "%", "%null", "\u00a0x\u2028", "\ufeff", "%41", "é", "a:b", strings.Repeat("8", 8<<10)}))
 	rapid.Check(t, func(t *rapid.T) {
+		text := hostile()
 		m := Message{
-			From:       hub.Identity{Device: "a.b", Module: rapid.SampledFrom([]string{"", "m$1"}).Draw(t, "module")},
-			AuthMethod: AuthMethodDevice, Generation: "637612875240648717", ModelID: hostile.Draw(t, "model"),
+			From:       hub.Identity{Device: "50%.a", Module: rapid.SampledFrom([]string{"", "m$1"}).Draw(t, "module")},
+			AuthMethod: AuthMethodDevice, Generation: "637612875240648717", ModelID: text.Draw(t, "model"),
 			Source: SourceTelemetry, Enqueued: time.UnixMilli(rapid.Int64Range(0, 1<<41).Draw(t, "time")),
 		}
-		names := rapid.SliceOfNDistinct(hostile.Filter(func(s string) bool { return s != "" }), 0, 6, rapid.ID[string]).Draw(t, "names")
+		names := rapid.SliceOfNDistinct(text.Filter(func(s string) bool { return s != "" }), 0, 6, rapid.ID[string]).Draw(t, "names")
 		for _, n := range names {
-			m.AddProperty(n, hostile.Draw(t, "value"))
+			p := Property{Name: []byte(n), Null: rapid.Bool().Draw(t, "null")}
+			if !p.Null {
+				p.Value = []byte(text.Draw(t, "value"))
+			}
+			m.set(p)
 		}
 		for p := range systemProperties {
 			if rapid.Bool().Draw(t, "has") {
-				m.System[p] = []byte(hostile.Draw(t, "system"))
+				m.System[p] = []byte(text.Draw(t, "system"))
 			}
 		}
 		var h Headers
 		m.Headers(&h)
-		e := ParseHeaders(headerMap(t, &h))
-		if e.From != m.From || e.AuthMethod != m.AuthMethod || e.Generation != m.Generation ||
-			e.ModelID != m.ModelID || e.Source != m.Source || !e.Enqueued.Equal(m.Enqueued) {
-			t.Fatalf("annotations came back as %+v", e)
+		comesBack(t, &m, ParseHeaders(headerMap(t, &h)))
+	})
+}
+
+// The text of the contract, which readers in other languages rely on.
+func TestHeaders(t *testing.T) {
+	m := Message{
+		From: hub.Identity{Device: "a.b", Module: "50%"}, AuthMethod: AuthMethodModule, Generation: "637612875240648717",
+		ModelID: "dtmi:com:example:Thermostat;1", Source: SourceTelemetry,
+		Enqueued: time.Date(2026, 11, 21, 4, 5, 6, 7_999_999, time.FixedZone("x", 3600)),
+	}
+	if err := m.ParseBag([]byte("%24.mid=%20a%20b%20&%24.ct=&p%201%25=%20%0d%0a%25%7f%C3%A9&n&x.y-z_0~=v&%C2%A0=%C2%A0%C2%A0")); err != nil {
+		t.Fatal(err)
+	}
+	want := [][2]string{
+		{"iothub-connection-device-id", "a.b"},
+		{"iothub-connection-module-id", "50%25"},
+		{"iothub-connection-auth-method", `{"scope":"module","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`},
+		{"iothub-connection-auth-generation-id", "637612875240648717"},
+		{"iothub-message-source", "Telemetry"},
+		{"dt-dataschema", "dtmi:com:example:Thermostat;1"},
+		{"iothub-enqueuedtime", "2026-11-21T03:05:06.007Z"},
+		{"message-id", "%20a b%20"},
+		{"content-type", ""},
+		{"iothub-app-p%201%25", "%20%0D%0A%25%7Fé"},
+		{"iothub-app-n", "%null"},
+		{"iothub-app-x.y-z_0%7E", "v"},
+		{"iothub-app-%C2%A0", "%C2%A0%C2%A0"},
+	}
+	var h Headers
+	h.Add("stale", "x")
+	h.Reset()
+	m.Headers(&h)
+	var got [][2]string
+	for i := range h.Len() {
+		name, value := h.At(i)
+		got = append(got, [2]string{string(name), string(value)})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+	bare := Message{From: hub.Identity{Device: "d"}}
+	h.Reset()
+	bare.Headers(&h)
+	if diff := cmp.Diff(map[string][]string{HeaderDeviceID: {"d"}, HeaderEnqueued: {"0001-01-01T00:00:00.000Z"}}, headerMap(t, &h)); diff != "" {
+		t.Errorf("headers of the least (-want +got):\n%s", diff)
+	}
+}
+
+// A caller may change what At returned without harm to the next header.
+func TestHeadersAtIsBounded(t *testing.T) {
+	var h Headers
+	h.Add("a", "1")
+	h.Add("b", " ")
+	name, value := h.At(0)
+	_, _ = append(name, "XX"...), append(value, "XX"...)
+	name, value = h.At(1)
+	if string(name) != "b" || string(value) != "%20" {
+		t.Errorf("header 1 is %s: %s", name, value)
+	}
+}
+
+// No name that a device can think of makes a header of the hub's own.
+func TestNoPropertyCanForgeAHeader(t *testing.T) {
+	own := []string{
+		HeaderDeviceID, HeaderModuleID, HeaderAuthMethod, HeaderGeneration, HeaderEnqueued, HeaderSource, HeaderModelID,
+		"Nats-Msg-Id", "Nats-TTL", "Nats-Expected-Stream", "Nats-Rollup", "traceparent",
+	}
+	for p := range systemProperties {
+		own = append(own, p.Header())
+	}
+	for _, name := range own {
+		if strings.HasPrefix(name, AppPrefix) {
+			t.Errorf("%s looks like an application property", name)
 		}
-		if len(e.Properties) != len(m.Properties) || len(e.Nulls) != 0 {
-			t.Fatalf("%d properties came back as %v %v", len(m.Properties), e.Properties, e.Nulls)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var m Message
+		for range rapid.IntRange(1, 5).Draw(t, "properties") {
+			name := rapid.SampledFrom(own).Draw(t, "name")
+			name = rapid.SampledFrom([]string{"", "\r\n", "x: y\r\n", " ", "\x00"}).Draw(t, "before") + name
+			m.AddProperty(name, rapid.SampledFrom([]string{"x", "x\r\n" + name + ": x"}).Draw(t, "value"))
 		}
-		for _, p := range m.Properties {
-			if got := e.Properties[string(p.Name)]; got != string(p.Value) {
-				t.Fatalf("property %q = %q came back as %q", p.Name, p.Value, got)
+		m.AddProperty(hostile().Filter(func(s string) bool { return s != "" }).Draw(t, "any name"), hostile().Draw(t, "any value"))
+		var h Headers
+		m.Headers(&h)
+		headerMap(t, &h) // each header is one line
+		for i := range h.Len() {
+			name, _ := h.At(i)
+			isApp := strings.HasPrefix(string(name), AppPrefix)
+			if want := i >= 2; isApp != want { // the first two are the device id and the time
+				t.Fatalf("header %d is %s", i, name)
 			}
-		}
-		for p, v := range m.System {
-			if got, ok := e.System[SystemProperty(p)]; ok != (v != nil) || got != string(v) {
-				t.Fatalf("%s = %q came back as %q", SystemProperty(p).Header(), v, got)
+			if rest := strings.TrimPrefix(string(name), AppPrefix); isApp && strings.Trim(rest, "%ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+				t.Fatalf("header name %s", name)
 			}
 		}
 	})
 }
 
-// No name that a device can think of makes a header of the hub's own.
-func TestNoPropertyCanForgeAHeader(t *testing.T) {
-	own := []string{HeaderDeviceID, HeaderModuleID, HeaderAuthMethod, HeaderGeneration, HeaderEnqueued, HeaderSource, HeaderModelID, "Nats-Msg-Id", "Nats-TTL", "Nats-Expected-Stream"}
-	for p := range systemProperties {
-		own = append(own, p.Header())
-	}
+func TestNullIsNeitherEmptyNorTheWord(t *testing.T) {
 	var m Message
-	for _, name := range own {
-		m.AddProperty(name, "forged")
-		m.AddProperty("\r\n"+name, "forged")
-		m.AddProperty("x: y\r\n"+name, "forged\r\n"+name+": forged")
-	}
-	var h Headers
-	m.Headers(&h)
-	for name, values := range headerMap(t, &h) {
-		for _, v := range values {
-			if strings.HasPrefix(v, "forged") && !strings.HasPrefix(name, AppPrefix) {
-				t.Errorf("a property made the header %s", name)
-			}
-		}
-	}
-}
-
-func TestNullIsNotEmptyNorTheWord(t *testing.T) {
-	var m Message
-	if err := m.ParseBag([]byte("null&empty=&word=%25null")); err != nil {
+	if err := m.ParseBag([]byte("z&null&empty=&word=%25null&plain=null")); err != nil {
 		t.Fatal(err)
 	}
 	var h Headers
 	m.Headers(&h)
 	e := ParseHeaders(headerMap(t, &h))
-	if len(e.Nulls) != 1 || e.Nulls[0] != "null" {
-		t.Errorf("nulls %q, want null", e.Nulls)
+	if diff := cmp.Diff([]string{"null", "z"}, e.Nulls); diff != "" {
+		t.Errorf("nulls (-want +got):\n%s", diff)
 	}
-	if v, ok := e.Properties["empty"]; !ok || v != "" {
-		t.Errorf("empty = %q, %v", v, ok)
-	}
-	if v := e.Properties["word"]; v != "%null" {
-		t.Errorf("word = %q, want %%null", v)
-	}
-}
-
-func TestEnqueuedTimeIsUTCInMilliseconds(t *testing.T) {
-	m := Message{Enqueued: time.Date(2026, 11, 21, 4, 5, 6, 7_000_000, time.FixedZone("x", 3600))}
-	var h Headers
-	m.Headers(&h)
-	if got := headerMap(t, &h)[HeaderEnqueued][0]; got != "2026-11-21T03:05:06.007Z" {
-		t.Errorf("%s = %q", HeaderEnqueued, got)
+	if diff := cmp.Diff(map[string]string{"empty": "", "word": "%null", "plain": "null"}, e.Properties); diff != "" {
+		t.Errorf("properties (-want +got):\n%s", diff)
 	}
 }
 
 func TestParseHeadersOfAStranger(t *testing.T) {
-	e := ParseHeaders(map[string][]string{"X-Other": {"1"}, HeaderEnqueued: {"yesterday"}, HeaderSource: {}})
-	if e.From.Device != "" || !e.Enqueued.IsZero() || len(e.Properties) != 0 || e.Source != "" {
-		t.Errorf("event %+v, want nothing", e)
+	got := ParseHeaders(map[string][]string{
+		"X-Other": {"1"}, HeaderEnqueued: {"yesterday"}, HeaderSource: {}, "message-id": nil, "iothub-app-a": {}, "IOTHUB-APP-B": {"1"},
+		"iothub-app-lower%c3%a9": {"%c3%a9", "second"}, "iothub-app-bad%": {"100%"}, "to": {"x", "y"}, "iothub-app-": {"no name"},
+	})
+	want := Event{
+		Properties: map[string]string{"loweré": "é", "bad%": "100%", "": "no name"},
+		System:     map[SystemProperty]string{To: "x"},
 	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+func TestAppendTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(-70_000_000_000, 260_000_000_000).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns"))
+		if got, want := string(appendTime([]byte("x"), at)), "x"+at.UTC().Format(timeLayout); got != want {
+			t.Fatalf("appendTime = %s, want %s", got, want)
+		}
+	})
 }
 
 func BenchmarkHeaders(b *testing.B) {
 	bag := []byte("%24.mid=12345&%24.ct=application%2Fjson&%24.ce=utf-8&temperature=21.5&alert=false")
-	m := Message{From: hub.Identity{Device: "dev-0001"}, AuthMethod: AuthMethodDevice, Generation: "637612875240648717", Source: SourceTelemetry, Enqueued: time.Now()}
+	var m Message
 	var h Headers
 	b.ReportAllocs()
 	for b.Loop() {
-		m.Properties = m.Properties[:0]
+		m.Reset()
 		if err := m.ParseBag(bag); err != nil {
 			b.Fatal(err)
 		}
+		m.From, m.AuthMethod, m.Generation = hub.Identity{Device: "dev-0001"}, AuthMethodDevice, "637612875240648717"
+		m.Source, m.Enqueued = SourceTelemetry, time.UnixMilli(1_764_000_000_000)
 		h.Reset()
 		m.Headers(&h)
+	}
+}
+
+func BenchmarkParseBagOfTheLongestTopic(b *testing.B) {
+	bag := []byte(manyPairs(8000, ""))
+	var m Message
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Reset()
+		if err := m.ParseBag(bag); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseHeaders(b *testing.B) {
+	m := Message{From: hub.Identity{Device: "dev-0001"}, AuthMethod: AuthMethodDevice, Generation: "637612875240648717", Source: SourceTelemetry, Enqueued: time.UnixMilli(1)}
+	if err := m.ParseBag([]byte("%24.mid=12345&%24.ct=application%2Fjson&%24.ce=utf-8&temperature=21.5&alert=false")); err != nil {
+		b.Fatal(err)
+	}
+	headers := map[string][]string{}
+	var h Headers
+	m.Headers(&h)
+	for i := range h.Len() {
+		name, value := h.At(i)
+		headers[string(name)] = []string{string(value)}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = ParseHeaders(headers)
 	}
 }

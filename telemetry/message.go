@@ -54,7 +54,7 @@ type Property struct {
 }
 
 // What Reset keeps of a message with unusually many properties.
-const maxKept = 64
+const maxKept = 128
 
 // Reset empties m. It keeps its storage, but holds on to nothing else.
 func (m *Message) Reset() {

@@ -78,7 +78,7 @@ func goldenConnects() map[string]golden {
 		"MQTT 3.1 CONNECT": {mqtt.V31, &mqtt.Connect{
 			Version: mqtt.V31, CleanStart: true, KeepAlive: 1, HasUsername: true, ClientID: []byte("c"), Username: []byte("u"),
 		}, wire(0x10, str("MQIsdp"), 3, 0x82, num(1), str("c"), str("u"))},
-		"[MQTT5-3.1.3-1] CONNECT fields in order": {mqtt.V5, &mqtt.Connect{
+		"[MQTT5-3.1.3-1] [MQTT5-3.1.3-10] CONNECT fields in order, and the will's user properties": {mqtt.V5, &mqtt.Connect{
 			Version: mqtt.V5, CleanStart: true, HasUsername: true, HasPassword: true, KeepAlive: 60,
 			ClientID: []byte("c"), Username: []byte("u"), Password: []byte("x"),
 			Will: &mqtt.Will{
@@ -92,6 +92,13 @@ func goldenConnects() map[string]golden {
 		"[MQTT5-3.1.2-19] CONNECT with a password alone": {
 			mqtt.V5, &mqtt.Connect{Version: mqtt.V5, KeepAlive: 60, HasPassword: true, Password: []byte("p")},
 			connect5(0x40, none(), str(""), str("p")),
+		},
+		"[MQTT5-3.1.3-6] CONNECT 5 with an empty client id": {
+			mqtt.V5, &mqtt.Connect{Version: mqtt.V5, KeepAlive: 60}, connect5(0, none(), str("")),
+		},
+		"[MQTT5-3.1.3-5] CONNECT 5 with 23 characters": {
+			mqtt.V5, &mqtt.Connect{Version: mqtt.V5, KeepAlive: 60, ClientID: []byte("0123456789abcdefghijklM")},
+			connect5(0, none(), str("0123456789abcdefghijklM")),
 		},
 		"[MQTT5-1.5.4-3] CONNECT keeps U+FEFF": {
 			mqtt.V5, &mqtt.Connect{Version: mqtt.V5, KeepAlive: 60, ClientID: []byte("\ufeff")},
@@ -123,7 +130,10 @@ func goldenPublishes() map[string]golden {
 		"PUBLISH QoS 2, all flags": {v3, &mqtt.Publish{Dup: true, Retain: true, QoS: 2, ID: 0xFFFF, Topic: []byte("t")}, wire(0x3D, str("t"), num(0xFFFF))},
 		"PUBLISH 3.1":              {mqtt.V31, &mqtt.Publish{QoS: 1, ID: 1, Topic: []byte("t"), Payload: []byte(huge)}, wire(0x32, str("t"), num(1), huge)},
 		"[MQTT3-4.7.3-4] PUBLISH: no normalization": {v3, &mqtt.Publish{Topic: []byte("e\u0301/\u00e9")}, wire(0x30, str("e\u0301/\u00e9"))},
-		"[MQTT3-4.7.3-1] PUBLISH to /":              {v3, &mqtt.Publish{Topic: []byte("/")}, wire(0x30, str("/"))},
+		"[MQTT5-4.7.3-4] PUBLISH 5: no normalization": {
+			mqtt.V5, &mqtt.Publish{Topic: []byte("e\u0301/\u00e9/../A//")}, wire(0x30, str("e\u0301/\u00e9/../A//"), 0),
+		},
+		"[MQTT3-4.7.3-1] PUBLISH to /": {v3, &mqtt.Publish{Topic: []byte("/")}, wire(0x30, str("/"))},
 		"[MQTT3-4.7.3-3] PUBLISH to the longest topic": {
 			v3, &mqtt.Publish{Topic: bytes.Repeat([]byte("t"), 65535)}, wire(0x30, str(strings.Repeat("t", 65535))),
 		},
@@ -134,7 +144,7 @@ func goldenPublishes() map[string]golden {
 			mqtt.V5, &mqtt.Publish{QoS: 1, ID: 2, Properties: properties(number(mqtt.PropertyTopicAlias, 3)), Payload: []byte(big)},
 			wire(0x32, str(""), num(2), props(0x23, num(3)), big),
 		},
-		"[MQTT5-3.3.2-18] [MQTT5-4.7.3-4] PUBLISH 5 keeps the order of user properties": {
+		"[MQTT5-3.3.2-17] [MQTT5-3.3.2-18] PUBLISH 5 keeps the order of user properties": {
 			mqtt.V5, &mqtt.Publish{Topic: []byte("t"), Properties: properties(user("z", "1"), number(mqtt.PropertyPayloadFormat, 1), user("a", "2"), user("z", ""))},
 			wire(0x30, str("t"), props(0x26, str("z"), str("1"), 1, 1, 0x26, str("a"), str("2"), 0x26, str("z"), str(""))),
 		},
@@ -142,11 +152,11 @@ func goldenPublishes() map[string]golden {
 			mqtt.V5, &mqtt.Publish{Topic: []byte("t"), Properties: properties(subscriptionID(1), subscriptionID(268435455), subscriptionID(1))},
 			wire(0x30, str("t"), props(0x0B, 1, 0x0B, "\xff\xff\xff\x7f", 0x0B, 1)),
 		},
-		"PUBLISH 5 with everything": {
+		"[MQTT5-3.3.2-4] [MQTT5-3.3.2-15] [MQTT5-3.3.2-16] [MQTT5-3.3.2-20] PUBLISH 5 alters no property": {
 			mqtt.V5, &mqtt.Publish{Topic: []byte("t"), Payload: []byte("p"), Properties: properties(
-				number(mqtt.PropertyMessageExpiry, 9), text(mqtt.PropertyContentType, "application/json"),
+				number(mqtt.PropertyPayloadFormat, 0), number(mqtt.PropertyMessageExpiry, 9), text(mqtt.PropertyContentType, "application/json"),
 				text(mqtt.PropertyResponseTopic, "r/1"), text(mqtt.PropertyCorrelationData, "\x00\xff"), user(big, big))},
-			wire(0x30, str("t"), props(2, num(0), num(9), 3, str("application/json"), 8, str("r/1"), 9, str("\x00\xff"), 0x26, str(big), str(big)), "p"),
+			wire(0x30, str("t"), props(1, 0, 2, num(0), num(9), 3, str("application/json"), 8, str("r/1"), 9, str("\x00\xff"), 0x26, str(big), str(big)), "p"),
 		},
 	}
 }

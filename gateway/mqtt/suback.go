@@ -34,7 +34,7 @@ func (p *Suback) Append(b []byte, v Version) ([]byte, error) {
 	w := open(b, v, byte(TypeSuback)<<4, p.check(v))
 	w.id(fieldSubackID, p.ID)
 	w.properties(&p.Properties, ackProperties)
-	w.b = append(w.b, p.Codes...)
+	w.rest(p.Codes)
 	return w.close()
 }
 
@@ -44,7 +44,7 @@ func (p *Unsuback) Append(b []byte, v Version) ([]byte, error) {
 	w.id(fieldSubackID, p.ID)
 	if v == V5 {
 		w.properties(&p.Properties, ackProperties)
-		w.b = append(w.b, p.Codes...)
+		w.rest(p.Codes)
 	}
 	return w.close()
 }

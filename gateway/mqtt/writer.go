@@ -72,6 +72,14 @@ func (w *writer) id(f field, x uint16) {
 	w.uint16(x)
 }
 
+// rest writes bytes without a length, unless the packet is refused already:
+// they may be too many for any.
+func (w *writer) rest(x []byte) {
+	if w.err == nil {
+		w.b = append(w.b, x...)
+	}
+}
+
 // data writes binary data behind its length.
 func (w *writer) data(f field, x []byte) { w.checked(f, x, tooLong(x)) }
 
