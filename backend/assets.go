@@ -40,13 +40,13 @@ type asset struct {
 // assets lists all of them, the small ones that nothing works without first.
 func (c Config) assets() []asset {
 	n := c.names()
-	return []asset{
+	return append(c.c2dAssets(), []asset{
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
-	}
+	}...)
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
@@ -204,5 +204,6 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 			next.SubjectDeleteMarkerTTL = a.want.SubjectDeleteMarkerTTL
 		}
 	}
+	a.mergeQueue(&next)
 	return next
 }

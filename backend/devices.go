@@ -76,6 +76,9 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 		// It is of another generation than whoever comes next, and not resumed.
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the session of a deleted identity is left behind")
 	}
+	if !r.ID.IsModule() {
+		d.emptyQueue(ctx, r.ID.Device)
+	}
 	return nil
 }
 

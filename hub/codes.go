@@ -37,6 +37,10 @@ func forms(c Code) form {
 		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key, the token's expiry and the device's clock"}
 	case QuotaExceeded:
 		return form{"IotHubQuotaExceeded", connackUnavailable, 0x97, "raise the limit or wait"}
+	case QueueFull:
+		return form{"DeviceMaximumQueueDepthExceeded", connackUnavailable, 0x97, "the device must take its messages first; or empty its queue with: hubgate c2d purge"}
+	case InvalidExpiry:
+		return form{"InvalidMessageExpiryTime", connackNotAuthorized, 0x90, "let the message expire within two days"}
 	case TooManyCalls:
 		return form{"DeviceMaximumInflightMethodExceeded", connackUnavailable, 0x97, "wait for the device's answers before calling it again"}
 	case DeviceDisabled:
@@ -77,7 +81,7 @@ func Codes() iter.Seq[Code] {
 	return slices.Values([]Code{
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
-		QuotaExceeded, DeviceDisabled, TooManyCalls,
+		QuotaExceeded, QueueFull, InvalidExpiry, DeviceDisabled, TooManyCalls,
 		DeviceNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,

@@ -21,6 +21,8 @@ const (
 	ConnectionReplaced  Code = 400027
 	Unauthorized        Code = 401003
 	QuotaExceeded       Code = 403002
+	QueueFull           Code = 403004
+	InvalidExpiry       Code = 403009
 	TooManyCalls        Code = 403800
 	DeviceDisabled      Code = 403012
 	DeviceNotFound      Code = 404001

@@ -143,6 +143,11 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = service.Stop() })
+	messages, err := n.back.ServeC2D()
+	if err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) { _ = messages.Stop() })
 	return nil
 }
 
@@ -150,7 +155,7 @@ func (n *node) connect(ctx context.Context) error {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(),
+		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), C2D: n.back.C2D(),
 	}
 	l := n.cfg.Limits
 	n.gateway = &gateway.Server{

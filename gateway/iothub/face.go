@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
@@ -25,6 +26,7 @@ type Face struct {
 	Devices   Devices
 	Policies  Policies
 	Telemetry telemetry.Sink
+	C2D       *c2d.Queues // nil: devices get no messages
 	Log       zerolog.Logger
 	Now       func() time.Time // nil: time.Now
 

@@ -20,6 +20,7 @@ type handler struct {
 	modelID    string
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
+	mail       mail
 	policy     string // whose key let the connection in; empty: the identity's own
 	proof      proof
 }
@@ -27,19 +28,26 @@ type handler struct {
 var _ gateway.Outbound = (*handler)(nil)
 
 // Attach implements [gateway.Outbound].
-func (h *handler) Attach(l gateway.Link) { h.link.Store(&l) }
+func (h *handler) Attach(l gateway.Link) {
+	h.link.Store(&l)
+	h.openMail(l)
+}
 
 // Detached implements [gateway.Outbound].
-func (h *handler) Detached() { h.calls.close() }
+func (h *handler) Detached() {
+	h.calls.close()
+	h.mail.close()
+}
 
 // Acked implements [gateway.Outbound].
-func (h *handler) Acked(uint16) {}
+func (h *handler) Acked(id uint16) { h.mail.acked(id) }
 
 // Subscribed implements [gateway.Outbound].
-func (h *handler) Subscribed() {}
+func (h *handler) Subscribed() { h.startMail() }
 
 // Publish implements [gateway.Handler].
 func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
+	h.mail.hurry()
 	if bytes.HasPrefix(p.Topic, []byte(prefixMethodAnswer)) {
 		if err := h.answerMethod(p.Topic, p.Payload); err != nil {
 			return err
