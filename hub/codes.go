@@ -45,6 +45,8 @@ func forms(c Code) form {
 		return form{"DeviceMaximumInflightMethodExceeded", connackUnavailable, 0x97, "wait for the device's answers before calling it again"}
 	case DeviceDisabled:
 		return form{"DeviceDisabled", connackUnavailable, 0x87, "enable the device with: hubgate device enable"}
+	case NotFound:
+		return form{"GenericNotFound", connackNotAuthorized, 0x90, "look at what there is, and choose again"}
 	case DeviceNotFound:
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case ModuleNotFound:
@@ -82,7 +84,7 @@ func Codes() iter.Seq[Code] {
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
 		QuotaExceeded, QueueFull, InvalidExpiry, DeviceDisabled, TooManyCalls,
-		DeviceNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
+		NotFound, DeviceNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,
 		MessageTooLarge, TooManyModules,

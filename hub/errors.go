@@ -25,6 +25,7 @@ const (
 	InvalidExpiry       Code = 403009
 	TooManyCalls        Code = 403800
 	DeviceDisabled      Code = 403012
+	NotFound            Code = 404000
 	DeviceNotFound      Code = 404001
 	ModuleNotFound      Code = 404010
 	DeviceNotOnline     Code = 404103

@@ -25,6 +25,7 @@ type commands struct {
 	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
+	C2D       c2dCmd       `cmd:"" name:"c2d" help:"Send messages to devices and see what becomes of them."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
