@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -142,9 +143,7 @@ func (s *C2DStore) Report(ctx context.Context, f c2d.Feedback) error {
 // to it loses the end of its body.
 func (s *C2DStore) Bury(ctx context.Context, d c2d.DeadLetter) error {
 	m := nats.NewMsg(s.names.DeadLetter(d.Message.Device))
-	for name, values := range d.Message.Headers() {
-		m.Header[name] = values
-	}
+	maps.Copy(m.Header, d.Message.Headers())
 	m.Header.Set(subject.DeadLetterStatus, string(d.Status))
 	m.Header.Set(subject.DeadLetterDescription, oneLine(d.Description))
 	m.Header.Set(subject.DeadLetterTime, d.Time.UTC().Format(time.RFC3339Nano))

@@ -30,19 +30,30 @@ func (m *Mailbox) run() {
 		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		more, err := m.step(ctx)
 		cancel()
-		if m.rest(more, err) {
+		if err == nil && more {
+			m.goesOn()
+			continue
+		}
+		if m.rest(err) {
 			return
 		}
 	}
 }
 
+// goesOn notes that the store works.
+func (m *Mailbox) goesOn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tries, m.again = 0, false
+}
+
 // rest decides whether the goroutine ends, and what wakes the mailbox then.
-func (m *Mailbox) rest(more bool, err error) bool {
+func (m *Mailbox) rest(err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {
 		m.tries = 0
-		if more || m.again {
+		if m.again {
 			m.again = false
 			return false
 		}

@@ -241,27 +241,28 @@ func (s *C2D) Feedback(ctx context.Context, o FeedbackOptions, handle func(c2d.F
 		default:
 			return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.c.names.FeedbackStream(), err)
 		}
-		var f c2d.Feedback
-		if err := json.Unmarshal(m.Data(), &f); err == nil {
-			err = handle(f)
-			if err != nil && !errors.Is(err, ErrStop) {
-				return err
-			}
-			if errors.Is(err, ErrStop) {
-				return settled(m, o)
-			}
+		err = o.take(m, handle)
+		if errors.Is(err, ErrStop) {
+			return nil
 		}
-		if err := settled(m, o); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-func settled(m jetstream.Msg, o FeedbackOptions) error {
-	if o.Durable == "" {
-		return nil
+// take hands on one feedback and acknowledges it. What is no feedback is passed
+// over.
+func (o FeedbackOptions) take(m jetstream.Msg, handle func(c2d.Feedback) error) error {
+	var f c2d.Feedback
+	var err error
+	if json.Unmarshal(m.Data(), &f) == nil {
+		err = handle(f)
 	}
-	return m.Ack()
+	if o.Durable != "" && (err == nil || errors.Is(err, ErrStop)) {
+		return errors.Join(err, m.Ack())
+	}
+	return err
 }
 
 func (s *C2D) feedback(ctx context.Context, o FeedbackOptions) (jetstream.Consumer, error) {

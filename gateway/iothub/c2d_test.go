@@ -75,8 +75,10 @@ func TestMailFilters(t *testing.T) {
 // A subscription of an earlier connection: the application may not listen yet.
 func TestMailWaitsForTheApplication(t *testing.T) {
 	for name, wake := range map[string]func(*handler){
-		"time":    func(*handler) { time.Sleep(flushDelay) }, //nolint:forbidigo // of a bubble's clock
-		"PUBLISH": func(h *handler) { _ = h.Publish(&mqtt.Publish{Topic: []byte("$iothub/methods/res/200/?$rid=1")}, receipt{}, 0) },
+		"time": func(*handler) { time.Sleep(flushDelay) }, //nolint:forbidigo // of a bubble's clock
+		"PUBLISH": func(h *handler) {
+			_ = h.Publish(&mqtt.Publish{Topic: []byte("$iothub/methods/res/200/?$rid=1")}, receipt{}, 0)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
