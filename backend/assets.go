@@ -43,7 +43,7 @@ type asset struct {
 // assets lists all of them, the small ones that nothing works without first.
 func (c Config) assets() []asset {
 	n := c.names()
-	return []asset{
+	return append(c.c2dAssets(), []asset{
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
@@ -51,7 +51,7 @@ func (c Config) assets() []asset {
 		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
-	}
+	}...)
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
@@ -217,5 +217,6 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 			next.SubjectDeleteMarkerTTL = a.want.SubjectDeleteMarkerTTL
 		}
 	}
+	a.mergeQueue(&next)
 	return next
 }

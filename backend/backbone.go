@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/telemetry"
 )
@@ -31,6 +32,7 @@ type Backbone struct {
 	twins     *TwinStore
 	telemetry *Engine
 	events    *Events
+	queues    *c2d.Queues
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -109,7 +111,7 @@ func (b *Backbone) openStores(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.wg.Go(func() { b.policies.follow(background) })
-	return nil
+	return b.openQueues(ctx, background)
 }
 
 func (b *Backbone) startEngines(d *dialer) error {
@@ -168,6 +170,9 @@ func (b *Backbone) Ready(ctx context.Context) error {
 // Close waits until what is in flight is stored or ctx ends, and closes the
 // connections. Nothing may be used after it.
 func (b *Backbone) Close(ctx context.Context) {
+	if b.queues != nil {
+		b.queues.Wait(ctx)
+	}
 	if b.telemetry != nil {
 		b.telemetry.Close(ctx)
 	}

@@ -80,6 +80,9 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	if err := d.twins.remove(ctx, subject.Key(r.ID), 0); err != nil { // of another generation too
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the twin of a deleted identity is left behind")
 	}
+	if !r.ID.IsModule() {
+		d.emptyQueue(ctx, r.ID.Device)
+	}
 	return nil
 }
 

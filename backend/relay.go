@@ -35,7 +35,7 @@ func (s *SessionStore) Owner(ctx context.Context, id hub.Identity) (string, erro
 	return got.Node, nil
 }
 
-// Generation implements [methods.Devices].
+// Generation implements [methods.Devices] and [c2d.Devices].
 func (d *DeviceStore) Generation(ctx context.Context, id hub.Identity) (string, error) {
 	r, err := d.Get(ctx, id)
 	return r.GenerationID, err

@@ -90,6 +90,8 @@ type Link interface {
 	Send(p Message) (id uint16, err error)
 	// Subscription returns what the session has subscribed with this filter.
 	Subscription(filter string) (qos byte, ok bool)
+	// Epoch is the fencing number of the connection's claim of its session.
+	Epoch() uint64
 	// Stop ends the connection because of cause.
 	Stop(cause error)
 }

@@ -80,5 +80,8 @@ func (c *conn) Subscription(filter string) (qos byte, ok bool) {
 	return sub.QoS, ok
 }
 
+// Epoch implements [Link].
+func (c *conn) Epoch() uint64 { return c.session.Epoch }
+
 // Stop implements [Link].
 func (c *conn) Stop(cause error) { c.stop(cause) }

@@ -37,12 +37,18 @@ func forms(c Code) form {
 		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key, the token's expiry and the device's clock"}
 	case QuotaExceeded:
 		return form{"IotHubQuotaExceeded", connackUnavailable, 0x97, "raise the limit or wait"}
+	case QueueFull:
+		return form{"DeviceMaximumQueueDepthExceeded", connackUnavailable, 0x97, "the device must take its messages first; or empty its queue with: hubgate c2d purge"}
+	case InvalidExpiry:
+		return form{"InvalidMessageExpiryTime", connackNotAuthorized, 0x90, "let the message expire within two days"}
 	case TooManyCalls:
 		return form{"DeviceMaximumInflightMethodExceeded", connackUnavailable, 0x97, "wait for the device's answers before calling it again"}
 	case DeviceDisabled:
 		return form{"DeviceDisabled", connackUnavailable, 0x87, "enable the device with: hubgate device enable"}
 	case TooManyProperties:
 		return form{"DeviceModelMaxPropertiesExceeded", connackNotAuthorized, 0x97, "delete reported properties by setting them to null; a section holds 32 KB"}
+	case NotFound:
+		return form{"GenericNotFound", connackNotAuthorized, 0x90, "look at what there is, and choose again"}
 	case DeviceNotFound:
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case JobNotFound:
@@ -81,8 +87,8 @@ func Codes() iter.Seq[Code] {
 	return slices.Values([]Code{
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
-		QuotaExceeded, DeviceDisabled, TooManyProperties, TooManyCalls,
-		DeviceNotFound, JobNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
+		QuotaExceeded, QueueFull, InvalidExpiry, DeviceDisabled, TooManyProperties, TooManyCalls,
+		NotFound, DeviceNotFound, JobNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,
 		MessageTooLarge, TooManyModules,

@@ -21,9 +21,12 @@ const (
 	ConnectionReplaced  Code = 400027
 	Unauthorized        Code = 401003
 	QuotaExceeded       Code = 403002
+	QueueFull           Code = 403004
+	InvalidExpiry       Code = 403009
 	TooManyCalls        Code = 403800
 	DeviceDisabled      Code = 403012
 	TooManyProperties   Code = 403100
+	NotFound            Code = 404000
 	DeviceNotFound      Code = 404001
 	JobNotFound         Code = 404002
 	ModuleNotFound      Code = 404010

@@ -28,6 +28,7 @@ type commands struct {
 	Method    methodCmd    `cmd:"" help:"Call direct methods of devices and modules."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
 	Twin      twinCmd      `cmd:"" help:"Read and write the twins of devices and modules."`
+	C2D       c2dCmd       `cmd:"" name:"c2d" help:"Send messages to devices and see what becomes of them."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -156,6 +156,11 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = twins.Stop() })
+	messages, err := n.back.ServeC2D()
+	if err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) { _ = messages.Stop() })
 	return nil
 }
 
@@ -164,6 +169,7 @@ func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
+		C2D:      n.back.C2D(),
 		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
 	l := n.cfg.Limits

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
@@ -27,6 +28,7 @@ type Face struct {
 	Policies  Policies
 	Telemetry telemetry.Sink
 	Twins     *twin.Twins
+	C2D       *c2d.Queues // nil: devices get no messages
 	// ReplayDesired sends a client all its desired properties when it connects
 	// with the subscription, or subscribes. IoT Hub does not.
 	ReplayDesired bool

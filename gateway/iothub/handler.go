@@ -23,6 +23,7 @@ type handler struct {
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
 	callable   bool // methods are being subscribed to; owned by the reader
+	mail       mail
 	twinOnce   sync.Once
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
 	policy     string                    // whose key let the connection in; empty: the identity's own
@@ -36,22 +37,28 @@ func (h *handler) Attach(l gateway.Link) {
 	h.link.Store(&l)
 	h.resumedMethods(l)
 	h.watchDesired()
+	h.openMail(l)
 }
 
 // Detached implements [gateway.Outbound].
-func (h *handler) Detached() { h.calls.close() }
+func (h *handler) Detached() {
+	h.calls.close()
+	h.mail.close()
+}
 
 // Acked implements [gateway.Outbound].
-func (h *handler) Acked(uint16) {}
+func (h *handler) Acked(id uint16) { h.mail.acked(id) }
 
 // Subscribed implements [gateway.Outbound].
 func (h *handler) Subscribed() {
 	h.subscribedMethods()
 	h.watchDesired()
+	h.startMail()
 }
 
 // Publish implements [gateway.Handler].
 func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
+	h.mail.hurry()
 	if len(p.Topic) > 0 && p.Topic[0] == '$' {
 		if err := h.request(p.Topic, p.Payload); err != nil {
 			return err

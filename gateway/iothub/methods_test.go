@@ -37,6 +37,8 @@ func (l *fakeLink) Send(m gateway.Message) (uint16, error) {
 	return 1, nil
 }
 
+func (l *fakeLink) Epoch() uint64 { return 1 }
+
 func (l *fakeLink) Subscription(filter string) (byte, bool) {
 	qos, ok := l.subscribed[filter]
 	return qos, ok

@@ -1,0 +1,187 @@
+package backend
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// C2DStore keeps cloud-to-device messages in the stream HUB_C2D, which it reads
+// by direct gets, what is known of their deliveries in the bucket hub_c2d, and
+// their outcomes in HUB_FEEDBACK and HUB_DEADLETTERS. It is safe for concurrent
+// use.
+type C2DStore struct {
+	js     jetstream.JetStream
+	queue  jetstream.Stream
+	states *bucket
+	names  subject.Names
+	limit  int64 // bytes of a NATS message
+}
+
+var (
+	_ c2d.Store    = (*C2DStore)(nil)
+	_ c2d.Outcomes = (*C2DStore)(nil)
+)
+
+func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (*C2DStore, error) {
+	states, err := openBucket(ctx, js, names.C2DBucket())
+	if err != nil {
+		return nil, err
+	}
+	queue, err := js.Stream(ctx, names.C2DStream())
+	if err != nil {
+		return nil, hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", names.C2DStream(), err)
+	}
+	return &C2DStore{js: js, queue: queue, states: states, names: names, limit: js.Conn().MaxPayload()}, nil
+}
+
+// Next implements [c2d.Store].
+func (s *C2DStore) Next(ctx context.Context, device string, after uint64) (c2d.Message, error) {
+	return s.next(ctx, s.names.C2D(device), after)
+}
+
+// next is Next for a subject, which may have a wildcard.
+func (s *C2DStore) next(ctx context.Context, subjects string, after uint64) (c2d.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	raw, err := s.queue.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(subjects))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return c2d.Message{}, nil
+	}
+	if err != nil {
+		return c2d.Message{}, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.names.C2DStream(), err)
+	}
+	return s.message(raw), nil
+}
+
+// message reads a message that anybody may have published.
+func (s *C2DStore) message(raw *jetstream.RawStreamMsg) c2d.Message {
+	m := c2d.ParseHeaders(raw.Header)
+	m.Body, m.Sequence, m.Enqueued = raw.Data, raw.Sequence, raw.Time
+	id, err := s.names.Parse("c2d", raw.Subject)
+	m.Device = id.Device
+	if err != nil {
+		m.Device = strings.TrimPrefix(raw.Subject, strings.TrimSuffix(s.names.C2DAll(), "*"))
+		m.Fault, m.Ack = err, c2d.AckNone // nobody can be told
+	}
+	return m
+}
+
+// Remove implements [c2d.Store].
+func (s *C2DStore) Remove(ctx context.Context, sequence uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := s.queue.DeleteMsg(ctx, sequence)
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if _, getErr := s.queue.GetMsg(ctx, sequence); errors.Is(getErr, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return hub.Errorf(hub.ServiceUnavailable, "delete message %d of stream %s: %w", sequence, s.names.C2DStream(), err)
+}
+
+// key is the key of a device's state. The subject of a message that nobody can
+// have is a key too: both are made of the same token.
+func stateKey(device string) string { return subject.EncodeToken(device) }
+
+// Load implements [c2d.Store].
+func (s *C2DStore) Load(ctx context.Context, device string) (c2d.State, error) {
+	e, err := s.states.get(ctx, stateKey(device))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return c2d.State{}, nil
+	}
+	if err != nil {
+		return c2d.State{}, err
+	}
+	var state c2d.State
+	if json.Unmarshal(e.Value(), &state) != nil {
+		state = c2d.State{} // it is damaged: begin anew
+	}
+	state.Revision = e.Revision()
+	return state, nil
+}
+
+// Save implements [c2d.Store].
+func (s *C2DStore) Save(ctx context.Context, device string, state c2d.State) error {
+	value, err := json.Marshal(state)
+	if err != nil {
+		return hub.Errorf(hub.ServerError, "write the deliveries of %s as JSON: %w", device, err)
+	}
+	_, err = s.states.put(ctx, stateKey(device), value, state.Revision)
+	if isConflict(err) {
+		return hub.Errorf(hub.PreconditionFailed, "the deliveries of %s have changed meanwhile", device)
+	}
+	return err
+}
+
+// Report implements [c2d.Outcomes].
+func (s *C2DStore) Report(ctx context.Context, f c2d.Feedback) error {
+	body, err := json.Marshal(f)
+	if err != nil {
+		return hub.Errorf(hub.ServerError, "write feedback as JSON: %w", err)
+	}
+	m := nats.NewMsg(s.names.Feedback(f.Device))
+	m.Data = body
+	m.Header.Set("content-type", "application/json")
+	return s.publish(ctx, m, f.Sequence)
+}
+
+// Bury implements [c2d.Outcomes]. A message that has no room for what is added
+// to it loses the end of its body.
+func (s *C2DStore) Bury(ctx context.Context, d c2d.DeadLetter) error {
+	m := nats.NewMsg(s.names.DeadLetter(d.Message.Device))
+	maps.Copy(m.Header, d.Message.Headers())
+	m.Header.Set(subject.DeadLetterStatus, string(d.Status))
+	m.Header.Set(subject.DeadLetterDescription, oneLine(d.Description))
+	m.Header.Set(subject.DeadLetterTime, d.Time.UTC().Format(time.RFC3339Nano))
+	m.Header.Set(subject.DeadLetterEnqueued, d.Message.Enqueued.UTC().Format(time.RFC3339Nano))
+	m.Header.Set(subject.DeadLetterSequence, strconv.FormatUint(d.Message.Sequence, 10))
+	m.Header.Set(subject.DeadLetterDeliveries, strconv.Itoa(d.Message.Deliveries))
+	const room = 8 << 10
+	m.Data = d.Message.Body
+	if most := max(s.limit-room-headerSize(m.Header), 0); int64(len(m.Data)) > most {
+		m.Header.Set(subject.DeadLetterTruncated, strconv.FormatInt(int64(len(m.Data))-most, 10))
+		m.Data = m.Data[:most]
+	}
+	return s.publish(ctx, m, d.Message.Sequence)
+}
+
+func headerSize(h nats.Header) int64 {
+	n := int64(0)
+	for name, values := range h {
+		for _, v := range values {
+			n += int64(len(name) + len(v) + 4)
+		}
+	}
+	return n
+}
+
+// oneLine makes text fit for a header.
+func oneLine(text string) string {
+	return cmp.Or(strings.Join(strings.Fields(text), " "), "-")
+}
+
+// publish stores the outcome of a message. Of two with the same sequence the
+// second vanishes, if it comes soon enough.
+func (s *C2DStore) publish(ctx context.Context, m *nats.Msg, sequence uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgID("c2d-"+strconv.FormatUint(sequence, 10)))
+	if err != nil {
+		return hub.Errorf(hub.ServiceUnavailable, "publish to %s: %w", m.Subject, err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// C2D delivers cloud-to-device messages from HUB_C2D. Its queues are in use by
+// all connections of this node.
+func (b *Backbone) C2D() *c2d.Queues { return b.queues }
+
+// openQueues opens the store of queues and begins to look after them: messages
+// that nobody will deliver are settled, and mailboxes are woken. ctx is that of
+// the opening, background that of the work.
+func (b *Backbone) openQueues(ctx, background context.Context) error {
+	store, err := openC2D(ctx, b.js, b.names)
+	if err != nil {
+		return err
+	}
+	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Trouble: func(device string, err error) {
+		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
+	}}
+	w := &c2dKeeper{backbone: b, store: store, queues: b.queues}
+	if err := w.subscribe(background); err != nil {
+		return err
+	}
+	b.wg.Go(func() { w.sweepLoop(background) })
+	return nil
+}
+
+// c2dKeeper is one node's part in looking after the queues.
+type c2dKeeper struct {
+	backbone *Backbone
+	store    *C2DStore
+	queues   *c2d.Queues
+}
+
+const (
+	// storedBuffer holds the announcements of a burst until they are seen.
+	storedBuffer = 64 << 10
+	inspectors   = "hubgate" // the queue group: each message is looked at once
+)
+
+// subscribe listens to the announcements of stored messages: every node wakes
+// its own devices, and one node looks at the message.
+func (w *c2dKeeper) subscribe(ctx context.Context) error {
+	b := w.backbone
+	stored, checks := make(chan *nats.Msg, storedBuffer), make(chan *nats.Msg, storedBuffer)
+	wake, err := b.nc.ChanSubscribe(b.names.C2DStoredAll(), stored)
+	if err != nil {
+		return hub.Errorf(hub.ServiceUnavailable, "subscribe to cloud-to-device messages: %w", err)
+	}
+	check, err := b.nc.ChanQueueSubscribe(b.names.C2DStoredAll(), inspectors, checks)
+	if err == nil {
+		err = b.nc.FlushTimeout(requestTimeout)
+	}
+	if err != nil {
+		return hub.Errorf(hub.ServiceUnavailable, "subscribe to cloud-to-device messages: %w", err)
+	}
+	b.wg.Go(func() {
+		defer func() { _ = wake.Unsubscribe() }()
+		w.wakeLoop(ctx, stored)
+	})
+	b.wg.Go(func() {
+		defer func() { _ = check.Unsubscribe() }()
+		w.checkLoop(ctx, checks)
+	})
+	return nil
+}
+
+func (w *c2dKeeper) wakeLoop(ctx context.Context, stored <-chan *nats.Msg) {
+	connected := w.backbone.nc.StatusChanged(nats.CONNECTED)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-connected:
+			w.queues.WakeAll() // what was announced meanwhile is lost
+		case m := <-stored:
+			if id, err := w.backbone.names.Parse("session.c2d", m.Subject); err == nil {
+				w.queues.Wake(id.Device, sequenceOf(m))
+			}
+		}
+	}
+}
+
+// sequenceOf reads what the server says of a message that it republishes.
+func sequenceOf(m *nats.Msg) uint64 {
+	n, _ := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	return n
+}
+
+// checkLoop settles at once what nobody can ever deliver. What it misses, the
+// sweep finds.
+func (w *c2dKeeper) checkLoop(ctx context.Context, checks <-chan *nats.Msg) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-checks:
+			if err := w.check(ctx, m); err != nil && ctx.Err() == nil {
+				w.backbone.cfg.Log.Warn().Err(err).Str("subject", m.Subject).Msg("a cloud-to-device message could not be checked; the next sweep does it")
+			}
+		}
+	}
+}
+
+// check looks at what was announced; only a message that looks bad is read.
+func (w *c2dKeeper) check(ctx context.Context, m *nats.Msg) error {
+	n := sequenceOf(m)
+	if n == 0 {
+		return nil
+	}
+	id, err := w.backbone.names.Parse("session.c2d", m.Subject)
+	if err == nil {
+		head := c2d.ParseHeaders(m.Header)
+		head.Device = id.Device
+		size, _ := strconv.Atoi(m.Header.Get("Nats-Msg-Size"))
+		_, unknown := w.backbone.devices.Generation(ctx, hub.Identity{Device: id.Device})
+		if head.Size()+size <= c2d.MaxSize && head.Validate(time.Now()) == nil && !errors.Is(unknown, &hub.Error{Code: hub.DeviceNotFound}) {
+			return nil
+		}
+	}
+	found, err := w.store.next(ctx, w.backbone.names.C2DAll(), n-1)
+	if err != nil || found.Sequence != n {
+		return err
+	}
+	_, err = w.queues.Inspect(ctx, found)
+	return err
+}
+
+const (
+	sweepEvery = time.Minute
+	sweepTime  = 20 * time.Second // of one sweep at most
+	sweepKey   = "sweep.lease"    // of two tokens: no device has it
+)
+
+// lease is the value of the key by which nodes agree on who sweeps, and from
+// where.
+type lease struct {
+	Next   time.Time `json:"next"`   // nobody sweeps before
+	Cursor uint64    `json:"cursor"` // everything up to it was looked at
+}
+
+// sweepLoop settles what has expired in the queues of devices that are not
+// connected.
+func (w *c2dKeeper) sweepLoop(ctx context.Context) {
+	for wait(ctx, sweepEvery/2) {
+		if err := w.sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			w.backbone.cfg.Log.Warn().Err(err).Msg("the sweep of cloud-to-device messages was cut short")
+		}
+	}
+}
+
+// sweep does one sweep, unless another node has begun one within the last
+// minute. A sweep that has no time for all goes on the next time.
+func (w *c2dKeeper) sweep(ctx context.Context, now time.Time) error {
+	var l lease
+	var rev uint64
+	e, err := w.store.states.get(ctx, sweepKey)
+	if err == nil {
+		rev = e.Revision()
+		if json.Unmarshal(e.Value(), &l) == nil && l.Next.After(now) && l.Next.Before(now.Add(2*sweepEvery)) {
+			return nil
+		}
+	} else if !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return err
+	}
+	if rev, err = w.hold(ctx, lease{now.Add(sweepEvery), l.Cursor}, rev); err != nil {
+		if isConflict(err) {
+			return nil // another node is faster
+		}
+		return err
+	}
+	l.Cursor, err = w.pass(ctx, l.Cursor, now.Add(sweepTime))
+	_, holdErr := w.hold(ctx, lease{now.Add(sweepEvery), l.Cursor}, rev)
+	if isConflict(holdErr) {
+		holdErr = nil
+	}
+	return errors.Join(err, holdErr)
+}
+
+func (w *c2dKeeper) hold(ctx context.Context, l lease, rev uint64) (uint64, error) {
+	value, err := json.Marshal(l)
+	if err != nil {
+		return 0, err
+	}
+	return w.store.states.put(ctx, sweepKey, value, rev)
+}
+
+// pass inspects all messages behind cursor until there are no more, for which
+// it returns 0, or until the time is up.
+func (w *c2dKeeper) pass(ctx context.Context, cursor uint64, until time.Time) (uint64, error) {
+	for time.Now().Before(until) {
+		m, err := w.store.next(ctx, w.backbone.names.C2DAll(), cursor)
+		if err != nil {
+			return cursor, err
+		}
+		if m.Sequence == 0 {
+			return 0, nil
+		}
+		if _, err := w.queues.Inspect(ctx, m); err != nil {
+			return cursor, err
+		}
+		cursor = m.Sequence
+	}
+	return cursor, nil
+}
+
+// emptyQueue drops what waits for a device that has been deleted.
+func (d *DeviceStore) emptyQueue(ctx context.Context, device string) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := d.bucket.js.Stream(ctx, d.sessions.names.C2DStream())
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(d.sessions.names.C2D(device)))
+	}
+	if err != nil {
+		d.log.Warn().Err(err).Str("device_id", device).Msg("the messages to a deleted device are left behind; the next sweep finds them")
+	}
+}

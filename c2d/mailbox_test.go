@@ -1,0 +1,405 @@
+package c2d
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+func text(s string, ack Ack) Message { return Message{Device: "d", Body: []byte(s), Ack: ack} }
+
+// want compares what a device got.
+func want(t *testing.T, l *fakeLink, bodies string) {
+	t.Helper()
+	synctest.Wait()
+	if got := l.bodies(); got != bodies {
+		t.Errorf("the device got %q, want %q", got, bodies)
+	}
+}
+
+func TestDeliveryInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		f.put(text("a", AckFull))
+		f.put(text("b", ""))
+		f.put(Message{Device: "other", Body: []byte("x")})
+		m, l := open(t, q, 5)
+		defer m.Close()
+		want(t, l, "") // before a subscription
+		m.Wake(0)
+		want(t, l, "")
+		m.Start()
+		want(t, l, "ab")
+		q.Wake("d", f.put(text("c", AckNegative)))
+		want(t, l, "abc")
+		if m.Acked(99) {
+			t.Error("a packet of somebody else is taken")
+		}
+		for _, id := range l.ids {
+			m.Acked(id)
+		}
+		synctest.Wait()
+		if got := f.left(); !slices.Equal(got, []uint64{3}) || f.status(1) != Success || len(f.feedback) != 1 || len(f.dead) != 0 {
+			t.Errorf("left %v, feedback %v, dead letters %v", got, f.feedback, f.dead)
+		}
+	})
+}
+
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		for range 20 {
+			f.put(text("x", ""))
+		}
+		m, l := open(t, q, 1)
+		defer m.Close()
+		m.Start()
+		want(t, l, strings.Repeat("x", 16))
+		m.Acked(1)
+		m.Acked(2)
+		want(t, l, strings.Repeat("x", 18))
+	})
+}
+
+func TestQoS0IsCompleteWhenSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		m, l := open(t, f.queues(), 1)
+		l.qos = 0
+		f.put(text("a", AckPositive))
+		f.put(text("b", ""))
+		m.Start()
+		want(t, l, "ab")
+		if got := f.left(); len(got) != 0 || f.status(1) != Success {
+			t.Errorf("left %v, feedback %v", got, f.feedback)
+		}
+		m.Close()
+	})
+}
+
+func TestFlushIsDelayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.put(text("a", ""))
+		q := f.queues()
+		m, l := open(t, q, 1)
+		m.StartAfter(time.Second)
+		time.Sleep(999 * time.Millisecond) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "")
+		time.Sleep(time.Millisecond) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "a")
+		m.Close()
+
+		m, l = open(t, q, 2)
+		m.Hurry() // was not told to wait
+		want(t, l, "")
+		m.StartAfter(time.Hour)
+		m.Hurry()
+		want(t, l, "a'")
+		m.Close()
+
+		m, l = open(t, q, 3)
+		m.StartAfter(time.Second)
+		m.Close()
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "")
+	})
+}
+
+func TestLockPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		m, l := open(t, f.queues(), 1)
+		defer m.Close()
+		f.put(text("a", AckNegative))
+		f.put(text("b", AckFull))
+		m.Start()
+		want(t, l, "ab")
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "aba'b'")
+		m.Acked(2)              // late, of the first delivery: the device has it
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "aba'b'a'")
+		if f.status(2) != Success {
+			t.Errorf("feedback %v", f.feedback)
+		}
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "aba'b'a'")
+		if got := f.left(); len(got) != 0 || f.status(1) != DeliveryCountExceeded || len(f.dead) != 1 || f.dead[0].Message.Deliveries != 3 {
+			t.Errorf("left %v, feedback %v, dead letters %+v", got, f.feedback, f.dead)
+		}
+	})
+}
+
+func TestConnectionsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		f.put(text("a", AckFull))
+		for epoch := range uint64(3) {
+			m, l := open(t, q, epoch+1)
+			m.Start()
+			wantText := "a'"
+			if epoch == 0 {
+				wantText = "a"
+			}
+			want(t, l, wantText)
+			m.Close()
+			q.Wait(t.Context())
+		}
+		m, l := open(t, q, 4)
+		m.Start()
+		want(t, l, "")
+		if f.status(1) != DeliveryCountExceeded || len(f.dead) != 1 || len(f.left()) != 0 {
+			t.Errorf("feedback %v, dead letters %v", f.feedback, f.dead)
+		}
+		m.Close()
+	})
+}
+
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		f.put(text("a", AckFull))
+		b := text("b", "")
+		b.Expires = time.Now().Add(2 * time.Hour)
+		f.put(b)
+		time.Sleep(time.Hour) //nolint:forbidigo // of a bubble's clock
+		for _, n := range []uint64{1, 2} {
+			if settled, err := q.Inspect(t.Context(), f.messages[n]); settled || err != nil {
+				t.Errorf("Inspect = %v, %v within the time of a lock", settled, err)
+			}
+		}
+		m, l := open(t, q, 1)
+		m.Start()
+		want(t, l, "b")
+		m.Close()
+		q.Wait(t.Context())
+		if f.status(1) != Expired || len(f.dead) != 1 {
+			t.Errorf("feedback %v, dead letters %v", f.feedback, f.dead)
+		}
+		n := f.put(text("c", AckNegative))
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // of a bubble's clock
+		if settled, err := q.Inspect(t.Context(), f.messages[n]); !settled || err != nil || f.status(n) != Expired {
+			t.Errorf("Inspect = %v, %v, feedback %v", settled, err, f.feedback)
+		}
+	})
+}
+
+func TestInspectRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		f.unknown["ghost"] = true
+		bad := map[string]Message{
+			"nobody":    {Device: "ghost", Ack: AckFull},
+			"ack word":  {Device: "d", Ack: "perhaps"},
+			"too large": {Device: "d", Ack: AckNegative, Body: make([]byte, MaxSize+1)},
+		}
+		for name, m := range bad {
+			n := f.put(m)
+			if settled, err := q.Inspect(t.Context(), f.messages[n]); !settled || err != nil {
+				t.Errorf("%s: Inspect = %v, %v", name, settled, err)
+			}
+		}
+		if len(f.left()) != 0 || len(f.dead) != 3 || len(f.feedback) != 2 {
+			t.Errorf("left %v, dead letters %v, feedback %v", f.left(), f.dead, f.feedback)
+		}
+	})
+}
+
+func TestPurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		f.put(text("a", AckFull))
+		f.put(text("b", ""))
+		m, l := open(t, q, 1)
+		defer m.Close()
+		m.Start()
+		want(t, l, "ab")
+		if n, err := q.Purge(t.Context(), "d"); n != 2 || err != nil {
+			t.Errorf("Purge = %d, %v", n, err)
+		}
+		m.Acked(1)
+		m.Acked(2)
+		synctest.Wait()
+		if f.status(1) != Purged || len(f.copies) != 1 || len(f.dead) != 0 {
+			t.Errorf("feedback %v, dead letters %v", f.copies, f.dead)
+		}
+	})
+}
+
+// A connection that was replaced can't complete what the new one delivers.
+func TestStaleOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		n := f.put(text("a", AckFull))
+		older, l1 := open(t, q, 1)
+		older.Start()
+		want(t, l1, "a")
+		newer, l2 := open(t, q, 2)
+		newer.Start()
+		want(t, l2, "a")
+		older.Acked(1)
+		synctest.Wait()
+		if f.status(n) != "" || len(f.left()) != 1 {
+			t.Fatalf("the older connection has settled the message: %v", f.feedback)
+		}
+		q.Wake("d", f.put(text("b", "")))
+		want(t, l1, "a")
+		want(t, l2, "ab")
+		newer.Acked(1)
+		synctest.Wait()
+		if f.status(n) != Success {
+			t.Errorf("feedback %v", f.feedback)
+		}
+		older.Close()
+		newer.Close()
+	})
+}
+
+func TestSubscriptionGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		m, l := open(t, f.queues(), 1)
+		defer m.Close()
+		m.Start()
+		l.fail(ErrNotSubscribed)
+		m.Wake(f.put(text("a", "")))
+		time.Sleep(time.Hour / 2) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "")
+		l.fail(nil)
+		m.Start()
+		want(t, l, "a")
+		l.fail(errors.New("too much is not acknowledged"))
+		m.Wake(f.put(text("b", "")))
+		want(t, l, "a")
+		l.fail(nil)
+		time.Sleep(blockedPause) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "ab")
+	})
+}
+
+// A wake-up that is faster than a replica of the store is not lost, and one for
+// a message that is gone costs little.
+func TestWakeBeforeTheMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		m, l := open(t, f.queues(), 1)
+		defer m.Close()
+		m.Start()
+		m.Wake(1)
+		want(t, l, "")
+		f.put(text("a", ""))
+		time.Sleep(time.Second) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "a")
+		m.Wake(7)
+		time.Sleep(time.Hour) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "aa'a'")   // it was not acknowledged
+		if m.tries != 0 || m.hint > 1 {
+			t.Errorf("%d tries, hint %d", m.tries, m.hint)
+		}
+	})
+}
+
+// Whatever the last write before a crash, the message is neither lost nor
+// delivered after its feedback, and there is one feedback.
+func TestCrashes(t *testing.T) {
+	for _, ack := range []Ack{AckNone, AckFull} {
+		for writes := 1; writes <= 6; writes++ {
+			t.Run(fmt.Sprintf("%s after %d", ack, writes), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFake()
+					n := f.put(text("a", ack))
+					f.dieAfter = writes
+					m, l := open(t, f.queues(), 1)
+					m.Start()
+					synctest.Wait()
+					if len(l.ids) > 0 {
+						m.Acked(1)
+					}
+					synctest.Wait()
+					m.Close()
+					time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+					f.revive()
+					reported, there := f.status(n), len(f.left()) == 1
+					m, l = open(t, f.queues(), 2)
+					m.Start()
+					synctest.Wait()
+					if reported != "" && l.bodies() != "" {
+						t.Error("delivered again after the feedback")
+					}
+					if !there && l.bodies() != "" {
+						t.Error("delivered again after it was removed")
+					}
+					for _, id := range l.ids {
+						m.Acked(id)
+					}
+					synctest.Wait()
+					if ack == AckFull && f.status(n) != Success || len(f.left()) != 0 || len(f.dead) != 0 {
+						t.Errorf("left %v, feedback %v, dead letters %v", f.left(), f.copies, f.dead)
+					}
+					m.Close()
+				})
+			})
+		}
+	}
+}
+
+func TestTroubleIsToldAndOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.put(text("a", AckFull))
+		f.dieAfter, f.writes = 1, 1
+		q := f.queues()
+		told := 0
+		q.Trouble = func(device string, err error) {
+			if told++; device != "d" || !errors.Is(err, errCrash) {
+				t.Errorf("told of %s: %v", device, err)
+			}
+		}
+		m, l := open(t, q, 1)
+		defer m.Close()
+		m.Start()
+		time.Sleep(time.Second) //nolint:forbidigo // of a bubble's clock
+		f.revive()
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "a")
+		if told == 0 {
+			t.Error("nobody was told")
+		}
+	})
+}
+
+func TestChangeGivesUp(t *testing.T) {
+	f := newFake()
+	q := f.queues()
+	err := q.change(t.Context(), "d", func(s *State) (bool, error) {
+		s.Revision += 100
+		return true, nil
+	})
+	if hub.CodeOf(err) != hub.PreconditionFailed {
+		t.Errorf("change = %v", err)
+	}
+}
+
+func TestStateIsBounded(t *testing.T) {
+	var m map[uint64]int
+	for n := range uint64(1000) {
+		m = remember(m, n, 1)
+	}
+	if len(m) != maxRemembered || m[999] != 1 || m[0] != 0 {
+		t.Errorf("%d entries", len(m))
+	}
+}

@@ -1,0 +1,148 @@
+package c2d
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// The limits of IoT Hub (Microsoft's page "send cloud-to-device messages from
+// IoT Hub" and the quotas of C2D).
+const (
+	MaxSize    = 64 << 10       // bytes of body and properties
+	MaxDepth   = 50             // messages in the queue of a device
+	DefaultTTL = time.Hour      // of a message that does not say when it expires
+	MaxTTL     = 48 * time.Hour // of any message
+	maxTopic   = 65535          // bytes of a topic [MQTT3-1.5.3]
+)
+
+// Ack says which outcomes of a message its sender wants to hear of.
+type Ack string
+
+// The words of iothub-ack. The empty word is [AckNone].
+const (
+	AckNone     Ack = "none"
+	AckPositive Ack = "positive" // that it was delivered
+	AckNegative Ack = "negative" // that it never will be
+	AckFull     Ack = "full"     // both
+)
+
+// word is the word on the wire.
+func (a Ack) word() string {
+	if a == "" {
+		return string(AckNone)
+	}
+	return string(a)
+}
+
+// Wants reports whether the sender wants to hear of an outcome.
+func (a Ack) Wants(s Status) bool {
+	switch a {
+	case AckFull:
+		return true
+	case AckPositive:
+		return s == Success
+	case AckNegative:
+		return s != Success
+	case AckNone:
+		return false
+	default:
+		return false
+	}
+}
+
+func (a Ack) valid() bool {
+	switch a {
+	case "", AckNone, AckPositive, AckNegative, AckFull:
+		return true
+	default:
+		return false
+	}
+}
+
+// Message is a cloud-to-device message. The fields below Properties are set by
+// the queue that it was read from.
+type Message struct {
+	Device          string // id of the device that it is for
+	MessageID       string
+	CorrelationID   string
+	UserID          string
+	ContentType     string
+	ContentEncoding string
+	Created         time.Time // what the sender says; zero: nothing
+	Expires         time.Time // zero: [DefaultTTL] after it was enqueued
+	Ack             Ack
+	Body            []byte
+	// Properties are the application's. One with an empty value is kept but
+	// not delivered: several SDKs can't read it.
+	Properties map[string]string
+
+	Sequence   uint64    // number in the stream; 0: not queued
+	Enqueued   time.Time // when the stream has stored it
+	Deliveries int       // how often it was delivered in vain
+	Fault      error     // why the headers can't be read; such a message is refused
+}
+
+// Deadline is when the message expires.
+func (m *Message) Deadline() time.Time {
+	if m.Expires.IsZero() {
+		return m.Enqueued.Add(DefaultTTL)
+	}
+	return m.Expires
+}
+
+// Size is IoT Hub's count of bytes: the body, and names and values of
+// properties.
+func (m *Message) Size() int {
+	n := len(m.Body) + len(m.MessageID) + len(m.CorrelationID) + len(m.UserID) + len(m.ContentType) + len(m.ContentEncoding)
+	for name, value := range m.Properties {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+// Validate reports, as *hub.Error, what keeps a message from being delivered:
+// ArgumentInvalid, MessageTooLarge or InvalidExpiry. enqueued is when it was
+// or will be stored. It does not look whether the device exists.
+func (m *Message) Validate(enqueued time.Time) error {
+	switch {
+	case m.Fault != nil:
+		return m.Fault
+	case !hub.ValidID(m.Device):
+		return hub.Errorf(hub.ArgumentInvalid, "%.140q is not the id of a device", m.Device)
+	case !m.Ack.valid():
+		return hub.Errorf(hub.ArgumentInvalid, "iothub-ack is %.32q: it must be none, positive, negative or full", string(m.Ack))
+	case !m.Expires.IsZero() && m.Expires.After(enqueued.Add(MaxTTL+time.Minute)):
+		return hub.Errorf(hub.InvalidExpiry, "the message would expire %v after it was sent; the limit is %v", m.Expires.Sub(enqueued).Round(time.Second), MaxTTL)
+	case m.Size() > MaxSize:
+		return hub.Errorf(hub.MessageTooLarge, "the message has %d bytes with its properties; the limit is %d", m.Size(), MaxSize)
+	}
+	if err := m.validateText(); err != nil {
+		return err
+	}
+	if n := len(m.Topic()); n > maxTopic {
+		return hub.Errorf(hub.MessageTooLarge, "the properties make a topic of %d bytes; MQTT's limit is %d", n, maxTopic)
+	}
+	return nil
+}
+
+func (m *Message) validateText() error {
+	for _, p := range m.system() {
+		if !utf8.ValidString(p.value) {
+			return hub.Errorf(hub.ArgumentInvalid, "the property %s is not UTF-8", p.name)
+		}
+	}
+	for name, value := range m.Properties {
+		switch {
+		case name == "":
+			return hub.Errorf(hub.ArgumentInvalid, "a property has no name")
+		case strings.HasPrefix(name, "$."), strings.HasPrefix(strings.ToLower(name), "iothub-"):
+			return hub.Errorf(hub.ArgumentInvalid, "the property %.64q has a name that belongs to IoT Hub", name)
+		case !utf8.ValidString(name), !utf8.ValidString(value):
+			return hub.Errorf(hub.ArgumentInvalid, "the property %.64q is not UTF-8", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package c2d
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// Queues delivers messages and settles them. Set the fields before use; they
+// must not change afterwards. It is safe for concurrent use.
+type Queues struct {
+	Store    Store
+	Outcomes Outcomes
+	Devices  Devices
+	Limits   Limits
+	Now      func() time.Time // nil: time.Now
+	// Trouble hears of failures that are tried again; nil: nobody does.
+	Trouble func(device string, err error)
+
+	working sync.WaitGroup // mailboxes at work
+
+	mu   sync.Mutex
+	open map[string]*Mailbox // those that were started, by device
+}
+
+// Limits are the numbers of delivery. A zero field means IoT Hub's.
+type Limits struct {
+	// Deliveries is how often a message is delivered in vain at most: 10.
+	Deliveries int
+	// Lock is how long a delivery may stay unacknowledged: 60 s.
+	Lock time.Duration
+	// Window is how many deliveries of a device may be unacknowledged: 16.
+	Window int
+}
+
+func (l Limits) deliveries() int {
+	if l.Deliveries > 0 {
+		return l.Deliveries
+	}
+	return 10
+}
+
+func (l Limits) lock() time.Duration {
+	if l.Lock > 0 {
+		return l.Lock
+	}
+	return time.Minute
+}
+
+func (l Limits) window() int {
+	if l.Window > 0 {
+		return l.Window
+	}
+	return 16
+}
+
+func (q *Queues) now() time.Time {
+	if q.Now != nil {
+		return q.Now()
+	}
+	return time.Now()
+}
+
+func (q *Queues) trouble(device string, err error) {
+	if q.Trouble != nil {
+		q.Trouble(device, err)
+	}
+}
+
+// Wake wakes the mailbox of a device, if there is one here; see
+// [Mailbox.Wake].
+func (q *Queues) Wake(device string, sequence uint64) {
+	q.mu.Lock()
+	m := q.open[device]
+	q.mu.Unlock()
+	if m != nil {
+		m.Wake(sequence)
+	}
+}
+
+// WakeAll wakes all mailboxes: announcements may have been lost.
+func (q *Queues) WakeAll() {
+	q.mu.Lock()
+	all := slices.Collect(maps.Values(q.open))
+	q.mu.Unlock()
+	for _, m := range all {
+		m.Wake(0)
+	}
+}
+
+// enter makes m the mailbox of its device, unless a newer connection has one.
+func (q *Queues) enter(m *Mailbox) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.open == nil {
+		q.open = map[string]*Mailbox{}
+	}
+	if there := q.open[m.owner.Device]; there == nil || there.owner.Epoch <= m.owner.Epoch {
+		q.open[m.owner.Device] = m
+	}
+}
+
+func (q *Queues) leave(m *Mailbox) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.open[m.owner.Device] == m {
+		delete(q.open, m.owner.Device)
+	}
+}
+
+// Wait returns when the mailboxes that were closed have stored what they know,
+// or when ctx ends.
+func (q *Queues) Wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		q.working.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Inspect settles a message that can't be delivered: one that breaks the rules,
+// whose device does not exist, or that has expired. It reports whether it was
+// such a message. Deliveries that are under way get the time of a lock to end
+// before their message expires.
+func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err error) {
+	o := outcome{message: m}
+	o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
+	invalid := m.Validate(m.Enqueued)
+	switch {
+	case errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}):
+		o.refuse(err)
+	case err != nil:
+		return false, err
+	case invalid != nil:
+		o.refuse(invalid)
+	case q.now().Before(m.Deadline().Add(q.Limits.lock() + 5*time.Second)):
+		return false, nil
+	default:
+		o.expire()
+	}
+	return true, q.settle(ctx, o)
+}
+
+// Purge removes the messages of a device and returns how many there were.
+func (q *Queues) Purge(ctx context.Context, device string) (int, error) {
+	generation, err := q.Devices.Generation(ctx, hub.Identity{Device: device})
+	if err != nil {
+		return 0, err
+	}
+	var after uint64
+	for count := 0; ; count++ {
+		m, err := q.Store.Next(ctx, device, after)
+		if err != nil || m.Sequence == 0 {
+			return count, err
+		}
+		o := outcome{message: m, generation: generation, status: Purged, reason: "The queue was purged"}
+		if err := q.settle(ctx, o); err != nil {
+			return count, err
+		}
+		after = m.Sequence
+	}
+}
+
+// outcome is what is to become of a message.
+type outcome struct {
+	message    Message
+	status     Status
+	reason     string
+	generation string
+	epoch      uint64 // of the connection that says so; 0: none does
+}
+
+func (o *outcome) refuse(err error) {
+	o.status, o.reason = Rejected, err.Error()
+	if e, ok := errors.AsType[*hub.Error](err); ok {
+		o.reason = e.Message
+	}
+}
+
+func (o *outcome) expire() { o.status, o.reason = Expired, "Message expired" }
+
+// settle ends a message; see the package's comment for the order. It fails with
+// ConnectionReplaced when a newer connection delivers the messages now.
+func (q *Queues) settle(ctx context.Context, o outcome) error {
+	m := &o.message
+	if m.Ack.word() != string(AckNone) {
+		present, err := q.decide(ctx, &o)
+		if err != nil || !present {
+			return err
+		}
+	}
+	if m.Ack.Wants(o.status) {
+		err := q.Outcomes.Report(ctx, Feedback{
+			OriginalMessageID: m.MessageID, Description: o.reason, Status: o.status, Device: m.Device,
+			Generation: o.generation, Time: q.now(), Sequence: m.Sequence,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if o.status.dead() {
+		if err := q.Outcomes.Bury(ctx, DeadLetter{Message: *m, Status: o.status, Description: o.reason, Time: q.now()}); err != nil {
+			return err
+		}
+	}
+	return q.Store.Remove(ctx, m.Sequence)
+}
+
+// decide writes the outcome into the device's state, or takes the one that is
+// there. It reports whether the message is there still: one that somebody else
+// has settled to the end is nobody's business any more.
+func (q *Queues) decide(ctx context.Context, o *outcome) (present bool, err error) {
+	m := &o.message
+	err = q.change(ctx, m.Device, func(s *State) (bool, error) {
+		there, err := q.Store.Next(ctx, m.Device, m.Sequence-1)
+		present = there.Sequence == m.Sequence
+		if err != nil || !present {
+			return false, err
+		}
+		if decided, ok := s.Settled[m.Sequence]; ok {
+			if o.status != decided {
+				o.status, o.reason = decided, string(decided)
+			}
+			return false, nil
+		}
+		if o.epoch > 0 && s.Epoch > o.epoch {
+			return false, replaced(m.Device)
+		}
+		s.Settled = remember(s.Settled, m.Sequence, o.status)
+		delete(s.Failures, m.Sequence)
+		return true, nil
+	})
+	return present, err
+}
+
+// take makes the connection with this epoch the one that settles messages, and
+// returns the state.
+func (q *Queues) take(ctx context.Context, device string, epoch uint64) (taken State, err error) {
+	err = q.change(ctx, device, func(s *State) (bool, error) {
+		if s.Epoch > epoch {
+			return false, replaced(device)
+		}
+		isNew := s.Epoch != epoch
+		s.Epoch = epoch
+		taken = *s
+		return isNew, nil
+	})
+	return taken, err
+}
+
+// count notes deliveries in vain. Whoever knows of them may say so: it takes no
+// ownership.
+func (q *Queues) count(ctx context.Context, device string, sequences []uint64) (counted State, err error) {
+	err = q.change(ctx, device, func(s *State) (bool, error) {
+		for _, n := range sequences {
+			s.Failures = remember(s.Failures, n, s.Failures[n]+1)
+		}
+		counted = *s
+		return true, nil
+	})
+	return counted, err
+}
+
+// change applies f to the state by compare-and-set, again while others are
+// faster. f reports whether there is something to write.
+func (q *Queues) change(ctx context.Context, device string, f func(*State) (bool, error)) error {
+	const attempts = 20
+	for try := 1; ; try++ {
+		s, err := q.Store.Load(ctx, device)
+		if err != nil {
+			return err
+		}
+		changed, err := f(&s)
+		if err != nil || !changed {
+			return err
+		}
+		err = q.Store.Save(ctx, device, s)
+		if !errors.Is(err, &hub.Error{Code: hub.PreconditionFailed}) || try == attempts {
+			return err
+		}
+	}
+}
+
+func replaced(device string) error {
+	return hub.Errorf(hub.ConnectionReplaced, "a newer connection of %s delivers its messages", device)
+}

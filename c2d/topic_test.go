@@ -1,0 +1,214 @@
+package c2d
+
+import (
+	"maps"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+func TestTopic(t *testing.T) {
+	t.Parallel()
+	at := time.Date(3237, 7, 19, 23, 6, 40, 0, time.UTC)
+	tests := map[string]struct {
+		m    Message
+		want string
+	}{
+		"least": {Message{Device: "dev1"}, "%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&iothub-ack=none"},
+		"as captured": {
+			Message{Device: "dev1", MessageID: "m-1", Ack: AckFull, Properties: map[string]string{"k ey": "v a+l"}},
+			"%24.mid=m-1&%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&iothub-ack=full&k%20ey=v%20a%2Bl",
+		},
+		"everything": {
+			Message{
+				Device: "dev1", MessageID: "m", CorrelationID: "c", UserID: "u", ContentType: "application/json",
+				ContentEncoding: "utf-8", Expires: at, Created: at.Add(123456789 * time.Nanosecond), Ack: AckPositive,
+				Properties: map[string]string{"b": "é~", "a": "1", "empty": ""},
+			},
+			"%24.mid=m&%24.cid=c&%24.uid=u&%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&%24.exp=3237-07-19T23%3A06%3A40.0000000Z" +
+				"&%24.ct=application%2Fjson&%24.ce=utf-8&%24.ctime=3237-07-19T23%3A06%3A40.1234567Z&iothub-ack=positive&a=1&b=%C3%A9~",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := "devices/dev1/messages/devicebound/" + tt.want
+			if got := tt.m.Topic(); got != want {
+				t.Errorf("Topic = %s\nwant    %s", got, want)
+			}
+		})
+	}
+}
+
+// bag reads a topic as a strict SDK does.
+func bag(t interface{ Fatalf(string, ...any) }, m *Message) (system, app map[string]string) {
+	rest, ok := strings.CutPrefix(m.Topic(), "devices/"+m.Device+"/messages/devicebound/")
+	if !ok || strings.HasSuffix(rest, "/") {
+		t.Fatalf("topic %q", m.Topic())
+	}
+	system, app = map[string]string{}, map[string]string{}
+	for pair := range strings.SplitSeq(rest, "&") {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" || value == "" {
+			t.Fatalf("pair %q of %q has no name or no value", pair, rest)
+		}
+		if strings.Trim(pair, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%=") != "" {
+			t.Fatalf("pair %q has a byte that must be escaped", pair)
+		}
+		plain, err := url.PathUnescape(value)
+		if err != nil {
+			t.Fatalf("value %q: %v", value, err)
+		}
+		if key, ok := strings.CutPrefix(name, "%24."); ok {
+			if len(app) > 0 {
+				t.Fatalf("%q: a system property follows the application's", rest)
+			}
+			system[key] = plain
+			continue
+		}
+		if key, err := url.PathUnescape(name); err != nil {
+			t.Fatalf("name %q: %v", name, err)
+		} else {
+			app[key] = plain
+		}
+	}
+	return system, app
+}
+
+func anyText() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.String().Filter(utf8.ValidString), rapid.SampledFrom([]string{
+		"", " ", " a ", "a&b=c", "%24.mid", "%", "%41", "%null", "null", "+", "/", "é漢😀", "a\r\nb", "\x00", "\uFEFFx", "\u00a0",
+	}))
+}
+
+func anyMessage(t *rapid.T) Message {
+	text := anyText()
+	at := func(name string) time.Time {
+		if rapid.Bool().Draw(t, "has "+name) {
+			return time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, name), 100*rapid.Int64Range(0, 9_999_999).Draw(t, name+" ticks")).UTC()
+		}
+		return time.Time{}
+	}
+	return Message{
+		Device:    rapid.StringMatching(`[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}`).Draw(t, "device"),
+		MessageID: text.Draw(t, "mid"), CorrelationID: text.Draw(t, "cid"), UserID: text.Draw(t, "uid"),
+		ContentType: text.Draw(t, "ct"), ContentEncoding: text.Draw(t, "ce"), Created: at("ctime"), Expires: at("exp"),
+		Ack: rapid.SampledFrom([]Ack{"", AckNone, AckPositive, AckNegative, AckFull}).Draw(t, "ack"),
+		Properties: rapid.MapOfN(text.Filter(func(s string) bool {
+			return s != "" && !strings.HasPrefix(s, "$.") && !strings.HasPrefix(strings.ToLower(s), "iothub-")
+		}), text, 0, 6).Draw(t, "properties"),
+	}
+}
+
+func TestTopicDecodes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := anyMessage(t)
+		system, app := bag(t, &m)
+		wantSystem := map[string]string{
+			"mid": m.MessageID, "cid": m.CorrelationID, "uid": m.UserID, "ct": m.ContentType, "ce": m.ContentEncoding,
+			"to": "/devices/" + m.Device + "/messages/deviceBound", "exp": timeText(m.Expires), "ctime": timeText(m.Created),
+		}
+		wantApp := maps.Clone(m.Properties)
+		wantApp["iothub-ack"] = m.Ack.word()
+		isEmpty := func(_, value string) bool { return value == "" }
+		maps.DeleteFunc(wantSystem, isEmpty)
+		maps.DeleteFunc(wantApp, isEmpty)
+		if diff := cmp.Diff(wantSystem, system); diff != "" {
+			t.Fatalf("system properties (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(wantApp, app); diff != "" {
+			t.Fatalf("application properties (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestHeadersComeBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := anyMessage(t)
+		headers := m.Headers()
+		for name, values := range headers {
+			if strings.ContainsAny(name, ": \r\n\x00") || strings.ContainsAny(values[0], "\r\n\x00") || strings.TrimSpace(values[0]) != values[0] {
+				t.Fatalf("header %q: %q", name, values)
+			}
+		}
+		got := ParseHeaders(headers)
+		got.Device = m.Device
+		if len(m.Properties) == 0 {
+			m.Properties = nil
+		}
+		if diff := cmp.Diff(m, got); diff != "" {
+			t.Fatalf("message (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestParseHeadersOfAStranger(t *testing.T) {
+	t.Parallel()
+	got := ParseHeaders(map[string][]string{
+		"X-Other": {"1"}, "message-id": {"50% of é"}, "iothub-ack": {"full"}, "iothub-app-a": {"%null"}, "iothub-app-b": {"1", "2"}, "iothub-app-c": nil, "to": {"x"},
+	})
+	want := Message{MessageID: "50% of é", Ack: AckFull, Properties: map[string]string{"a": "", "b": "1"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("message (-want +got):\n%s", diff)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+	faulty := ParseHeaders(map[string][]string{HeaderExpiry: {"tomorrow"}})
+	faulty.Device = "d"
+	tests := map[string]struct {
+		m    Message
+		code hub.Code
+	}{
+		"least":            {Message{Device: "d"}, 0},
+		"largest":          {Message{Device: "d", Body: make([]byte, MaxSize)}, 0},
+		"two days":         {Message{Device: "d", Expires: now.Add(MaxTTL)}, 0},
+		"expired":          {Message{Device: "d", Expires: now.Add(-time.Hour)}, 0}, // that is no fault
+		"empty value":      {Message{Device: "d", Properties: map[string]string{"a": ""}}, 0},
+		"no device":        {Message{}, hub.ArgumentInvalid},
+		"ack word":         {Message{Device: "d", Ack: "Full"}, hub.ArgumentInvalid},
+		"time":             {faulty, hub.ArgumentInvalid},
+		"three days":       {Message{Device: "d", Expires: now.Add(72 * time.Hour)}, hub.InvalidExpiry},
+		"too large":        {Message{Device: "d", MessageID: "1", Body: make([]byte, MaxSize)}, hub.MessageTooLarge},
+		"topic too long":   {Message{Device: "d", Properties: map[string]string{"a": strings.Repeat(" ", 30_000)}}, hub.MessageTooLarge},
+		"no name":          {Message{Device: "d", Properties: map[string]string{"": "1"}}, hub.ArgumentInvalid},
+		"system name":      {Message{Device: "d", Properties: map[string]string{"$.mid": "1"}}, hub.ArgumentInvalid},
+		"reserved name":    {Message{Device: "d", Properties: map[string]string{"IoTHub-ack": "1"}}, hub.ArgumentInvalid},
+		"not UTF-8":        {Message{Device: "d", Properties: map[string]string{"a": "\xff"}}, hub.ArgumentInvalid},
+		"system not UTF-8": {Message{Device: "d", MessageID: "\xff"}, hub.ArgumentInvalid},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := tt.m.Validate(now); hub.CodeOf(err) != tt.code {
+				t.Errorf("Validate = %v, want code %d", err, tt.code)
+			}
+		})
+	}
+}
+
+func FuzzTopic(f *testing.F) {
+	f.Add("m-1", "full", "k ey", "v a+l", "2026-11-21T08:00:00Z")
+	f.Add("%0D", "", "$.mid", "%null", "")
+	f.Fuzz(func(t *testing.T, id, ack, name, value, expiry string) {
+		m := ParseHeaders(map[string][]string{
+			HeaderMessageID: {id}, HeaderAck: {ack}, AppPrefix + name: {value}, HeaderExpiry: {expiry},
+		})
+		m.Device = "d"
+		if m.Validate(time.Unix(0, 0)) != nil {
+			return
+		}
+		bag(t, &m)
+	})
+}

@@ -1,0 +1,334 @@
+package c2d
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+const (
+	stepTimeout = 10 * time.Second
+	firstPause  = 50 * time.Millisecond
+	lastPause   = 30 * time.Second
+	// blockedPause is how long to wait when the connection takes no more.
+	blockedPause = time.Second
+	// finalTries is how often a mailbox that is closed tries to store what it
+	// knows. After that, messages come again and deliveries are not counted.
+	finalTries = 3
+)
+
+// errBehind means that a message that was announced can't be read yet: a
+// replica of the store is behind.
+var errBehind = errors.New("the message is not there yet")
+
+// run works until there is nothing to do.
+func (m *Mailbox) run() {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		more, err := m.step(ctx)
+		cancel()
+		if err == nil && more {
+			m.goesOn()
+			continue
+		}
+		if m.rest(err) {
+			return
+		}
+	}
+}
+
+// goesOn notes that the store works.
+func (m *Mailbox) goesOn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tries, m.again = 0, false
+}
+
+// rest decides whether the goroutine ends, and what wakes the mailbox then.
+func (m *Mailbox) rest(err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.tries = 0
+		if m.again {
+			m.again = false
+			return false
+		}
+	} else {
+		m.tries++
+	}
+	m.running, m.again = false, false
+	switch {
+	case errors.Is(err, &hub.Error{Code: hub.ConnectionReplaced}), m.closed && (err == nil || m.tries >= finalTries):
+		m.end()
+	case err != nil:
+		m.fail(err)
+	case m.blocked:
+		m.arm(blockedPause)
+	default:
+		m.armLock()
+	}
+	return true
+}
+
+// fail puts the work off. m.mu is held.
+func (m *Mailbox) fail(err error) {
+	if errors.Is(err, errBehind) && m.tries > 8 { // it is gone already
+		m.hint, m.tries = 0, 0
+		m.armLock()
+		return
+	}
+	if !errors.Is(err, errBehind) {
+		m.queues.trouble(m.owner.Device, err)
+	}
+	m.arm(min(firstPause<<min(m.tries-1, 10), lastPause))
+}
+
+// armLock sets the timer for the oldest delivery. m.mu is held.
+func (m *Mailbox) armLock() {
+	var first time.Time
+	for _, f := range m.flights {
+		if !f.acked && (first.IsZero() || f.sent.Before(first)) {
+			first = f.sent
+		}
+	}
+	if !first.IsZero() {
+		m.arm(first.Add(m.queues.Limits.lock()).Sub(m.queues.now()))
+	}
+}
+
+func (m *Mailbox) arm(d time.Duration) {
+	if m.timer == nil {
+		m.timer = time.AfterFunc(d, m.alarm)
+		return
+	}
+	m.timer.Reset(d)
+}
+
+func (m *Mailbox) alarm() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.blocked = false
+	m.kick()
+}
+
+// step does one piece of work and reports whether there may be more.
+func (m *Mailbox) step(ctx context.Context) (more bool, err error) {
+	if n, ok := m.firstAcked(); ok {
+		return true, m.complete(ctx, n)
+	}
+	if m.isClosed() {
+		return false, m.abandon(ctx)
+	}
+	if late := m.late(); len(late) > 0 {
+		return true, m.retry(ctx, late)
+	}
+	if !m.hasRoom() {
+		return false, nil
+	}
+	return m.next(ctx)
+}
+
+func (m *Mailbox) firstAcked() (uint64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.acked) == 0 {
+		return 0, false
+	}
+	return m.acked[0], true
+}
+
+func (m *Mailbox) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+func (m *Mailbox) hasRoom() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.started && !m.blocked && len(m.flights) < m.queues.Limits.window()
+}
+
+// complete settles a message that the device has acknowledged.
+func (m *Mailbox) complete(ctx context.Context, n uint64) error {
+	m.mu.Lock()
+	f := m.flights[n]
+	m.mu.Unlock()
+	if err := m.settle(ctx, outcome{message: f.message, status: Success, reason: "Success"}); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.acked = m.acked[1:]
+	delete(m.flights, n)
+	return nil
+}
+
+func (m *Mailbox) settle(ctx context.Context, o outcome) error {
+	o.epoch, o.generation = m.owner.Epoch, m.owner.Generation
+	return m.queues.settle(ctx, o)
+}
+
+// late returns the deliveries whose lock has passed, in order.
+func (m *Mailbox) late() []uint64 {
+	limit := m.queues.now().Add(-m.queues.Limits.lock())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var late []uint64
+	for n, f := range m.flights {
+		if !f.acked && !f.sent.After(limit) {
+			late = append(late, n)
+		}
+	}
+	slices.Sort(late)
+	return late
+}
+
+// abandon counts the deliveries that were cut off.
+func (m *Mailbox) abandon(ctx context.Context) error {
+	m.mu.Lock()
+	var lost []uint64
+	for n, f := range m.flights {
+		if !f.acked {
+			lost = append(lost, n)
+		}
+	}
+	m.mu.Unlock()
+	if len(lost) == 0 {
+		return nil
+	}
+	if _, err := m.queues.count(ctx, m.owner.Device, lost); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flights = nil // counted once
+	return nil
+}
+
+// retry counts deliveries as failed and makes them again.
+func (m *Mailbox) retry(ctx context.Context, late []uint64) error {
+	s, err := m.queues.count(ctx, m.owner.Device, late)
+	if err != nil {
+		return err
+	}
+	m.state.Failures = s.Failures
+	now := m.queues.now()
+	m.mu.Lock()
+	for _, n := range late {
+		if f := m.flights[n]; f != nil {
+			f.sent = now // counted once, even when the rest fails
+		}
+	}
+	m.mu.Unlock()
+	for _, n := range late {
+		message, err := m.queues.Store.Next(ctx, m.owner.Device, n-1)
+		if err != nil {
+			return err
+		}
+		if message.Sequence != n { // purged
+			m.land(n)
+			continue
+		}
+		if err := m.deliver(ctx, message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next delivers the next message of the queue, and reports whether there was
+// one.
+func (m *Mailbox) next(ctx context.Context) (bool, error) {
+	message, err := m.queues.Store.Next(ctx, m.owner.Device, m.reader)
+	if err != nil {
+		return false, err
+	}
+	if message.Sequence == 0 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.hint > m.reader {
+			return false, errBehind
+		}
+		return false, nil
+	}
+	if !m.taken {
+		if m.state, err = m.queues.take(ctx, m.owner.Device, m.owner.Epoch); err != nil {
+			return false, err
+		}
+		m.taken = true
+	}
+	if err := m.deliver(ctx, message); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// deliver sends a message, or settles it when it is not to be sent.
+func (m *Mailbox) deliver(ctx context.Context, message Message) error {
+	n := message.Sequence
+	message.Deliveries = m.state.Failures[n]
+	o := outcome{message: message}
+	if done, ok := m.state.Settled[n]; ok { // a crash came between
+		o.status, o.reason = done, string(done)
+	} else if err := message.Validate(message.Enqueued); err != nil {
+		o.refuse(err)
+	} else if !m.queues.now().Before(message.Deadline()) {
+		o.expire()
+	} else if message.Deliveries >= m.queues.Limits.deliveries() {
+		o.status, o.reason = DeliveryCountExceeded, "Maximum delivery count exceeded"
+	}
+	if o.status == "" {
+		if m.launch(message) {
+			m.reader = max(m.reader, n)
+		}
+		return nil
+	}
+	if err := m.settle(ctx, o); err != nil {
+		return err
+	}
+	m.reader = max(m.reader, n)
+	m.land(n)
+	return nil
+}
+
+// launch hands a message to the connection and reports whether it took it. The
+// lock is held: the acknowledgement must not be faster.
+func (m *Mailbox) launch(message Message) bool {
+	d := Delivery{Topic: message.Topic(), Payload: message.Body, Redelivered: message.Deliveries > 0}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	id, err := m.send(d)
+	if err != nil {
+		m.blocked = true
+		if errors.Is(err, ErrNotSubscribed) {
+			m.started, m.blocked = false, false
+		}
+		return false
+	}
+	message.Body = nil
+	if m.flights == nil {
+		m.flights, m.packets = map[uint64]*flight{}, map[uint16]uint64{}
+	}
+	m.flights[message.Sequence] = &flight{message: message, sent: m.queues.now(), acked: id == 0}
+	if id == 0 {
+		m.acked = append(m.acked, message.Sequence)
+	} else {
+		m.packets[id] = message.Sequence
+	}
+	return true
+}
+
+// land forgets a delivery.
+func (m *Mailbox) land(n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.flights, n)
+}
