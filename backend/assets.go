@@ -40,18 +40,19 @@ type asset struct {
 	replicas int
 }
 
-// assets lists all of them, the small ones that nothing works without first.
+// assets lists all of them. Where there is little room the first get most of
+// it: policies, without which nobody connects, and telemetry.
 func (c Config) assets() []asset {
 	n := c.names()
-	return append(c.c2dAssets(), []asset{
+	return append([]asset{
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
+		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
-		c.commands(n.CommandBucket()),
 		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
-		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
-	}...)
+		c.commands(n.CommandBucket()),
+	}, c.c2dAssets()...)
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
@@ -142,17 +143,30 @@ func (k keeper) ensure(ctx context.Context, a asset) error {
 }
 
 func (k keeper) create(ctx context.Context, a asset) error {
+	full := a.want.MaxBytes
 	for {
 		_, err := k.js.CreateStream(ctx, a.want)
+		if err == nil && a.want.MaxBytes < full {
+			return k.leaveRoom(ctx, a)
+		}
 		if err == nil {
 			k.log.Info().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).Msg("stream is made")
 		}
 		if !noRoom(err) || a.fixed.MaxBytes > 0 || a.want.MaxBytes/2 < minBytes {
 			return err
 		}
-		k.log.Warn().Str("stream", a.want.Name).Int64("bytes", a.want.MaxBytes).Msg("JetStream has no room for the default size of a stream; half of it is tried")
 		a.want.MaxBytes /= 2
 	}
+}
+
+// leaveRoom halves a new stream that has taken most of what there was: the
+// streams after it need some too.
+func (k keeper) leaveRoom(ctx context.Context, a asset) error {
+	a.want.MaxBytes = max(a.want.MaxBytes/2, minBytes)
+	k.log.Warn().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).
+		Msg("JetStream has no room for the default size of a stream; it is made smaller")
+	_, err := k.js.UpdateStream(ctx, a.want)
+	return err
 }
 
 // reconcile changes an existing stream where it does not do what a needs.
