@@ -239,6 +239,45 @@ func TestStoreDoesNotJumpTheQueue(t *testing.T) {
 	l.wait(3)
 }
 
+// What a connection has lost goes before what is stored after it.
+func TestNewMessagesDoNotOvertakeLostOnes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := serve(t, dir, 0)
+	port := s.Port()
+	f := newFake(t, s)
+	f.answer = func(tag uint64, _ int) string {
+		if tag == 0 {
+			return "ok"
+		}
+		return ""
+	}
+	e := engineOn(t, s, Config{})
+	connected := func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.link != nil && e.link.nc.IsConnected()
+	}
+	l := newLedger(t)
+	e.Store(message(device(0), 0), l, 0)
+	l.wait(1) // from here on everything is published at once
+	e.Store(message(device(0), 1), l, 1)
+	until(t, "the message is on its way", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.arrived) == 2
+	})
+	halt(t, s)
+	until(t, "the connection is lost", func() bool { return !connected() })
+	f = newFake(t, serve(t, dir, port))
+	until(t, "the connection is back", connected)
+	e.Store(message(device(0), 2), l, 2)
+	l.wait(3)
+	if got := f.accepted(); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("accepted %v, want 1 and 2", got)
+	}
+}
+
 func TestDefiniteRefusalIsForOneMessage(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "", 0)

@@ -45,7 +45,7 @@ type Server struct {
 // default.
 type Limits struct {
 	// MaxPacket is the largest packet in bytes. Default: 256 KiB of message,
-	// 64 KiB of topic and the headers.
+	// 64 KiB of topic and the headers. A CONNECT may have 64 KiB at most.
 	MaxPacket int
 	// HandshakeTimeout bounds the TLS handshake. Default 10 s.
 	HandshakeTimeout time.Duration

@@ -29,7 +29,7 @@ type c2dCmd struct {
 }
 
 // AfterApply gives the commands below the way to the hub.
-func (c *c2dCmd) AfterApply(a *app) error {
+func (c *c2dCmd) AfterApply(a *app) error { //nolint:unparam // kong wants the error
 	a.kind, a.client = devices, c.clientFlags
 	return nil
 }

@@ -55,7 +55,7 @@ type TLS struct {
 
 // Limits bound what peers can use.
 type Limits struct {
-	MaxPacket        Bytes    `key:"max_packet" doc:"Largest MQTT packet: 256 KiB of message, 64 KiB of topic with its properties, and headers."`
+	MaxPacket        Bytes    `key:"max_packet" doc:"Largest MQTT packet: 256 KiB of message, 64 KiB of topic with its properties, and headers. A CONNECT has 64 KiB at most, its will included."`
 	HandshakeTimeout Duration `key:"handshake_timeout" doc:"How long a TLS handshake may take."`
 	ConnectTimeout   Duration `key:"connect_timeout" doc:"How long a client may take from there to CONNECT."`
 	HalfOpen         int      `key:"half_open" doc:"How many peers may be in a handshake; further ones displace the oldest."`
