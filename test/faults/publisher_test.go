@@ -217,12 +217,12 @@ func await(t *testing.T, what string, done <-chan struct{}) {
 
 // tally is what the stream has of the messages of some publishers.
 type tally struct {
-	acked, stored, duplicates, late int
+	acked, stored, duplicates, late, missing int
 }
 
 func (s tally) String() string {
-	return fmt.Sprintf("%d messages acknowledged, %d stored: %d duplicates, %d not acknowledged (yet); 0 acknowledged and missing",
-		s.acked, s.stored, s.duplicates, s.late)
+	return fmt.Sprintf("%d messages acknowledged, %d stored: %d duplicates, %d not acknowledged; %d acknowledged and missing",
+		s.acked, s.stored, s.duplicates, s.late, s.missing)
 }
 
 // audit checks that everything acknowledged is in the stream, and that the
@@ -248,11 +248,14 @@ func audit(t *testing.T, g *hubtest.Gateway, all ...*publisher) tally {
 		b := books["hub.telemetry."+hubtest.Key(p.id.String())]
 		sum.acked += p.acked()
 		if i := slices.Index(b.count[:p.acked()], 0); i >= 0 {
-			t.Errorf("%s: message %d of %d was acknowledged and is not in the stream", p.id, i, p.acked())
+			t.Errorf("%s: message %d of %d was acknowledged and is not in the stream; it is the first", p.id, i, p.acked())
 		}
 		for n, count := range b.count {
 			sum.duplicates += max(count-1, 0)
-			if count > 0 && n >= p.acked() {
+			switch acked := n < p.acked(); {
+			case acked && count == 0:
+				sum.missing++
+			case !acked && count > 0:
 				sum.late++
 			}
 		}

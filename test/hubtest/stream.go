@@ -78,12 +78,16 @@ func (g *Gateway) Each(t *testing.T, stream, subj string, visit func(jetstream.M
 	if err != nil {
 		t.Fatalf("open %s: %v", stream, err)
 	}
-	if _, err := s.GetLastMsgForSubject(ctx, subj); errors.Is(err, jetstream.ErrMsgNotFound) {
+	last, err := s.GetLastMsgForSubject(ctx, subj)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return
+	}
+	if err != nil {
+		t.Fatalf("look for the last message of %s: %v", subj, err)
 	}
 	it := g.iterate(ctx, t, stream, subj)
 	defer it.Stop()
-	for pending, n := uint64(1), 0; pending > 0; n++ {
+	for at, n := uint64(0), 0; at < last.Sequence; n++ {
 		msg, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			t.Fatalf("read %s of %s after %d messages: %v", subj, stream, n, err)
@@ -92,7 +96,7 @@ func (g *Gateway) Each(t *testing.T, stream, subj string, visit func(jetstream.M
 		if err != nil {
 			t.Fatal(err)
 		}
-		pending = meta.NumPending
+		at = meta.Sequence.Stream
 		visit(msg)
 	}
 }
