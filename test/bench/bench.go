@@ -91,8 +91,12 @@ type starter struct {
 
 // starters are the targets that run through the whole bench.
 func (b *bench) starters() []starter {
-	list := []starter{{nameHubgate, b.gateway(gatewayRun{dir: "hubgate"})}}
-	if b.wants(sectionThroughput) || b.wants(sectionLatency) {
+	loaded := b.wants(sectionThroughput) || b.wants(sectionLatency)
+	if !loaded && !b.wants(sectionConnect) {
+		return nil
+	}
+	list := []starter{{nameHubgate, b.gateway(gatewayRun{dir: "hubgate", devices: maxConns})}}
+	if loaded {
 		list = append(list,
 			starter{nameNoSub, func(ctx context.Context) (*server, error) { return b.startNATS(ctx, nameNoSub, "plain") }},
 			starter{nameOffline, b.startOffline})
@@ -238,10 +242,11 @@ func (b *bench) rawRound(ctx context.Context) error {
 	if !b.wants(sectionThroughput) {
 		return nil
 	}
-	if err := b.measureRaw(ctx, rowRaw, nameRawInbox, rawRun{}); err != nil {
-		return err
-	}
-	return b.measureRaw(ctx, rowRaw, nameRawJS, rawRun{JS: true})
+	return errors.Join(
+		b.measureRaw(ctx, rowRaw, nameRawInbox, rawRun{}),
+		b.measureRaw(ctx, rowRaw, nameRawFull, rawRun{Full: true}),
+		b.measureRaw(ctx, rowRaw, nameRawJS, rawRun{JS: true}),
+	)
 }
 
 func (b *bench) measureRaw(ctx context.Context, row, target string, r rawRun) error {
@@ -282,7 +287,7 @@ func (b *bench) idleRound(ctx context.Context) error {
 			mode = "tls"
 		}
 		list := []starter{
-			{nameHubgate, b.gateway(gatewayRun{dir: "hubgate-idle"})},
+			{nameHubgate, b.gateway(gatewayRun{dir: "hubgate-idle", devices: b.idle})},
 			{nameNATS, func(ctx context.Context) (*server, error) { return b.startNATS(ctx, nameNATS, mode) }},
 			{nameMosq, b.startMosquitto},
 		}
@@ -316,7 +321,7 @@ func (b *bench) syncRound(ctx context.Context) error {
 	if !b.wants(sectionSync) || !b.wantsRow(rowSync) {
 		return nil
 	}
-	s, err := b.up(ctx, starter{nameHubgate, b.gateway(gatewayRun{dir: "hubgate-sync", syncAlways: true})})
+	s, err := b.up(ctx, starter{nameHubgate, b.gateway(gatewayRun{dir: "hubgate-sync", devices: maxConns, syncAlways: true})})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ const (
 	metricCPU     = "server_cpu_us_per_message"
 	metricOwn     = "generator_core_share"
 	metricBusy    = "server_core_share"
+	metricOthers  = "others_share_of_server_core"
 	metricAcked   = "acknowledged"
 	metricStored  = "stored"
 	metricDropped = "dropped_connections"

@@ -147,7 +147,10 @@ func sampleBook() *book {
 		k.add(row, nameMosq, metricRate, v/2)
 	}
 	k.add(row, nameHubgate, metricCPU, 4.25)
+	k.add(row, nameMosq, metricCPU, 8.5)
 	k.note(row, nameHubgate, "generator-bound")
+	k.add(row, nameMosq, metricOthers, 0.42)
+	k.add(row, nameHubgate, metricOthers, 0.05)
 	k.add(latencyRow(5), nameHubgate, metricRate, 5000)
 	k.add(latencyRow(5), nameHubgate, metricP50, 88)
 	k.add("connect tls1.3", nameHubgate, metricConnCPU, 300)
@@ -165,7 +168,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"a machine; 3 rounds", "200 [100..300]", "4.2 [4.2..4.2]", "generator-bound", "88 [88..88]", "300 [300..300]", "6000 [6000..6000]",
-		"T3     w=16 / mosquitto  2.00    2.00..2.00  >= 1.00  >= 1.50  aim", "SKIPPED: mosquitto: not installed", "FAULT: something was lost",
+		"T3     w=16 / mosquitto  2.00    2.00..2.00  2.00    >= 1.00  >= 1.50  aim", "SKIPPED: mosquitto: not installed", "disturbed: others took 42% of its core", "WARNING: in 1 lines", "FAULT: something was lost",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("table has no %q:\n%s", want, out.String())
@@ -191,7 +194,7 @@ func TestJSON(t *testing.T) {
 	if len(got.Ratios) != 1 || got.Ratios[0].ID != "T3" || got.Ratios[0].Median != 2 || got.Ratios[0].Rounds != 3 {
 		t.Errorf("ratios: got %+v", got.Ratios)
 	}
-	if len(got.Figures) != 7 || got.Figures[0].Median != 200 {
+	if len(got.Figures) != 10 || got.Figures[0].Median != 200 {
 		t.Errorf("figures: got %+v", got.Figures)
 	}
 }
@@ -203,6 +206,16 @@ func TestStatTime(t *testing.T) {
 	}
 	if got := statTime("nonsense"); got != 0 {
 		t.Errorf("got %v for nonsense", got)
+	}
+}
+
+func TestCoreTime(t *testing.T) {
+	const stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\ncpu1 100 10 20 999 999 30 40 5 0 0\n"
+	if got, want := coreTime(stat, 1), 2*time.Second; got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := coreTime(stat, 2); got != 0 {
+		t.Errorf("got %v for a core that is not there", got)
 	}
 }
 

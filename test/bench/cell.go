@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 const (
 	dialers     = 16
+	maxConns    = 1000 // of a cell
 	coreFull    = 0.93 // of a core: a process above it had no more to give
 	rateReached = 0.97 // of the offered rate: below it a latency is of an overload
 )
@@ -27,7 +27,7 @@ type cell struct {
 // throughputCells are the closed loops over plain TCP.
 func throughputCells(quick bool) []cell {
 	var cells []cell
-	for _, conns := range []int{100, 1000} {
+	for _, conns := range []int{100, maxConns} {
 		for _, window := range []int{1, 16, 64} {
 			if quick && (conns == 100 || window == 64) {
 				continue
@@ -42,7 +42,7 @@ func throughputCells(quick bool) []cell {
 func secureCells() []cell {
 	var cells []cell
 	for _, window := range []int{1, 16} {
-		cells = append(cells, cell{row: throughputRow("tls1.3", 1000, window), conns: 1000, window: window, secure: true})
+		cells = append(cells, cell{row: throughputRow("tls1.3", maxConns, window), conns: maxConns, window: window, secure: true})
 	}
 	return cells
 }
@@ -50,8 +50,8 @@ func secureCells() []cell {
 // latencyCells are the open loops.
 func latencyCells(quick bool) []cell {
 	cells := []cell{
-		{row: latencyRow(5), conns: 1000, rate: 5000},
-		{row: latencyRow(20), conns: 1000, rate: 20000},
+		{row: latencyRow(5), conns: maxConns, rate: 5000},
+		{row: latencyRow(20), conns: maxConns, rate: 20000},
 	}
 	if quick {
 		return cells[1:]
@@ -78,7 +78,7 @@ func (b *bench) measureCell(c cell, s *server) error {
 	}
 	s.proc.settle()
 	l := load{window: c.window, rate: c.rate, warm: b.warm, measure: b.measure}
-	l.cpu = func() time.Duration { return cpuTime(s.proc.pid()) }
+	l.probe = func() usage { return usageOf(s.proc.pid(), b.core) }
 	out, err := run(clients, l)
 	if err != nil {
 		return err
@@ -144,11 +144,14 @@ func (k *book) record(c cell, s *server, out outcome, stored uint64) {
 	add := func(metric string, v float64) { k.add(c.row, s.name, metric, v) }
 	add(metricRate, float64(out.Counted)/seconds)
 	if out.Counted > 0 {
-		add(metricCPU, float64(out.ServerCPU.Nanoseconds())/1e3/float64(out.Counted))
+		add(metricCPU, float64(out.Used.server.Nanoseconds())/1e3/float64(out.Counted))
 	}
-	own, busy := out.OwnCPU.Seconds()/seconds, out.ServerCPU.Seconds()/seconds
+	own, busy := out.Used.own.Seconds()/seconds, out.Used.server.Seconds()/seconds
 	add(metricOwn, own)
 	add(metricBusy, busy)
+	if out.Used.core > 0 {
+		add(metricOthers, max(0, (out.Used.core-out.Used.server).Seconds()/seconds))
+	}
 	add(metricAcked, float64(out.Acked))
 	add(metricDropped, float64(out.Dropped))
 	if s.stored != nil {
@@ -190,6 +193,8 @@ func (k *book) recordFaults(c cell, s *server, out outcome, stored uint64) {
 	switch {
 	case s.name == nameNoSub || s.name == nameNATS:
 		k.note(c.row, s.name, fmt.Sprintf("acknowledged and not stored: %.0f%%", 100*(1-float64(stored)/float64(max(out.Acked, 1)))))
+	case stored > out.Acked:
+		k.note(c.row, s.name, fmt.Sprintf("%d stored twice", stored-out.Acked))
 	case stored < out.Acked:
 		k.fault("%s: %d messages were acknowledged, %d are in the stream", where, out.Acked, stored)
 	}

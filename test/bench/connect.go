@@ -166,7 +166,7 @@ func (b *bench) measureIdle(row string, s *server) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(idleSettle)
+	s.proc.rest(idleSettle)
 	s.proc.settle()
 	b.book.add(row, s.name, metricIdle, float64(residentBytes(s.proc.pid())-base)/float64(b.idle))
 	return s.proc.fault()

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	readSize  = 128 << 10       // one read takes all that a socket has
-	maxEvents = 1024            // of one turn of the poller
-	drainTime = 8 * time.Second // how long the last acknowledgements may take
-	idleWait  = 50              // ms: how long the poller sleeps when nothing is due
+	readSize  = 128 << 10        // one read takes all that a socket has
+	maxEvents = 1024             // of one turn of the poller
+	drainTime = 20 * time.Second // how long the last acknowledgements may take
+	idleWait  = 50               // ms: how long the poller sleeps when nothing is due
 	spinBelow = 1500 * time.Microsecond
 
 	// maxScheduled bounds what an open-loop connection has in flight: beyond it
@@ -30,7 +30,7 @@ type load struct {
 	rate   int // messages per second of all connections; 0 with a window
 
 	warm, measure time.Duration
-	cpu           func() time.Duration // of the server; called twice
+	probe         func() usage // called when the measured time begins and ends
 }
 
 // outcome is what a cell gave.
@@ -38,10 +38,9 @@ type outcome struct {
 	Sent, Acked uint64 // of the whole cell
 	Counted     uint64 // acknowledged within the measured time
 	Elapsed     time.Duration
-	ServerCPU   time.Duration // within the measured time
-	OwnCPU      time.Duration
-	Disorder    int // PUBACKs that came out of order
-	Dropped     int // connections that the server ended
+	Used        usage // within the measured time
+	Disorder    int   // PUBACKs that came out of order
+	Dropped     int   // connections that the server ended
 	Latency     []time.Duration
 }
 
@@ -89,17 +88,18 @@ func (e *engine) loop() {
 	for _, c := range e.clients {
 		e.send(c, e.load.window)
 	}
-	serverCPU, ownCPU, marked := time.Duration(0), time.Duration(0), time.Time{}
+	before, marked := usage{}, time.Time{}
 	for e.now = time.Now(); e.now.Before(e.until); e.now = time.Now() {
 		if marked.IsZero() && !e.now.Before(e.from) {
-			marked, serverCPU, ownCPU = e.now, e.load.cpu(), ownTime()
+			marked, before = e.now, e.load.probe()
 			e.out.Counted = 0
 		}
-		e.sendDue()
+		e.sendDue(e.now)
 		e.turn(e.wait())
 	}
+	e.sendDue(e.until) // a generator that was held up at the end owes them
 	e.out.Elapsed = time.Since(marked)
-	e.out.ServerCPU, e.out.OwnCPU = e.load.cpu()-serverCPU, ownTime()-ownCPU
+	e.out.Used = e.load.probe().since(before)
 	counted := e.out.Counted
 	e.stopping = true
 	e.drain()
@@ -141,12 +141,12 @@ func (e *engine) dueAt(n uint64) time.Time {
 	return e.start.Add(time.Duration(n) * time.Second / time.Duration(e.load.rate))
 }
 
-// sendDue sends the messages whose time has come, device after device.
-func (e *engine) sendDue() {
+// sendDue sends the messages that were due before a time, device after device.
+func (e *engine) sendDue(before time.Time) {
 	if e.load.rate == 0 {
 		return
 	}
-	for now := time.Now(); !e.dueAt(e.due).After(now); e.due++ {
+	for ; e.dueAt(e.due).Before(before); e.due++ {
 		e.catchUp(int(e.due%uint64(len(e.clients))), e.due)
 	}
 }

@@ -83,11 +83,11 @@ func testClients(t *testing.T, b broker, n int) []*client {
 	return clients
 }
 
-func noCPU() time.Duration { return 0 }
+func noProbe() usage { return usage{} }
 
 func TestClosedLoop(t *testing.T) {
 	clients := testClients(t, broker{}, 20)
-	out, err := run(clients, load{window: 4, warm: time.Millisecond, measure: 50 * time.Millisecond, cpu: noCPU})
+	out, err := run(clients, load{window: 4, warm: time.Millisecond, measure: 50 * time.Millisecond, probe: noProbe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,12 +102,12 @@ func TestClosedLoop(t *testing.T) {
 func TestOpenLoop(t *testing.T) {
 	const rate = 2000
 	clients := testClients(t, broker{}, 10)
-	out, err := run(clients, load{rate: rate, warm: 50 * time.Millisecond, measure: 200 * time.Millisecond, cpu: noCPU})
+	out, err := run(clients, load{rate: rate, warm: 50 * time.Millisecond, measure: 200 * time.Millisecond, probe: noProbe})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := rate / 5; len(out.Latency) < want*8/10 || len(out.Latency) > want {
-		t.Errorf("got %d latencies, want about %d", len(out.Latency), want)
+	if want := rate / 5; len(out.Latency) != want {
+		t.Errorf("got %d latencies, want %d", len(out.Latency), want)
 	}
 	if out.Acked != out.Sent {
 		t.Errorf("sent %d, acked %d", out.Sent, out.Acked)
@@ -121,7 +121,7 @@ func TestOpenLoop(t *testing.T) {
 
 func TestDisorderIsSeen(t *testing.T) {
 	clients := testClients(t, broker{swapAfter: 3}, 1)
-	out, err := run(clients, load{window: 4, measure: 20 * time.Millisecond, cpu: noCPU})
+	out, err := run(clients, load{window: 4, measure: 20 * time.Millisecond, probe: noProbe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestDisorderIsSeen(t *testing.T) {
 
 func TestDropIsSeen(t *testing.T) {
 	clients := testClients(t, broker{closeAfter: 5}, 3)
-	out, err := run(clients, load{window: 4, measure: 20 * time.Millisecond, cpu: noCPU})
+	out, err := run(clients, load{window: 4, measure: 20 * time.Millisecond, probe: noProbe})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ const (
 // gatewayRun is how a gateway is started.
 type gatewayRun struct {
 	dir        string // below the work directory; kept between runs of the same name
+	devices    int    // how many identities it must know
 	syncAlways bool
 }
 
@@ -67,7 +68,7 @@ func (h *host) startHubgate(ctx context.Context, r gatewayRun) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s, err := h.openHubgate(ctx, p)
+	s, err := h.openHubgate(ctx, p, r.devices)
 	if err != nil {
 		p.stop()
 		return nil, fmt.Errorf("%w: %s", err, p.tail)
@@ -75,7 +76,7 @@ func (h *host) startHubgate(ctx context.Context, r gatewayRun) (*server, error) 
 	return s, nil
 }
 
-func (h *host) openHubgate(ctx context.Context, p *process) (*server, error) {
+func (h *host) openHubgate(ctx context.Context, p *process, devices int) (*server, error) {
 	var r hubReady
 	if err := p.firstLine(&r); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (h *host) openHubgate(ctx context.Context, p *process) (*server, error) {
 	if err != nil || !roots.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("read the gateway's CA %q: %w", r.CAFile, err)
 	}
-	logins, err := h.register(ctx, r)
+	logins, err := h.register(ctx, r, devices)
 	if err != nil {
 		return nil, err
 	}
@@ -98,25 +99,25 @@ func (h *host) openHubgate(ctx context.Context, p *process) (*server, error) {
 		name: nameHubgate, proc: p, stored: stored,
 		plain: netip.AddrPortFrom(loopback, r.Ports.Plain), secure: netip.AddrPortFrom(loopback, r.Ports.MQTT),
 		config: clientTLS(roots, r.HostName),
-		who:    func(i int) login { return logins[i] },
+		who:    func(i int) login { return logins[i%len(logins)] },
 	}, nil
 }
 
 // register creates the devices that are not there yet, with keys that this
 // program can make again, and returns their logins.
-func (h *host) register(ctx context.Context, r hubReady) ([]login, error) {
+func (h *host) register(ctx context.Context, r hubReady, devices int) ([]login, error) {
 	c, err := hubclient.Connect(hubclient.Options{URL: r.NATSURL, CredsFile: r.NATSCreds})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	registry := c.Registry()
-	logins := make([]login, h.devices)
+	logins := make([]login, devices)
 	errs := make([]error, dialers)
 	var wg sync.WaitGroup
 	for w := range dialers {
 		wg.Go(func() {
-			for i := w; i < h.devices && errs[w] == nil; i += dialers {
+			for i := w; i < devices && errs[w] == nil; i += dialers {
 				logins[i] = h.device(r.HostName, i)
 				errs[w] = ensure(ctx, registry, deviceName(i))
 			}

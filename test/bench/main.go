@@ -69,7 +69,7 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.warm, "warm", 400*time.Millisecond, "time before a cell is measured")
 	f.DurationVar(&o.measure, "measure", 1200*time.Millisecond, "measured time of a cell")
 	f.IntVar(&o.connects, "connects", 480, "connects per way to connect and round")
-	f.IntVar(&o.idle, "idle", 2000, "idle connections")
+	f.IntVar(&o.idle, "idle", 4000, "idle connections")
 	f.BoolVar(&o.quick, "quick", false, "one round of the main rows, within a minute")
 	f.StringVar(&o.only, "only", "", "sections to run, of "+strings.Join(sections(), ","))
 	f.StringVar(&o.targets, "targets", "", "targets to run: parts of their names, comma-separated")
@@ -84,8 +84,8 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	if o.quick {
-		o.rounds, o.connects, o.idle = 1, min(o.connects, 160), min(o.idle, 1000)
-		o.measure = min(o.measure, time.Second)
+		o.rounds, o.connects, o.idle = 1, min(o.connects, 160), min(o.idle, 1500)
+		o.measure = min(o.measure, 800*time.Millisecond)
 	}
 	return o, o.check(f.Args())
 }
@@ -178,7 +178,7 @@ func (o options) run(dir string) error {
 	}
 	begin := time.Now()
 	if err := b.run(ctx); err != nil {
-		return err
+		b.book.fault("the run was cut short: %v", err)
 	}
 	fmt.Fprintf(b.log, "took %s\n", time.Since(begin).Round(time.Second))
 	r := b.book.report(machine(dir), b.rounds, b.core != anyCore)
@@ -206,7 +206,7 @@ func (o options) bench(dir string) (*bench, error) {
 	b := &bench{settings: o.settings, book: newBook(), log: os.Stderr}
 	b.host = host{
 		dir: dir, core: anyCore, cert: cert, hubgate: o.hubgate,
-		payload: []byte(strings.Repeat("x", o.payload)), devices: max(1000, o.idle, o.connects),
+		payload: []byte(strings.Repeat("x", o.payload)),
 	}
 	if b.hubgate == "" {
 		b.hubgate = binaryIn(dir)

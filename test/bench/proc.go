@@ -31,6 +31,8 @@ const (
 	settleShare  = 0.06 // of a core: below it a step is quiet
 	startTimeout = 40 * time.Second
 	tailSize     = 4 << 10
+
+	ticksPerSecond = 100 // USER_HZ of every Linux port
 )
 
 // anyCore leaves a process to the scheduler.
@@ -121,13 +123,21 @@ func (p *process) listening(ctx context.Context, addr netip.AddrPort) error {
 func (p *process) settle() {
 	last := cpuTime(p.pid())
 	for quiet, left := 0, int(settleLimit/settleStep); quiet < settleQuiet && left > 0; left-- {
-		time.Sleep(settleStep)
+		p.rest(settleStep)
 		now := cpuTime(p.pid())
 		quiet++
 		if float64(now-last) > settleShare*float64(settleStep) {
 			quiet = 0
 		}
 		last = now
+	}
+}
+
+// rest lets the process be for a while, unless it ends.
+func (p *process) rest(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-p.done:
 	}
 }
 
@@ -149,7 +159,6 @@ func cpuTime(pid int) time.Duration {
 
 // statTime reads utime+stime out of the text of /proc/PID/stat.
 func statTime(stat string) time.Duration {
-	const ticksPerSecond = 100 // USER_HZ of every Linux port
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
 		return 0
@@ -157,6 +166,46 @@ func statTime(stat string) time.Duration {
 	user, _ := strconv.ParseInt(fields[11], 10, 64)
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * time.Second / ticksPerSecond
+}
+
+// usage is processor time used up to now, or between two moments.
+type usage struct {
+	server, own time.Duration
+	core        time.Duration // of the server's core by everybody; 0 when it has none of its own
+}
+
+func usageOf(pid, core int) usage {
+	u := usage{server: cpuTime(pid), own: ownTime()}
+	if core == anyCore {
+		return u
+	}
+	if b, err := os.ReadFile("/proc/stat"); err == nil {
+		u.core = coreTime(string(b), core)
+	}
+	return u
+}
+
+func (u usage) since(before usage) usage {
+	return usage{server: u.server - before.server, own: u.own - before.own, core: u.core - before.core}
+}
+
+// coreTime reads out of the text of /proc/stat how long a core has worked:
+// user, nice, system, and interrupts of both kinds.
+func coreTime(stat string, core int) time.Duration {
+	name := "cpu" + strconv.Itoa(core)
+	for line := range strings.Lines(stat) {
+		fields := strings.Fields(line)
+		if len(fields) < 8 || fields[0] != name {
+			continue
+		}
+		var ticks int64
+		for _, i := range []int{1, 2, 3, 6, 7} {
+			n, _ := strconv.ParseInt(fields[i], 10, 64)
+			ticks += n
+		}
+		return time.Duration(ticks) * time.Second / ticksPerSecond
+	}
+	return 0
 }
 
 // ownTime is the processor time that the bench itself has used.

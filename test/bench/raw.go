@@ -15,6 +15,8 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/telemetry"
 )
 
 const (
@@ -29,6 +31,7 @@ const (
 type rawRun struct {
 	Dir        string
 	JS         bool // js.PublishMsgAsync instead of an own reply inbox
+	Full       bool // the headers that the gateway writes, instead of five
 	SyncAlways bool
 	Payload    int
 	Warm       time.Duration
@@ -112,7 +115,7 @@ func newRawPublisher(ctx context.Context, s *natsserver.Server, r rawRun) (*rawP
 	if err != nil {
 		return nil, fmt.Errorf("create stream: %w", err)
 	}
-	p.message = nats.Msg{Header: rawHeader(), Data: bytes.Repeat([]byte("x"), r.Payload)}
+	p.message = nats.Msg{Header: r.header(), Data: bytes.Repeat([]byte("x"), r.Payload)}
 	inbox := nats.NewInbox()
 	for i := range rawDevices {
 		p.subjects = append(p.subjects, rawSubject+deviceName(i))
@@ -126,16 +129,24 @@ func newRawPublisher(ctx context.Context, s *natsserver.Server, r rawRun) (*rawP
 	return p, nil
 }
 
-// rawHeader is five headers of about 200 bytes together, as many as the
-// annotations that a gateway adds to a message.
-func rawHeader() nats.Header {
-	return nats.Header{
+// rawHeader is five headers of about 200 bytes together, or, full, those that
+// the gateway writes for a message of the simulated devices.
+func (r rawRun) header() nats.Header {
+	h := nats.Header{
 		"iothub-connection-device-id":          {"bench-00001"},
 		"iothub-connection-auth-generation-id": {"638000000000000000"},
 		"iothub-enqueuedtime":                  {"2026-01-02T03:04:05.678Z"},
 		"iothub-message-source":                {"Telemetry"},
 		"content-type":                         {"application/json"},
 	}
+	if r.Full {
+		h["iothub-connection-auth-method"] = []string{telemetry.AuthMethodDevice}
+		h["content-encoding"] = []string{"utf-8"}
+		h["iothub-app-level"] = []string{"info"}
+		h["iothub-app-site"] = []string{"plant 7"}
+		h["iothub-app-seq"] = []string{"118"}
+	}
+	return h
 }
 
 // ack counts the answer of the stream.

@@ -28,6 +28,7 @@ const (
 	nameMosq     = "mosquitto, no sub"
 	nameTLSD     = "bare Go TLS"
 	nameRawInbox = "raw JetStream, own inbox"
+	nameRawFull  = "raw JetStream, gateway's headers"
 	nameRawJS    = "raw JetStream, js.PublishMsgAsync"
 )
 
@@ -55,7 +56,6 @@ type host struct {
 	cert    certificate
 	payload []byte
 	hubgate string // path of the gateway's binary
-	devices int    // how many identities the gateway must know
 }
 
 // ready is the line that a child of the bench prints when it serves.

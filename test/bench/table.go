@@ -51,7 +51,7 @@ func (k *book) report(machine string, rounds int, pinned bool) report {
 // metrics are all metrics in the order of the output.
 func metrics() []string {
 	return []string{
-		metricRate, metricCPU, metricOwn, metricBusy, metricAcked, metricStored, metricDropped,
+		metricRate, metricCPU, metricOwn, metricBusy, metricOthers, metricAcked, metricStored, metricDropped,
 		metricP50, metricP99, metricConnCPU, metricConns, metricIdle,
 	}
 }
@@ -69,9 +69,12 @@ func (r report) writeTable(w io.Writer) error {
 	fmt.Fprintf(t, "%s; %d rounds: median [lowest..highest]; compare within this run only\n", r.Machine, r.Rounds)
 	r.writeRows(t)
 	fmt.Fprintln(t)
-	fmt.Fprintln(t, "ratio\tof hubgate\tmedian\tspread\tmust\taim\treached")
+	fmt.Fprintln(t, "ratio\tof hubgate\tmedian\tspread\tby CPU\tmust\taim\treached")
 	for _, x := range r.Ratios {
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f..%.2f\t%s\t%s\t%s\n", x.ID, x.What, x.Median, x.Low, x.High, x.limit(x.Must), x.limit(x.Aim), x.Verdict)
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f..%.2f\t%s\t%s\t%s\t%s\n", x.ID, x.What, x.Median, x.Low, x.High, x.cpu(), x.limit(x.Must), x.limit(x.Aim), x.Verdict)
+	}
+	if n := r.disturbed(); n > 0 {
+		fmt.Fprintf(t, "\nWARNING: in %d lines others used the servers' core. Trust the ratios by CPU more, latencies not at all, or run again on a quiet machine.\n", n)
 	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(t, "\nSKIPPED: %s", s)
@@ -81,6 +84,24 @@ func (r report) writeTable(w io.Writer) error {
 	}
 	fmt.Fprintln(t)
 	return t.Flush()
+}
+
+// disturbed counts the lines that others have disturbed.
+func (r report) disturbed() int {
+	n := 0
+	for _, l := range r.lines() {
+		if l.disturbed() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (x ratioResult) cpu() string {
+	if x.ByCPU == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", x.ByCPU)
 }
 
 func (x ratioResult) limit(v float64) string {
@@ -118,7 +139,7 @@ func (r report) writeBlock(w io.Writer, columns []string, head string) {
 		for _, c := range columns {
 			cells = append(cells, l.cell(c))
 		}
-		fmt.Fprintln(w, strings.Join(append(cells, l.note), "\t"))
+		fmt.Fprintln(w, strings.Join(append(cells, l.remarks()), "\t"))
 	}
 }
 
@@ -139,6 +160,26 @@ func (r report) lines() []tableLine {
 		lines[n-1].values[f.Metric] = f.summary
 	}
 	return lines
+}
+
+// foreign is how much of the servers' core others may use unnoticed: the
+// kernel's own work and the clock's ticks are that much.
+const foreign = 0.10
+
+// disturbed is the share of the server's core that others used, 0 when it was
+// next to nothing.
+func (l tableLine) disturbed() float64 {
+	if s := l.values[metricOthers]; s.Median > foreign {
+		return s.Median
+	}
+	return 0
+}
+
+func (l tableLine) remarks() string {
+	if share := l.disturbed(); share > 0 {
+		return fmt.Sprintf("disturbed: others took %.0f%% of its core; %s", 100*share, l.note)
+	}
+	return l.note
 }
 
 // kind is the metric that says to which block a line belongs.
