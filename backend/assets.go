@@ -17,7 +17,7 @@ const (
 	// Messages carry no Nats-Msg-Id, so the window is the least that JetStream
 	// allows.
 	duplicateWindow = 100 * time.Millisecond
-	minBytes        = 16 << 20 // a default is not halved below this
+	minBytes        = 2 << 20 // a default is not halved below this
 	// Deleted keys leave a marker for those who watch; it goes after this.
 	markerAge = 24 * time.Hour
 

@@ -84,8 +84,6 @@ func (b *bucket) fault(verb, key string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyExists) && verb == "create":
 		return err
-	case errors.Is(err, context.Canceled):
-		return err
 	case errors.Is(err, nats.ErrReconnectBufExceeded):
 		return hub.Errorf(hub.ServiceUnavailable, "%s %s in bucket %s: there is no connection to NATS: %w", verb, key, b.name, err)
 	}

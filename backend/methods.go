@@ -175,9 +175,19 @@ func (s *MethodService) serveInvoke(endpoint) micro.HandlerFunc {
 			if stored {
 				return s.store(o)
 			}
-			return answerOf(s.Invoker.Invoke(s.ctx, o.Call))
+			return answerOf(s.invoke(o.Call))
 		})
 	}
+}
+
+// invoke makes a call that ends with the service: whatever step that cuts off,
+// the caller hears that the gateway stops.
+func (s *MethodService) invoke(c methods.Call) (methods.Answer, error) {
+	a, err := s.Invoker.Invoke(s.ctx, c)
+	if s.ctx.Err() != nil && hub.CodeOf(err) == hub.ServerError {
+		err = errStopping()
+	}
+	return a, err
 }
 
 // serveNode answers hub.session.method.{node}.

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,6 +61,24 @@ func TestStoresSayThatNATSIsAway(t *testing.T) {
 	}
 	if _, ok := b.Policies().Lookup("device"); !ok {
 		t.Error("the policies are forgotten while NATS is away")
+	}
+}
+
+// Whoever asks no longer waits: that is no fault of the gateway.
+func TestEndedRequestsHaveACode(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	r := create(t, b, device(1))
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	_, getErr := b.Devices().Get(ctx, r.ID)
+	_, updateErr := b.Devices().Update(ctx, r)
+	_, listErr := b.Devices().List(ctx, identity.Query{})
+	_, _, claimErr := b.Sessions().Claim(ctx, session.Session{ID: r.ID})
+	for name, err := range map[string]error{"get": getErr, "update": updateErr, "list": listErr, "claim": claimErr} {
+		if hub.CodeOf(err) != hub.ServiceUnavailable || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s = %v, want ServiceUnavailable because of the context", name, err)
+		}
 	}
 }
 
