@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"runtime"
 
 	"github.com/nats-io/nats.go"
 
@@ -17,8 +18,9 @@ func (e *Engine) kick() {
 	}
 }
 
-// pumpLoop publishes what Store could not: after a setback everything that is
-// in flight, in its order.
+// pumpLoop publishes: what Store puts into the window and, after a setback,
+// everything that is in flight again, in its order. Before it begins it lets
+// those run who have more to store, so that one flush takes it all.
 func (e *Engine) pumpLoop(ctx context.Context) {
 	var p parcel
 	for {
@@ -26,6 +28,7 @@ func (e *Engine) pumpLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-e.pumping:
+			runtime.Gosched()
 		}
 		for ctx.Err() == nil && e.pull(&p) {
 			if e.epoch.Load() == p.epoch {
@@ -36,8 +39,7 @@ func (e *Engine) pumpLoop(ctx context.Context) {
 	}
 }
 
-// parcel is one publication by the pump. The message has its own reply
-// subject, because Store may still be at the slot's.
+// parcel is one publication: a message with the reply subject of its number.
 type parcel struct {
 	slot  *slot
 	link  *link

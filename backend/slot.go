@@ -40,7 +40,6 @@ type slot struct {
 	headerBytes int
 	cells       []string // one header value each
 	buf         []byte   // subject and body
-	reply       []byte   // of the first publication
 }
 
 // fill copies what a message needs; s.headers has its headers already.
@@ -62,12 +61,6 @@ func (s *slot) fill(subject, body []byte) {
 		s.cells[i] = view(value)
 		s.msg.Header[view(name)] = s.cells[i : i+1 : i+1]
 	}
-}
-
-// address sets where the acknowledgement of the first publication goes.
-func (s *slot) address(inbox string) {
-	s.reply = appendReply(s.reply[:0], inbox, s.seq)
-	s.msg.Reply = view(s.reply)
 }
 
 // appendReply appends the reply subject of message seq.

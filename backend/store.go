@@ -56,13 +56,13 @@ func (e *Engine) ticket(size int64) *ticket {
 	return t
 }
 
-// submit puts a filled slot in the window and, when nothing older waits to be
-// published, publishes it.
+// submit puts a filled slot in the window and has the pump publish it. Nobody
+// else publishes: of two who did, the later message could come first, and both
+// would wait for the connection's lock.
 func (e *Engine) submit(s *slot) {
-	now := e.now()
 	e.mu.Lock()
 	e.win.add(s)
-	s.stored = now
+	s.stored = e.now()
 	if e.over {
 		answer := e.settle(s)
 		e.mu.Unlock()
@@ -70,21 +70,8 @@ func (e *Engine) submit(s *slot) {
 		answer.give(errStopping())
 		return
 	}
-	if !e.mayPublish() || e.win.next != s.seq {
-		e.mu.Unlock()
-		return
-	}
-	e.win.next++
-	s.sent = now
-	s.refs.Add(1)
-	l, epoch := e.link, e.epoch.Load()
 	e.mu.Unlock()
-
-	s.address(l.inbox)
-	if e.epoch.Load() == epoch {
-		e.published(l, s, l.nc.PublishMsg(&s.msg))
-	}
-	e.release(s)
+	e.kick()
 }
 
 // mayPublish says whether message win.next may be published now. e.mu is held.

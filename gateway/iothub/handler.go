@@ -60,10 +60,12 @@ func (h *handler) Subscribed() {
 func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) error {
 	h.mail.hurry()
 	if len(p.Topic) > 0 && p.Topic[0] == '$' {
-		if err := h.request(p.Topic, p.Payload); err != nil {
+		act, err := h.request(p.Topic, p.Payload)
+		if err != nil {
 			return err
 		}
 		done.Stored(tag, nil)
+		act()
 		return nil
 	}
 	bag, err := eventsBag(p.Topic, h.id)
@@ -73,15 +75,16 @@ func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) err
 	return h.storeEvent(event{bag: bag, body: p.Payload, retain: p.Retain}, done, tag)
 }
 
-// request does what a message to a topic of $iothub asks for.
-func (h *handler) request(topic, body []byte) error {
+// request prepares what a message to a topic of $iothub asks for. The PUBACK
+// goes first: it says that the request has come, the answer what became of it.
+func (h *handler) request(topic, body []byte) (act func(), err error) {
 	if bytes.HasPrefix(topic, []byte(prefixMethodAnswer)) {
 		return h.answerMethod(topic, body)
 	}
-	if ours, err := h.twinRequest(topic, body); ours {
-		return err
+	if act, err = h.twinRequest(topic, body); act != nil || err != nil {
+		return act, err
 	}
-	return unknownTopic(topic)
+	return nil, unknownTopic(topic)
 }
 
 // Grant implements [gateway.Handler].

@@ -133,20 +133,21 @@ func methodQoS(l gateway.Link, method string) (byte, bool) {
 	return l.Subscription(prefixMethods + method + "/#")
 }
 
-// answerMethod takes an answer. One that nobody waits for any more, or that
-// names no call, is dropped and counted: the device can't know better.
-func (h *handler) answerMethod(topic, payload []byte) error {
+// answerMethod prepares to take an answer. One that nobody waits for any more,
+// or that names no call, is dropped and counted: the device can't know better.
+func (h *handler) answerMethod(topic, payload []byte) (act func(), err error) {
 	status, rid, err := parseMethodAnswer(topic)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	answer := h.calls.end(rid)
-	if answer == nil {
-		h.face.lateAnswers.Add(1)
-		return nil
-	}
-	answer <- methods.Answer{Status: status, Payload: bytes.Clone(payload)}
-	return nil
+	return func() {
+		answer := h.calls.end(rid)
+		if answer == nil {
+			h.face.lateAnswers.Add(1)
+			return
+		}
+		answer <- methods.Answer{Status: status, Payload: bytes.Clone(payload)}
+	}, nil
 }
 
 // parseMethodAnswer reads {status}/?$rid={rid} behind the prefix. A rid that

@@ -40,28 +40,29 @@ const twinTimeout = 20 * time.Second
 // maxRID is the longest request id that is answered; SDKs send 36 bytes.
 const maxRID = 1 << 10
 
-// twinRequest does what a device asks of its twin; ours is false when the
+// twinRequest prepares what a device asks of its twin; both are nil when the
 // topic is not one of a twin's.
-func (h *handler) twinRequest(topic, body []byte) (ours bool, err error) {
+func (h *handler) twinRequest(topic, body []byte) (act func(), err error) {
 	request, query := h.getTwin, ""
 	if rest, ok := cut(topic, prefixTwinGet); ok {
 		query = string(rest)
 	} else if rest, ok := cut(topic, prefixTwinReported); ok {
 		request, query = h.patchReported, string(rest)
 	} else {
-		return false, nil
+		return nil, nil
 	}
 	rid := ridOf(query)
 	if rid == "" || len(rid) > maxRID {
-		return true, hub.Errorf(hub.ArgumentInvalid, "a twin request needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
+		return nil, hub.Errorf(hub.ArgumentInvalid, "a twin request needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
-	defer cancel()
-	if err := request(ctx, query, rid, body); err != nil {
-		h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
-		h.face.twinRefused(h, err)
-	}
-	return true, nil
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
+		defer cancel()
+		if err := request(ctx, query, rid, body); err != nil {
+			h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
+			h.face.twinRefused(h, err)
+		}
+	}, nil
 }
 
 // getTwin answers with the twin. What a device sends with the request means

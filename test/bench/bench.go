@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ const (
 	rowRaw  = "raw publish, 1024 in flight"
 	rowSync = "sync always N=100 w=16"
 )
+
+// syncMeasure is the measured time of the sync rows. JetStream answers a whole
+// queue at once, and with a sync for each message that takes a good second.
+const syncMeasure = 4 * time.Second
 
 // The sections of a run, as -only names them.
 const (
@@ -258,7 +263,7 @@ func (b *bench) measureRaw(ctx context.Context, row, target string, r rawRun) er
 		return fmt.Errorf("make store directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	r.Dir, r.Payload, r.Warm, r.Measure = dir, len(b.payload), b.warm, b.measure
+	r.Dir, r.Payload, r.Warm, r.Measure = dir, len(b.payload), b.warm, cmp.Or(r.Measure, b.measure)
 	out, err := b.raw(ctx, r)
 	if err != nil {
 		return fmt.Errorf("%s, %s: %w", row, target, err)
@@ -326,14 +331,14 @@ func (b *bench) syncRound(ctx context.Context) error {
 		return err
 	}
 	if s != nil {
-		err := b.measureCell(cell{row: rowSync, conns: 100, window: 16}, s)
+		err := b.measureCell(cell{row: rowSync, conns: 100, window: 16, measure: syncMeasure}, s)
 		s.close()
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", rowSync, s.name, err)
 		}
 		b.progress(rowSync, s.name)
 	}
-	return b.measureRaw(ctx, rowSync, nameRawInbox, rawRun{SyncAlways: true})
+	return b.measureRaw(ctx, rowSync, nameRawInbox, rawRun{SyncAlways: true, Measure: syncMeasure})
 }
 
 // progress tells on the log what a cell just gave.

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 const (
@@ -22,6 +24,8 @@ type cell struct {
 	window int
 	rate   int
 	secure bool
+
+	measure time.Duration // 0: as the flags say
 }
 
 // throughputCells are the closed loops over plain TCP.
@@ -77,7 +81,7 @@ func (b *bench) measureCell(c cell, s *server) error {
 		return fmt.Errorf("connect %d clients: %w", c.conns, err)
 	}
 	s.proc.settle()
-	l := load{window: c.window, rate: c.rate, warm: b.warm, measure: b.measure}
+	l := load{window: c.window, rate: c.rate, warm: b.warm, measure: cmp.Or(c.measure, b.measure)}
 	l.probe = func() usage { return usageOf(s.proc.pid(), b.core) }
 	out, err := run(clients, l)
 	if err != nil {

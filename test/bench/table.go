@@ -176,10 +176,14 @@ func (l tableLine) disturbed() float64 {
 }
 
 func (l tableLine) remarks() string {
+	var parts []string
 	if share := l.disturbed(); share > 0 {
-		return fmt.Sprintf("disturbed: others took %.0f%% of its core; %s", 100*share, l.note)
+		parts = append(parts, fmt.Sprintf("disturbed: others took %.0f%% of its core", 100*share))
 	}
-	return l.note
+	if l.note != "" {
+		parts = append(parts, l.note)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // kind is the metric that says to which block a line belongs.

@@ -18,8 +18,14 @@
 //	pump       prefix, window, pauseMillis                            it runs; each message ends in an event confirmed or failed
 //	stop                                                              with the counts sent and pending
 //	renew      token                                                  the SDK took the new token
+//	twin                                                              with the twin, as the SDK shows it
+//	patch      patch                                                  the hub has answered a patch of reported properties
 //	subscribe  filter: c2d, methods, twin or inputs                   the SDK was asked; what the hub keeps is for the test to see
 //	close                                                             the SDK is closed
+//
+// Once subscribed, every notification of desired properties is an event desired.
+// The method echo answers 207 with the payload, empty answers 204 with none, and
+// silent makes an event called and never answers.
 //
 // # Running
 //

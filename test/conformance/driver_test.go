@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// patience bounds every wait for something that ought to happen soon.
-const patience = 30 * time.Second
-
 // args are the arguments of one command to a driver.
 type args map[string]any
 
@@ -30,6 +27,9 @@ type line struct {
 	Sent    int       `json:"sent"`
 	Pending int       `json:"pending"`
 	Error   *sdkError `json:"error"`
+
+	Twin deviceTwin     `json:"twin"` // what the device sees of it
+	Data map[string]any `json:"data"` // of a notification of desired properties
 
 	at time.Time
 }

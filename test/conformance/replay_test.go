@@ -148,7 +148,7 @@ func (p *player) dial(what string) {
 	p.t.Helper()
 	config := trusting(p.t, p.g)
 	if p.get.name == "" {
-		addr := net.JoinHostPort(p.g.ready.HostName, strconv.Itoa(p.g.ready.Ports.MQTT))
+		addr := net.JoinHostPort(p.g.Ready.HostName, strconv.Itoa(p.g.Ready.Ports.MQTT))
 		conn, err := tls.Dial("tcp", addr, config)
 		if err != nil {
 			p.t.Fatalf("%s: dial: %v", what, err)
@@ -159,7 +159,7 @@ func (p *player) dial(what string) {
 		if err != nil {
 			p.t.Fatalf("%s: %v", what, err)
 		}
-		host := net.JoinHostPort(p.g.ready.HostName, strconv.Itoa(p.g.ready.Ports.HTTPS))
+		host := net.JoinHostPort(p.g.Ready.HostName, strconv.Itoa(p.g.Ready.Ports.HTTPS))
 		target := url.URL{Scheme: "wss", Host: host, Path: path.Path, RawQuery: path.RawQuery}
 		ws, _, err := websocket.Dial(p.t.Context(), target.String(), &websocket.DialOptions{
 			Subprotocols: []string{p.get.get("subprotocol")},
@@ -191,7 +191,7 @@ func (p *player) fresh(connect packet) packet {
 	}
 	secret := key(p.known[p.id].ConnectionString)
 	expiry := strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)
-	fill := strings.NewReplacer("{host}", p.g.ready.HostName, "{os}", "%20(replay)", "{se}", expiry)
+	fill := strings.NewReplacer("{host}", p.g.Ready.HostName, "{os}", "%20(replay)", "{se}", expiry)
 	filled := packet{name: connect.name}
 	for _, f := range connect.fields {
 		value := fill.Replace(unquote(f.value))

@@ -10,27 +10,29 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hubgate/hubgate/test/hubtest"
 )
 
 // TestSamples runs the devices in samples as their users do.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	g := startGateway(t)
-	device := "IOTHUB_DEVICE_CONNECTION_STRING=" + g.ready.DeviceConnectionString
+	device := "IOTHUB_DEVICE_CONNECTION_STRING=" + g.Ready.DeviceConnectionString
 	samples := filepath.Join("..", "..", "samples")
 	t.Run("group", func(t *testing.T) {
 		t.Run("node", func(t *testing.T) {
 			t.Parallel()
-			env := []string{installNode(t)[1], device, "NODE_EXTRA_CA_CERTS=" + g.ready.CAFile}
+			env := []string{installNode(t)[1], device, "NODE_EXTRA_CA_CERTS=" + g.Ready.CAFile}
 			wantStored(t, shell(t, env, "node", filepath.Join(samples, "node", "device.js"), "2"), 2)
 		})
 		t.Run("python", func(t *testing.T) {
 			t.Parallel()
-			out := shell(t, []string{device}, installPython(t), filepath.Join(samples, "python", "device.py"), g.ready.CAFile, "2")
+			out := shell(t, []string{device}, installPython(t), filepath.Join(samples, "python", "device.py"), g.Ready.CAFile, "2")
 			wantStored(t, out, 2)
 		})
 	})
-	if got := len(g.messages(g.ready.DeviceID, 4)); got != 4 {
+	if got := len(g.messages(g.Ready.DeviceID, 4)); got != 4 {
 		t.Errorf("the stream has %d messages, want 4", got)
 	}
 }
@@ -40,7 +42,7 @@ func TestSamples(t *testing.T) {
 func TestPastedLines(t *testing.T) {
 	t.Parallel()
 	nodePath, python := installNode(t)[1], installPython(t)
-	path, err := program()
+	path, err := hubtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,10 @@ var scenarios = []struct {
 	{"hostile device id", hostileDeviceID},
 	{"gateway host name", gatewayHostName},
 	{"module", moduleSends},
+	{"twin", twinOfDevice},
+	{"twin of a module", twinOfModule},
+	{"methods", methodsOfDevice},
+	{"methods of a module", methodsOfModule},
 	{"refused", refused},
 	{"disabled then enabled", disabledThenEnabled},
 	{"token renewal", tokenRenewal},
@@ -87,11 +91,6 @@ func suite(t *testing.T, sdks ...*sdk) {
 			})
 		}
 	})
-}
-
-// in returns the gateway for a subtest, whose failures are then its own.
-func (g *gateway) in(t *testing.T) *gateway {
-	return &gateway{t: t, ready: g.ready, nc: g.nc, js: g.js}
 }
 
 // deviceName makes a device id from the name of a test.

@@ -56,7 +56,7 @@ const formerHub = "contoso.azure-devices.net"
 func gatewayHostName(t *testing.T, g *gateway, s *sdk) {
 	id := deviceName(t)
 	who := g.create(id)
-	old := withHost(who.ConnectionString, g.ready.HostName, formerHub) + ";GatewayHostName=" + g.ready.HostName
+	old := withHost(who.ConnectionString, g.Ready.HostName, formerHub) + ";GatewayHostName=" + g.Ready.HostName
 	d := s.start(t)
 	d.do("open", "a", s.open(g, id, old, nil))
 	m := s.adapt(id, message{Body: []byte("by way of the gateway"), MessageID: "1"})

@@ -45,7 +45,7 @@ type recorder struct {
 // record starts a recorder on an address that the gateway has as an alias.
 func record(t *testing.T, g *gateway, host string) *recorder {
 	t.Helper()
-	r := &recorder{t: t, host: host, gateway: g.ready.HostName, upstream: trusting(t, g)}
+	r := &recorder{t: t, host: host, gateway: g.Ready.HostName, upstream: trusting(t, g)}
 	server := r.certificate()
 	raw, err := tls.Listen("tcp", net.JoinHostPort(host, "8883"), server)
 	if err != nil {
@@ -72,15 +72,15 @@ func record(t *testing.T, g *gateway, host string) *recorder {
 // trusting is a client's TLS configuration with the gateway's CA.
 func trusting(t *testing.T, g *gateway) *tls.Config {
 	t.Helper()
-	data, err := os.ReadFile(g.ready.CAFile)
+	data, err := os.ReadFile(g.Ready.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(data) {
-		t.Fatalf("%s holds no certificate", g.ready.CAFile)
+		t.Fatalf("%s holds no certificate", g.Ready.CAFile)
 	}
-	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ServerName: g.ready.HostName}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ServerName: g.Ready.HostName}
 }
 
 // certificate makes a self-signed one for the recorder's address.

@@ -1,8 +1,10 @@
 import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import com.google.gson.JsonPrimitive;
 import com.microsoft.azure.sdk.iot.device.ClientOptions;
 import com.microsoft.azure.sdk.iot.device.DeviceClient;
 import com.microsoft.azure.sdk.iot.device.InternalClient;
@@ -15,7 +17,10 @@ import com.microsoft.azure.sdk.iot.device.SasTokenProvider;
 import com.microsoft.azure.sdk.iot.device.exceptions.IotHubClientException;
 import com.microsoft.azure.sdk.iot.device.transport.IotHubConnectionStatus;
 import com.microsoft.azure.sdk.iot.device.transport.NoRetry;
+import com.microsoft.azure.sdk.iot.device.twin.DirectMethodPayload;
 import com.microsoft.azure.sdk.iot.device.twin.DirectMethodResponse;
+import com.microsoft.azure.sdk.iot.device.twin.Twin;
+import com.microsoft.azure.sdk.iot.device.twin.TwinCollection;
 
 import java.io.BufferedReader;
 import java.io.FileInputStream;
@@ -25,8 +30,11 @@ import java.nio.charset.StandardCharsets;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Date;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
@@ -43,7 +51,7 @@ import javax.net.ssl.TrustManagerFactory;
  * Go tests hold the scenarios; the protocol is described in ../doc.go.
  */
 public final class Driver {
-    private static final Gson GSON = new Gson();
+    private static final Gson GSON = new GsonBuilder().serializeNulls().create();
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     private static final Map<String, InternalClient> CLIENTS = new ConcurrentHashMap<>();
     private static final Map<String, Pump> PUMPS = new ConcurrentHashMap<>();
@@ -83,8 +91,15 @@ public final class Driver {
                 send(CLIENTS.get(name), cmd.getAsJsonObject("message"), (m, e, context) -> reply(cmd, e));
                 break;
             case "subscribe":
-                subscribe(CLIENTS.get(name), text(cmd, "filter"));
+                subscribe(name, text(cmd, "filter"));
                 reply(cmd, null);
+                break;
+            case "twin":
+                CLIENTS.get(name).getTwinAsync((twin, e, context) -> answer(cmd, twin, e), null);
+                break;
+            case "patch":
+                CLIENTS.get(name).updateReportedPropertiesAsync(
+                    collection(cmd.getAsJsonObject("patch")), (status, version, e, context) -> reply(cmd, e), null);
                 break;
             case "pump":
                 PUMPS.put(name, new Pump(cmd));
@@ -210,14 +225,18 @@ public final class Driver {
         return message;
     }
 
-    private static void subscribe(InternalClient client, String filter) {
+    private static void subscribe(String name, String filter) throws Exception {
+        InternalClient client = CLIENTS.get(name);
         switch (filter) {
             case "methods":
-                client.subscribeToMethodsAsync(
-                    (name, payload, context) -> new DirectMethodResponse(200, null), null, (e, context) -> { }, null);
+                client.subscribeToMethods((method, payload, context) -> called(name, method, payload), null);
                 break;
             case "twin":
-                client.subscribeToDesiredPropertiesAsync((twin, context) -> { }, null, (e, context) -> { }, null);
+                client.subscribeToDesiredProperties((twin, context) -> {
+                    JsonObject line = event("desired", name);
+                    line.add("data", section(twin.getDesiredProperties()));
+                    say(line);
+                }, null);
                 break;
             case "c2d":
                 ((DeviceClient) client).setMessageCallback((m, context) -> IotHubMessageResult.COMPLETE, null);
@@ -225,6 +244,75 @@ public final class Driver {
             default:
                 throw new IllegalArgumentException("unknown filter " + filter);
         }
+    }
+
+    /** The one handler of all methods: unknown ones are its own business. */
+    private static DirectMethodResponse called(String name, String method, DirectMethodPayload payload) {
+        switch (method) {
+            case "echo":
+                return new DirectMethodResponse(207, payload.getPayloadAsJsonElement());
+            case "empty":
+                return new DirectMethodResponse(204, null);
+            case "silent":
+                say(event("called", name));
+                return null;
+            default:
+                return new DirectMethodResponse(404, null);
+        }
+    }
+
+    private static void answer(JsonObject cmd, Twin twin, Throwable e) {
+        if (e != null) {
+            reply(cmd, e);
+            return;
+        }
+        JsonObject both = new JsonObject();
+        both.add("desired", section(twin.getDesiredProperties()));
+        both.add("reported", section(twin.getReportedProperties()));
+        JsonObject line = new JsonObject();
+        line.add("id", cmd.get("id"));
+        line.add("twin", both);
+        say(line);
+    }
+
+    /** Desired or reported properties with their version, as the other SDKs give them. */
+    private static JsonObject section(TwinCollection properties) {
+        JsonObject all = properties.toJsonElement().getAsJsonObject();
+        all.addProperty("$version", properties.getVersion());
+        return all;
+    }
+
+    private static TwinCollection collection(JsonObject patch) {
+        TwinCollection properties = new TwinCollection();
+        for (Map.Entry<String, JsonElement> e : patch.entrySet()) {
+            properties.put(e.getKey(), plain(e.getValue()));
+        }
+        return properties;
+    }
+
+    /** JSON as an application has it: in maps, lists, and whole numbers that stay whole. */
+    private static Object plain(JsonElement e) {
+        if (e.isJsonObject()) {
+            Map<String, Object> all = new HashMap<>();
+            e.getAsJsonObject().entrySet().forEach(m -> all.put(m.getKey(), plain(m.getValue())));
+            return all;
+        }
+        if (e.isJsonArray()) {
+            List<Object> all = new ArrayList<>();
+            e.getAsJsonArray().forEach(item -> all.add(plain(item)));
+            return all;
+        }
+        return e.isJsonNull() ? null : plain(e.getAsJsonPrimitive());
+    }
+
+    private static Object plain(JsonPrimitive p) {
+        if (p.isBoolean()) {
+            return p.getAsBoolean();
+        }
+        if (p.isString()) {
+            return p.getAsString();
+        }
+        return p.getAsString().matches("-?[0-9]+") ? (Object) p.getAsLong() : (Object) p.getAsDouble();
     }
 
     /** Keeps a window of messages in flight until it is stopped, and reports the fate of each. */

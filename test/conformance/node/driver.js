@@ -11,6 +11,7 @@ const { NoRetry } = require('azure-iot-common');
 
 const clients = new Map();
 const streams = new Map();
+const twins = new Map();
 
 function say(line) {
   process.stdout.write(JSON.stringify(line) + '\n');
@@ -88,6 +89,24 @@ function pump(cmd) {
   streams.set(cmd.client, state);
 }
 
+// twinOf asks for the twin once: whoever wants to patch it needs the object.
+async function twinOf(name) {
+  if (!twins.has(name)) {
+    const twin = await clients.get(name).getTwin();
+    twin.on('error', (err) => say({ event: 'errored', client: name, error: describe(err) }));
+    twins.set(name, twin);
+  }
+  return twins.get(name);
+}
+
+// serveMethods registers a handler by each name; the SDK drops calls by other names.
+function serveMethods(name, client) {
+  const serve = (client.onDeviceMethod || client.onMethod).bind(client);
+  serve('echo', (request, response) => response.send(207, request.payload, () => {}));
+  serve('empty', (request, response) => response.send(204, () => {}));
+  serve('silent', () => say({ event: 'called', client: name }));
+}
+
 const operations = {
   async open(cmd) {
     const client = construct(cmd);
@@ -119,11 +138,20 @@ const operations = {
     } else if (cmd.filter === 'inputs') {
       client.on('inputMessage', () => {});
     } else if (cmd.filter === 'methods') {
-      const serve = (client.onDeviceMethod || client.onMethod).bind(client);
-      serve('reboot', (request, response) => response.send(200, () => {}));
+      serveMethods(cmd.client, client);
     } else if (cmd.filter === 'twin') {
-      client.getTwin((err) => say({ event: 'twin', client: cmd.client, error: err ? describe(err) : undefined }));
+      (await twinOf(cmd.client)).on('properties.desired', (data) => say({ event: 'desired', client: cmd.client, data }));
     }
+  },
+  async twin(cmd) {
+    const { desired, reported } = (await clients.get(cmd.client).getTwin()).properties;
+    return { twin: { desired, reported } };
+  },
+  async patch(cmd) {
+    const twin = await twinOf(cmd.client);
+    await new Promise((resolve, reject) => {
+      twin.properties.reported.update(cmd.patch, (err) => (err ? reject(err) : resolve()));
+    });
   },
   async pump(cmd) {
     pump(cmd);

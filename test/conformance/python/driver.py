@@ -133,7 +133,6 @@ class Driver:
             options = {"server_verification_cert": f.read()}
         options["websockets"] = cmd.get("transport") == "ws"
         options["connection_retry"] = not cmd.get("noRetry", False)
-        options["ensure_desired_properties"] = not cmd.get("noTwinRequest", False)
         options["connection_retry_interval"] = cmd.get("retrySeconds", 10)
         kind = "IoTHubModuleClient" if cmd.get("module") else "IoTHubDeviceClient"
         kind = getattr(self._face.package, kind)
@@ -165,13 +164,33 @@ class Driver:
         self._face.call(self._clients[cmd["client"]].update_sastoken, cmd["token"])
 
     def subscribe(self, cmd):
+        name = cmd["client"]
         handlers = {
-            "c2d": "on_message_received",
-            "inputs": "on_message_received",
-            "methods": "on_method_request_received",
-            "twin": "on_twin_desired_properties_patch_received",
+            "c2d": ("on_message_received", lambda _: None),
+            "inputs": ("on_message_received", lambda _: None),
+            "methods": ("on_method_request_received", lambda request: self._called(name, request)),
+            "twin": (
+                "on_twin_desired_properties_patch_received",
+                lambda patch: say({"event": "desired", "client": name, "data": patch}),
+            ),
         }
-        setattr(self._clients[cmd["client"]], handlers[cmd["filter"]], lambda _: None)
+        attribute, handler = handlers[cmd["filter"]]
+        setattr(self._clients[name], attribute, handler)
+
+    def _called(self, name, request):
+        """The one handler of all methods: unknown ones are its own business."""
+        if request.name == "silent":
+            say({"event": "called", "client": name})
+            return
+        status, payload = {"echo": (207, request.payload), "empty": (204, None)}.get(request.name, (404, None))
+        response = azure.iot.device.MethodResponse.create_from_method_request(request, status, payload)
+        self._face.call(self._clients[name].send_method_response, response)
+
+    def twin(self, cmd):
+        return {"twin": self._face.call(self._clients[cmd["client"]].get_twin)}
+
+    def patch(self, cmd):
+        self._face.call(self._clients[cmd["client"]].patch_twin_reported_properties, cmd["patch"])
 
     def pump(self, cmd):
         self._pumps[cmd["client"]] = Pump(self, cmd)
