@@ -183,7 +183,7 @@ func (r *reader) stored() (section, error) {
 			tree, err = r.metadata()
 		default:
 			var v *value
-			v, err = r.value(0)
+			v, err = r.member(key, 0)
 			members = append(members, member{key, v})
 		}
 		return err

@@ -105,7 +105,8 @@ func (r *reader) section() (*value, error) {
 // member checks a key and reads its value, which is in depth objects and
 // arrays.
 func (r *reader) member(key string, depth int) (*value, error) {
-	if wrong := checkKey(key); wrong != "" && !r.lax {
+	// A key with $ in front would stand for one of the document's own members.
+	if wrong := checkKey(key); wrong != "" && (!r.lax || strings.HasPrefix(key, "$")) {
 		return nil, r.broken(wrong)
 	}
 	return r.value(depth)
