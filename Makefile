@@ -36,7 +36,7 @@ build: ## builds bin/hubgate, which knows its version from git
 	go build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/hubgate ./cmd/hubgate
 
 .PHONY: dev
-dev: ## starts a gateway to try things with: make dev ARGS='--data-dir /tmp/hub'
+dev: ## starts a gateway to try things with: make dev ARGS='--host 127.0.0.2'
 	@go run ./cmd/hubgate dev $(ARGS)
 
 .PHONY: run
