@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -52,7 +53,7 @@ func (c Config) assets() []asset {
 		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.commands(n.CommandBucket()),
-	}, c.c2dAssets()...)
+	}, slices.Concat(c.c2dAssets(), c.timelineAssets())...)
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
@@ -223,7 +224,7 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 	if a.fixed.MaxBytes > 0 || have.MaxBytes <= 0 {
 		next.MaxBytes = a.want.MaxBytes
 	}
-	if a.want.MaxMsgsPerSubject > 0 { // a bucket
+	if a.isBucket() {
 		next.MaxMsgsPerSubject = max(have.MaxMsgsPerSubject, 1)
 		next.AllowRollup = true
 		next.AllowMsgTTL = true
@@ -234,3 +235,5 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 	a.mergeQueue(&next)
 	return next
 }
+
+func (a asset) isBucket() bool { return strings.HasPrefix(a.want.Name, "KV_") }

@@ -12,6 +12,7 @@ import (
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/telemetry"
+	"github.com/hubgate/hubgate/timeline"
 )
 
 // minPayload is what a NATS message must be allowed to hold: the largest
@@ -33,6 +34,8 @@ type Backbone struct {
 	telemetry *Engine
 	events    *Events
 	queues    *c2d.Queues
+	timeline  *TimelineStore
+	recorder  *timeline.Recorder
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -111,6 +114,9 @@ func (b *Backbone) openStores(ctx context.Context) error {
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.wg.Go(func() { b.policies.follow(background) })
+	if err := b.openTimeline(ctx); err != nil {
+		return err
+	}
 	return b.openQueues(ctx, background)
 }
 
@@ -183,5 +189,9 @@ func (b *Backbone) Close(ctx context.Context) {
 		b.stop()
 	}
 	b.wg.Wait()
+	if b.recorder != nil {
+		b.recorder.Close()
+		_ = b.nc.FlushWithContext(ctx) // its last entries
+	}
 	b.nc.Close()
 }

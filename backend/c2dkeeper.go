@@ -12,6 +12,7 @@ import (
 
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/timeline"
 )
 
 // C2D delivers cloud-to-device messages from HUB_C2D. Its queues are in use by
@@ -26,7 +27,7 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Trouble: func(device string, err error) {
+	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Dropped: b.dropped, Trouble: func(device string, err error) {
 		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
 	}}
 	w := &c2dKeeper{backbone: b, store: store, queues: b.queues}
@@ -35,6 +36,32 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	}
 	b.wg.Go(func() { w.sweepLoop(background) })
 	return nil
+}
+
+// dropped tells the device's timeline of a message that it will not get. One to
+// a device that does not exist has no timeline.
+func (b *Backbone) dropped(d c2d.DeadLetter) {
+	if !hub.ValidID(d.Message.Device) {
+		return
+	}
+	b.recorder.Record(timeline.Entry{
+		ID: hub.Identity{Device: d.Message.Device}, What: timeline.C2DDropped, Code: codeOf(d.Status), Time: d.Time,
+		Message: "the message " + strconv.Quote(d.Message.MessageID) + " was not delivered: " + d.Description,
+	})
+}
+
+// codeOf is IoT Hub's code for what became of a message.
+func codeOf(s c2d.Status) hub.Code {
+	switch s {
+	case c2d.Expired, c2d.DeliveryCountExceeded:
+		return hub.DeviceNotOnline
+	case c2d.Rejected:
+		return hub.ArgumentInvalid
+	case c2d.Success, c2d.Purged:
+		return 0
+	default:
+		return hub.ServerError
+	}
 }
 
 // c2dKeeper is one node's part in looking after the queues.

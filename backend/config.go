@@ -39,6 +39,8 @@ type Config struct {
 	Domain string
 	// Prefix of all names; see [subject.Names]. Empty: hub.
 	Prefix string
+	// Node is the name of this node in the entries of timelines.
+	Node string
 	// HostName is what devices call the hub. The registry service tells it, so
 	// that back-end apps and the CLI can make connection strings; events have
 	// its first label. May be empty.
@@ -52,6 +54,9 @@ type Config struct {
 	Telemetry Limits
 	// Events bounds the stream of events; default 7 days, 1 GiB.
 	Events Limits
+	// Timeline bounds the stream of timelines of devices; default 30 days,
+	// 256 MiB.
+	Timeline Limits
 	// StoreTimeout is how long a message may wait for its acknowledgement
 	// before its sender hears of a failure. 0: 30 s.
 	StoreTimeout time.Duration

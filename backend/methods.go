@@ -17,6 +17,7 @@ import (
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/timeline"
 )
 
 // What may be in flight on a node; more is refused with Throttled.
@@ -38,6 +39,8 @@ type MethodService struct {
 	names subject.Names
 	relay *relay
 	log   zerolog.Logger
+
+	recorder *timeline.Recorder
 
 	room   *room
 	counts methodCounts
@@ -64,11 +67,11 @@ func (b *Backbone) ServeMethods(ctx context.Context, node string, local methods.
 	s := &MethodService{
 		Invoker: &methods.Invoker{Node: node, Local: local, Presence: b.sessions, Devices: b.devices, Remote: r, Arrivals: r},
 		nc:      b.nc, names: b.names, relay: r, log: b.cfg.Log,
-		room: newRoom(maxCalls, maxCallBytes),
+		room: newRoom(maxCalls, maxCallBytes), recorder: b.recorder,
 	}
 	s.Queue = &methods.Queue{
 		Node: node, Local: local, Devices: b.devices, Commands: &CommandStore{commands},
-		Results: &results{nc: b.nc, js: b.js, events: b.events}, Report: s.report,
+		Results: &results{nc: b.nc, js: b.js, events: b.events, failed: s.noteFailure}, Report: s.report,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.wg.Go(func() { s.runQueue(s.ctx) })
@@ -180,12 +183,29 @@ func (s *MethodService) serveInvoke(endpoint) micro.HandlerFunc {
 	}
 }
 
+// noteFailure tells the device's timeline of a call that the device has not
+// answered. A device that does not exist has none.
+func (s *MethodService) noteFailure(id hub.Identity, method string, err error) {
+	code := hub.CodeOf(err)
+	if code == hub.DeviceNotFound || code == hub.ModuleNotFound {
+		return
+	}
+	text := code.Hint()
+	if e, ok := errors.AsType[*hub.Error](err); ok {
+		text = e.Message
+	}
+	s.recorder.Record(timeline.Entry{ID: id, What: timeline.MethodFailed, Code: code, Message: "the method " + strconv.Quote(method) + " failed: " + text})
+}
+
 // invoke makes a call that ends with the service: whatever step that cuts off,
 // the caller hears that the gateway stops.
 func (s *MethodService) invoke(c methods.Call) (methods.Answer, error) {
 	a, err := s.Invoker.Invoke(s.ctx, c)
 	if s.ctx.Err() != nil && hub.CodeOf(err) == hub.ServerError {
 		err = errStopping()
+	}
+	if err != nil {
+		s.noteFailure(c.ID, c.Method, err)
 	}
 	return a, err
 }

@@ -19,6 +19,8 @@ type results struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	events *Events
+	// failed hears of commands that the device has not answered; nil: nobody.
+	failed func(id hub.Identity, method string, err error)
 }
 
 var _ methods.Results = (*results)(nil)
@@ -46,6 +48,9 @@ func (r *results) Deliver(ctx context.Context, c methods.Command) error {
 	// message to ReplyTo too by then.
 	if _, err := r.js.PublishMsg(ctx, event); err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "store the result of command %s: %w", c.ID, err)
+	}
+	if r.failed != nil && c.Result.Outcome != methods.Answered && c.Result.Outcome != methods.Cancelled {
+		r.failed(c.For, c.Method, &hub.Error{Code: c.Result.Code, Message: c.Result.Message})
 	}
 	return nil
 }

@@ -97,6 +97,7 @@ func (s *RegistryService) endpoints() []endpoint {
 
 // request is what an operation gets.
 type request struct {
+	subject string
 	id      hub.Identity
 	ifMatch string
 	by      string // who asks, as he calls himself
@@ -146,7 +147,7 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 }
 
 func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
-	r := request{ifMatch: m.Headers().Get("If-Match"), by: m.Headers().Get(subject.ByHeader), body: m.Data()}
+	r := request{subject: m.Subject(), ifMatch: m.Headers().Get("If-Match"), by: m.Headers().Get(subject.ByHeader), body: m.Data()}
 	if e.family != "" {
 		var err error
 		if r.id, err = s.names.Parse(e.family, m.Subject()); err != nil {

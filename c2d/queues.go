@@ -19,6 +19,9 @@ type Queues struct {
 	Devices  Devices
 	Limits   Limits
 	Now      func() time.Time // nil: time.Now
+	// Dropped hears of messages that were not delivered and never will be; nil:
+	// nobody does. It does not block.
+	Dropped func(d DeadLetter)
 	// Trouble hears of failures that are tried again; nil: nobody does.
 	Trouble func(device string, err error)
 
@@ -208,8 +211,12 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 		}
 	}
 	if o.status.dead() {
-		if err := q.Outcomes.Bury(ctx, DeadLetter{Message: *m, Status: o.status, Description: o.reason, Time: q.now()}); err != nil {
+		d := DeadLetter{Message: *m, Status: o.status, Description: o.reason, Time: q.now()}
+		if err := q.Outcomes.Bury(ctx, d); err != nil {
 			return err
+		}
+		if q.Dropped != nil {
+			q.Dropped(d)
 		}
 	}
 	return q.Store.Remove(ctx, m.Sequence)

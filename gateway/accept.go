@@ -114,12 +114,12 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 	}
 	a, err := s.Face.Admit(ctx, connect, peer)
 	if err != nil {
-		return nil, false, err
+		return nil, false, &refusal{a.ID, err}
 	}
 	c = s.newConn(src, peer, connect, a)
 	c.session, present, err = s.Sessions.Claim(ctx, c.session)
 	if err != nil {
-		return nil, false, hub.Errorf(hub.ServiceUnavailable, "claim the identity: %w", err)
+		return nil, false, &refusal{a.ID, hub.Errorf(hub.ServiceUnavailable, "claim the identity: %w", err)}
 	}
 	older, err := s.live.put(c)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Server) refuse(src source, connect *mqtt.Connect, err error) {
 	}
 	defer func() { _ = src.Close() }()
 	_ = src.SetDeadline(time.Now().Add(lingerTimeout))
-	b, encErr := refusal(connect.Version, hub.CodeOf(err))
+	b, encErr := refusingConnack(connect.Version, hub.CodeOf(err))
 	if encErr != nil {
 		return
 	}
@@ -223,8 +223,8 @@ const (
 	lingerBytes   = 64 << 10
 )
 
-// refusal is the CONNACK of a code in the client's version.
-func refusal(v mqtt.Version, code hub.Code) ([]byte, error) {
+// refusingConnack is the CONNACK of a code in the client's version.
+func refusingConnack(v mqtt.Version, code hub.Code) ([]byte, error) {
 	if v >= mqtt.V5 {
 		return (&mqtt.Connack{Code: code.Reason()}).Append(nil, mqtt.V5)
 	}

@@ -168,7 +168,7 @@ func (c *conn) leave() {
 	now := time.Now()
 	c.release(now, cause)
 	c.srv.Events.Connection(c.event(now, cause))
-	c.srv.logEnd(c, cause, now)
+	c.srv.ended(c, cause, now)
 }
 
 // release gives up the ownership of the identity.

@@ -15,7 +15,9 @@ type Face interface {
 	// Profile says how the face deviates from the MQTT specification.
 	Profile() Profile
 	// Admit authenticates a CONNECT. What c holds is valid during the call
-	// only. A refusal is a *hub.Error; its code chooses the CONNACK.
+	// only. A refusal is a *hub.Error; its code chooses the CONNACK. The
+	// Admission that comes with it holds the ID alone, if the identity that the
+	// client named exists: its timeline tells of the refusal.
 	Admit(ctx context.Context, c *mqtt.Connect, p Peer) (Admission, error)
 }
 

@@ -23,6 +23,7 @@ const patience = 20 * time.Second
 
 // fakeFace admits every client under its client id, or refuses it.
 type fakeFace struct {
+	known   map[string]hub.Identity // whom a refusal is about, by client id
 	refuse  func(clientID string) error
 	expires time.Time
 	handler *fakeHandler
@@ -35,7 +36,7 @@ func (f *fakeFace) Profile() Profile {
 func (f *fakeFace) Admit(_ context.Context, c *mqtt.Connect, _ Peer) (Admission, error) {
 	if f.refuse != nil {
 		if err := f.refuse(string(c.ClientID)); err != nil {
-			return Admission{}, err
+			return Admission{ID: f.known[string(c.ClientID)]}, err
 		}
 	}
 	id, err := hub.ParseIdentity(string(c.ClientID))

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/timeline"
 )
 
 // logLimit keeps peers from flooding the log: so many lines a second, and
@@ -54,41 +56,88 @@ func (s *Server) notice(level zerolog.Level) *zerolog.Event {
 	return s.Log.WithLevel(level)
 }
 
+// record enters what went wrong into the timeline, and returns the line of the
+// log about it, which repetitions have at the level debug only: two devices that
+// fight for one id must not fill the log.
+func (s *Server) record(level zerolog.Level, e timeline.Entry, err error) *zerolog.Event {
+	e.Code, e.Message = codeOf(err), sentence(err)
+	if first := s.Timeline.Record(e); !first {
+		level = zerolog.DebugLevel
+	}
+	return s.notice(level).Int("code", int(e.Code)).Str("reason", e.Message).AnErr("cause", causeOf(err))
+}
+
+// causeOf is what lies below the sentence of an error.
+func causeOf(err error) error {
+	if e, ok := errors.AsType[*hub.Error](err); ok {
+		return e.Err
+	}
+	return errors.Unwrap(err)
+}
+
 // refused records a peer who never said who it is.
 func (s *Server) refused(p Peer, err error) {
 	s.refusals.Add(1)
-	s.notice(zerolog.WarnLevel).Str("remote", p.Remote).Str("transport", p.Transport).
-		Int("code", int(hub.CodeOf(err))).Str("reason", sentence(err)).AnErr("cause", errors.Unwrap(err)).
-		Msg("peer refused")
+	s.record(zerolog.WarnLevel, timeline.Entry{What: timeline.Refused, Remote: p.Remote}, err).
+		Str("remote", p.Remote).Str("transport", p.Transport).Msg("peer refused")
 }
 
 // refusedClient records a client that was refused by CONNACK.
 func (s *Server) refusedClient(p Peer, connect *mqtt.Connect, err error) {
 	s.refusals.Add(1)
-	code := hub.CodeOf(err)
-	s.notice(zerolog.WarnLevel).Str("remote", p.Remote).Str("transport", p.Transport).
-		Bytes("client_id", connect.ClientID).
-		Int("code", int(code)).Str("reason", sentence(err)).Str("hint", code.Hint()).AnErr("cause", errors.Unwrap(err)).
-		Msg("client refused")
+	e := timeline.Entry{What: timeline.Refused, Remote: p.Remote}
+	if about, ok := errors.AsType[*refusal](err); ok && about.id.Device != "" {
+		e.ID = about.id
+	} else {
+		e.Claimed = clip(connect.ClientID)
+	}
+	s.record(zerolog.WarnLevel, e, err).Str("remote", p.Remote).Str("transport", p.Transport).
+		Bytes("client_id", connect.ClientID).Str("hint", hub.CodeOf(err).Hint()).Msg("client refused")
 }
+
+// clip is what is kept of a client id, which may be anything.
+func clip(clientID []byte) string {
+	const most = 2*hub.MaxIDLength + 1
+	return strings.ToValidUTF8(string(clientID[:min(len(clientID), most)]), "?")
+}
+
+// refusal is why a client is refused that named an identity which exists.
+type refusal struct {
+	id    hub.Identity
+	cause error
+}
+
+func (r *refusal) Error() string { return r.cause.Error() }
+func (r *refusal) Unwrap() error { return r.cause }
 
 func (s *Server) logBegin(c *conn, present bool) {
 	s.describe(s.notice(zerolog.DebugLevel), c).Bool("session_present", present).
 		Uint64("epoch", c.session.Epoch).Str("client_agent", c.session.ClientAgent).Msg("connected")
 }
 
-func (s *Server) logEnd(c *conn, cause error, now time.Time) {
+// ended records the end of a connection; an orderly one is nobody's trouble.
+func (s *Server) ended(c *conn, cause error, now time.Time) {
+	if same(cause, errDisconnected) {
+		s.describe(s.notice(zerolog.DebugLevel), c).Str("reason", sentence(cause)).
+			Dur("duration", now.Sub(c.started)).Msg("disconnected")
+		return
+	}
 	level := zerolog.InfoLevel
-	if same(cause, errDisconnected) || same(cause, errShutdown) {
+	if same(cause, errShutdown) {
 		level = zerolog.DebugLevel
 	}
-	s.describe(s.notice(level), c).Int("code", int(codeOf(cause))).Str("reason", sentence(cause)).
-		AnErr("cause", errors.Unwrap(cause)).Dur("duration", now.Sub(c.started)).Msg("disconnected")
+	s.describe(s.record(level, c.entry(timeline.Closed), cause), c).Dur("duration", now.Sub(c.started)).Msg("disconnected")
 }
 
-func (s *Server) logFilter(c *conn, filter string, err error) {
-	s.describe(s.notice(zerolog.WarnLevel), c).Str("filter", filter).
-		Int("code", int(hub.CodeOf(err))).Str("reason", sentence(err)).Msg("subscription refused")
+// refusedFilter records a subscription that is not granted.
+func (s *Server) refusedFilter(c *conn, filter string, err error) {
+	s.describe(s.record(zerolog.WarnLevel, c.entry(timeline.SubscribeRefused), err), c).
+		Str("filter", filter).Msg("subscription refused")
+}
+
+// entry begins an entry about the connection's identity.
+func (c *conn) entry(what timeline.What) timeline.Entry {
+	return timeline.Entry{ID: c.session.ID, What: what, Remote: c.peer.Remote}
 }
 
 func (s *Server) describe(e *zerolog.Event, c *conn) *zerolog.Event {

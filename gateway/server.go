@@ -13,6 +13,7 @@ import (
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/timeline"
 )
 
 // storeTimeout bounds each operation on the session store.
@@ -24,7 +25,8 @@ type Server struct {
 	Face     Face
 	Sessions session.Store
 	Events   session.Events
-	Node     string // this node's name, as sessions and events tell it
+	Node     string             // this node's name, as sessions and events tell it
+	Timeline *timeline.Recorder // nil: nobody asks why
 	TLS      *tls.Config
 	Log      zerolog.Logger
 	Limits   Limits // zero fields take their default

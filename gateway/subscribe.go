@@ -46,7 +46,7 @@ func (c *conn) subscribe(filter string, qos byte) (code byte, isNew bool) {
 		err = hub.Errorf(hub.QuotaExceeded, "the session has %d subscriptions already", maxSubscriptions)
 	}
 	if err != nil {
-		c.srv.logFilter(c, filter, err)
+		c.srv.refusedFilter(c, filter, err)
 		return mqtt.SubackFailure, false
 	}
 	if known && old.QoS == granted {

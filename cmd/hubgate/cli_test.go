@@ -146,3 +146,13 @@ func TestForeignCredentials(t *testing.T) {
 	}
 	wantAll(t, r.err, "/nowhere.creds")
 }
+
+// TestWhyTranscript asks about those with whom nothing is wrong; test/faults
+// has the others.
+func TestWhyTranscript(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := startDev(t, dir)
+	transcript(t, "why.txt", p, dir)
+	p.stopCleanly(t)
+}

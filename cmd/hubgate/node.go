@@ -124,7 +124,7 @@ func (n *node) startNATS(ctx context.Context) error {
 func (n *node) connect(ctx context.Context) error {
 	c := n.cfg.NATS
 	cfg := backend.Config{
-		URL: c.URL, Name: "hubgate " + n.cfg.Node, HostName: n.cfg.Hub.Host, Version: semver(),
+		URL: c.URL, Name: "hubgate " + n.cfg.Node, Node: n.cfg.Node, HostName: n.cfg.Hub.Host, Version: semver(),
 		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
 		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
 		Telemetry:        backend.Limits{MaxAge: time.Duration(n.cfg.Telemetry.MaxAge), MaxBytes: int64(n.cfg.Telemetry.MaxBytes)},
@@ -156,6 +156,11 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = twins.Stop() })
+	why, err := n.back.ServeWhy(n.registry)
+	if err != nil {
+		return err
+	}
+	n.onStop(func(context.Context) { _ = why.Stop() })
 	messages, err := n.back.ServeC2D()
 	if err != nil {
 		return err
@@ -169,7 +174,7 @@ func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
-		C2D:      n.back.C2D(),
+		C2D: n.back.C2D(), Timeline: n.back.Recorder(),
 		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
 	l := n.cfg.Limits
@@ -179,7 +184,8 @@ func (n *node) build(s secrets) {
 			Msg("this process may open few files; the limits of connections are lowered to leave some for storing")
 	}
 	n.gateway = &gateway.Server{
-		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Node: n.cfg.Node, TLS: s.tls, Log: n.log,
+		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Timeline: n.back.Recorder(), Node: n.cfg.Node,
+		TLS: s.tls, Log: n.log,
 		Limits: gateway.Limits{
 			MaxPacket:        int(l.MaxPacket),
 			HandshakeTimeout: time.Duration(l.HandshakeTimeout),

@@ -14,29 +14,32 @@ import (
 
 // Admit implements [gateway.Face]: the client id, the user name and the token
 // must all name the same enabled device or module.
-func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, _ gateway.Peer) (gateway.Admission, error) {
+func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gateway.Admission, error) {
 	u, err := parseUsername(string(c.Username))
 	if err != nil {
 		return gateway.Admission{}, err
 	}
-	if !f.isOurs(u.Host) {
-		return gateway.Admission{}, hub.Errorf(hub.Unauthorized, "the user name is for the hub %q; this hub is %q: give the other name as an alias, or change the connection string", clip(u.Host), f.HostName)
+	record, known, lookupErr := f.lookup(ctx, u.ID)
+	refused := gateway.Admission{}
+	if known {
+		refused.ID = u.ID
 	}
-	if string(c.ClientID) != u.ID.String() {
-		return gateway.Admission{}, hub.Errorf(hub.Unauthorized, "the client id is not the user name's identity %s", u.ID)
+	switch {
+	case !f.isOurs(u.Host):
+		return refused, hub.Errorf(hub.Unauthorized, "the user name is for the hub %q; this hub is %q: give the other name as an alias, or change the connection string", clip(u.Host), f.HostName)
+	case string(c.ClientID) != u.ID.String():
+		return refused, hub.Errorf(hub.Unauthorized, "the client id is not the user name's identity %s", u.ID)
+	case lookupErr != nil:
+		return refused, lookupErr
 	}
-	record, err := f.lookup(ctx, u.ID)
-	if err != nil {
-		return gateway.Admission{}, err
-	}
-	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote}
 	token, err := f.authenticate(h, record, string(c.Password))
 	if err != nil {
-		return gateway.Admission{}, err
+		return refused, err
 	}
 	will, err := h.will(c)
 	if err != nil {
-		return gateway.Admission{}, err
+		return refused, err
 	}
 	return gateway.Admission{
 		ID: u.ID, Generation: record.GenerationID, ClientAgent: u.ClientAgent, ModelID: u.ModelID,
@@ -44,19 +47,25 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, _ gateway.Peer) (gate
 	}, nil
 }
 
-// lookup finds an identity that may connect. A module needs its device.
-func (f *Face) lookup(ctx context.Context, id hub.Identity) (identity.Record, error) {
-	device, err := f.Devices.Get(ctx, hub.Identity{Device: id.Device})
+// lookup finds an identity that may connect, and says whether it exists. A
+// module needs its device.
+func (f *Face) lookup(ctx context.Context, id hub.Identity) (r identity.Record, known bool, err error) {
+	r, err = f.Devices.Get(ctx, hub.Identity{Device: id.Device})
 	if err != nil {
-		return identity.Record{}, err
+		return identity.Record{}, false, err
 	}
-	if device.Status != identity.StatusEnabled {
-		return identity.Record{}, disabled(device)
+	enabled, device := r.Status == identity.StatusEnabled, r
+	if id.IsModule() {
+		r, err = f.Devices.Get(ctx, id)
 	}
-	if !id.IsModule() {
-		return device, nil
+	switch {
+	case err != nil:
+		return identity.Record{}, false, err
+	case !enabled:
+		return identity.Record{}, true, disabled(device)
+	default:
+		return r, true, nil
 	}
-	return f.Devices.Get(ctx, id)
 }
 
 func disabled(r identity.Record) error {

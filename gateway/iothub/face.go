@@ -16,6 +16,7 @@ import (
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/telemetry"
+	"github.com/hubgate/hubgate/timeline"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -32,6 +33,7 @@ type Face struct {
 	// ReplayDesired sends a client all its desired properties when it connects
 	// with the subscription, or subscribes. IoT Hub does not.
 	ReplayDesired bool
+	Timeline      *timeline.Recorder // nil: nobody asks why
 	Log           zerolog.Logger
 	Now           func() time.Time // nil: time.Now
 

@@ -172,6 +172,9 @@ func TestAdmit(t *testing.T) {
 			if err == nil && a.ID.String() != tc.id {
 				t.Errorf("admitted as %s, want %s", a.ID, tc.id)
 			}
+			if known := tc.want != hub.DeviceNotFound && tc.want != hub.ModuleNotFound && name != "malformed user name"; err != nil && (a.ID.Device != "") != known {
+				t.Errorf("the refusal is about %q", a.ID)
+			}
 			if err != nil && tc.password != "" && strings.Contains(err.Error(), tc.password) {
 				t.Error("the error holds the token")
 			}

@@ -2,6 +2,7 @@ package iothub
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/telemetry"
+	"github.com/hubgate/hubgate/timeline"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -20,6 +22,7 @@ type handler struct {
 	generation string
 	authMethod string
 	modelID    string
+	remote     string                       // address and port of the client
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
 	callable   bool // methods are being subscribed to; owned by the reader
@@ -136,12 +139,22 @@ func (h *handler) storeEvent(e event, done telemetry.Receipt, tag uint64) error 
 	return nil
 }
 
+// entry is an entry of the identity's timeline about err.
+func (h *handler) entry(what timeline.What, err error) timeline.Entry {
+	e := timeline.Entry{ID: h.id, What: what, Remote: h.remote, Code: hub.CodeOf(err), Message: hub.CodeOf(err).Hint()}
+	if known, ok := errors.AsType[*hub.Error](err); ok {
+		e.Message = known.Message
+	}
+	return e
+}
+
 // willReceipt logs a will that could not be stored: nobody waits for it.
 type willReceipt struct{ h *handler }
 
 // Stored implements [telemetry.Receipt].
 func (r willReceipt) Stored(_ uint64, err error) {
 	if err != nil {
+		r.h.face.Timeline.Record(r.h.entry(timeline.WillLost, err))
 		r.h.face.Log.Warn().Err(err).Str("device_id", r.h.id.Device).Str("module_id", r.h.id.Module).Msg("a will was lost")
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/timeline"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -188,9 +191,14 @@ func (f *Face) TwinsMissed(s *gateway.Server) {
 	})
 }
 
-// twinRefused logs a twin request that failed.
+// twinRefused records a twin request that failed. The log has a line for the
+// first of its kind; a device may send many.
 func (f *Face) twinRefused(h *handler, err error) {
-	f.Log.Info().Err(err).Str("device_id", h.id.Device).Str("module_id", h.id.Module).
+	level := zerolog.InfoLevel
+	if !f.Timeline.Record(h.entry(timeline.TwinRefused, err)) {
+		level = zerolog.DebugLevel
+	}
+	f.Log.WithLevel(level).Err(err).Str("device_id", h.id.Device).Str("module_id", h.id.Module).
 		Int("code", int(hub.CodeOf(err))).Msg("twin request refused")
 }
 

@@ -24,26 +24,27 @@ func arrows() map[string]rule {
 		"twin":      {imports: []string{"hub"}},
 		"methods":   {imports: []string{"hub"}},
 		"c2d":       {imports: []string{"hub"}},
+		"timeline":  {imports: []string{"hub"}},
 
 		// The front end. It never sees the backend.
 		"gateway/mqtt": {},
-		"gateway":      {imports: []string{"hub", "session", "gateway/mqtt"}, tests: suite},
+		"gateway":      {imports: []string{"hub", "session", "timeline", "gateway/mqtt"}, tests: suite},
 		"gateway/iothub": {imports: []string{
-			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "gateway", "gateway/mqtt",
+			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "timeline", "gateway", "gateway/mqtt",
 		}},
 
 		// The backbone. It never sees the front end.
 		"backend/subject":  {imports: []string{"hub"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "backend/subject"},
 			tests:   []string{"backend/embedded", "backend/backendtest"},
 		},
 		"backend/backendtest": {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "backend/subject"},
 			tests:   []string{"backend", "backend/embedded", "sas", "session"},
 		},
 	}

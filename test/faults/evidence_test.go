@@ -15,11 +15,15 @@ import (
 
 func codeText(c hub.Code) string { return strconv.Itoa(int(c)) }
 
-// loggedOnce waits for the log line about a peer, and checks that it is the
-// only one.
+// loud makes the gateway log every refusal and every end, where it would else
+// leave out repetitions.
+func loud(flags ...string) []string { return append(flags, "--log-level", "debug") }
+
+// loggedOnce waits for the log line about the end of a peer, and checks that it
+// is the only one.
 func loggedOnce(t *testing.T, g *hubtest.Gateway, remote string) hubtest.Line {
 	t.Helper()
-	about := func(l hubtest.Line) bool { return l.Text("remote") == remote }
+	about := func(l hubtest.Line) bool { return l.Text("remote") == remote && l.Text("message") != "connected" }
 	line := g.Log.Await(t, "remote "+remote, about)
 	if all := g.Log.Lines(0, about); len(all) != 1 {
 		t.Errorf("%d log lines about %s, want one: %v", len(all), remote, all)

@@ -69,7 +69,7 @@ func tlsHello(t *testing.T) []byte {
 // closed, without a word unless there was a CONNECT to answer, and one log line
 // says why. An innocent device does not notice.
 func TestStrangers(t *testing.T) {
-	g := start(t, hubtest.Options{Flags: impatient()})
+	g := start(t, hubtest.Options{Flags: loud(impatient()...)})
 	d := newDevice(t, g, "somebody")
 	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
 	secure, sockets := d.tls, address(g, mqttPort)

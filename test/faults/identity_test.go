@@ -45,7 +45,7 @@ func signed(d *device, who hub.Identity, key []byte, policy string) string {
 // is: a CONNACK with the documented code, one log line that says why, and no
 // connection event, for nobody was connected.
 func TestRefused(t *testing.T) {
-	g := start(t, hubtest.Options{Flags: []string{"--alias", alias}})
+	g := start(t, hubtest.Options{Flags: loud("--alias", alias)})
 	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
 	d := newDevice(t, g, "victim")
 	other := newDevice(t, g, "other")
@@ -173,7 +173,7 @@ func headerText(s string) string { return strings.ReplaceAll(s, "%", "%25") }
 // TestCutMidConnection changes an identity that is connected: the connection
 // ends within a second, and event and session say why.
 func TestCutMidConnection(t *testing.T) {
-	g := start(t, hubtest.Options{})
+	g := start(t, hubtest.Options{Flags: loud()})
 	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
 	disabled := end{code: hub.DeviceDisabled, reason: "disabled"}
 	for name, c := range map[string]struct {

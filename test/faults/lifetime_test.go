@@ -53,7 +53,7 @@ func web(t *testing.T, g *hubtest.Gateway, config *tls.Config) *client {
 // TestLifetime lets connections come to the ends that time brings, by TLS and
 // by WebSocket, and checks that everybody is told why.
 func TestLifetime(t *testing.T) {
-	g := start(t, hubtest.Options{})
+	g := start(t, hubtest.Options{Flags: loud()})
 	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
 	cases := map[string]struct {
 		hello  func(*device) func(*mqtt.Connect)

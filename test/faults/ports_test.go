@@ -22,7 +22,7 @@ const upgrade = "GET /$iothub/websocket HTTP/1.1\r\nHost: h\r\nConnection: Upgra
 
 // TestWebStrangers sends to the HTTPS port what belongs elsewhere.
 func TestWebStrangers(t *testing.T) {
-	g := start(t, hubtest.Options{Flags: impatient()})
+	g := start(t, hubtest.Options{Flags: loud(impatient()...)})
 	d := newDevice(t, g, "somebody")
 	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
 	addr := address(g, httpsPort)

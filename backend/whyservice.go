@@ -1,0 +1,151 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/timeline"
+)
+
+// WhyService answers back-end apps who ask over NATS why a device, or whoever
+// is at an address, is not served.
+type WhyService struct {
+	responder
+
+	registry *identity.Registry
+	sessions *SessionStore
+	timeline *TimelineStore
+	recorder *timeline.Recorder
+	micro    micro.Service
+}
+
+// ServeWhy registers the NATS service hub-why, until Stop or until the backbone
+// is closed. Several nodes share the requests; nats micro stats shows what each
+// has counted by code.
+func (b *Backbone) ServeWhy(r *identity.Registry) (*WhyService, error) {
+	s := &WhyService{
+		responder: responder{names: b.names, log: b.cfg.Log},
+		registry:  r, sessions: b.sessions, timeline: b.timeline, recorder: b.recorder,
+	}
+	var err error
+	s.micro, err = micro.AddService(b.nc, micro.Config{
+		Name: b.names.WhyName(), Version: b.cfg.Version, Description: "why devices are refused, cut or not obeyed",
+		Metadata: map[string]string{subject.HostNameKey: b.cfg.HostName}, StatsHandler: s.stats,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.WhyName(), err)
+	}
+	for _, e := range s.endpoints() {
+		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
+		}
+	}
+	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
+		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.WhyName(), err), s.Stop())
+	}
+	return s, nil
+}
+
+// Stop takes no more requests.
+func (s *WhyService) Stop() error { return s.micro.Stop() }
+
+const (
+	entriesSchema = `"entries":{"type":"array","description":"the oldest first","items":{"type":"object","required":["time","what","errorCode","message","count"],"properties":{"time":{"type":"string","format":"date-time"},"what":{"type":"string"},"errorCode":{"type":"integer"},"errorName":{"type":"string"},"message":{"type":"string"},"hint":{"type":"string"},"deviceId":{"type":"string"},"moduleId":{"type":"string"},"claimed":{"type":"string"},"remote":{"type":"string"},"node":{"type":"string"},"count":{"type":"integer","minimum":1},"until":{"type":"string","format":"date-time"}}}}`
+	whySchema     = `{"type":"object","required":["deviceId","registered","entries"],"properties":{"deviceId":{"type":"string"},"moduleId":{"type":"string"},"registered":{"type":"boolean"},"status":{"enum":["enabled","disabled"]},"statusReason":{"type":"string"},"connection":{"type":"object","description":"the connection, or how the last one ended"},` + entriesSchema + `}}`
+	addressSchema = `{"type":"object","required":["address","entries"],"properties":{"address":{"type":"string"},` + entriesSchema + `}}`
+)
+
+func (s *WhyService) endpoints() []endpoint {
+	return []endpoint{
+		{"device", s.names.WhyAll(), "why", emptySchema, whySchema, s.device},
+		{"address", s.names.WhyAddressAll(), "", emptySchema, addressSchema, s.address},
+	}
+}
+
+// device answers hub.why.{device}[.{module}].
+func (s *WhyService) device(ctx context.Context, r request) (any, error) {
+	if err := r.decode(&struct{}{}); err != nil {
+		return nil, err
+	}
+	w := timeline.Report{DeviceID: r.id.Device, ModuleID: r.id.Module}
+	record, unknown := s.registry.Get(ctx, r.id)
+	switch hub.CodeOf(unknown) {
+	case 0:
+		w.Registered, w.Status, w.StatusReason = true, string(record.Status), record.StatusReason
+	case hub.DeviceNotFound, hub.ModuleNotFound:
+	default:
+		return nil, unknown
+	}
+	var err error
+	if w.Entries, err = s.entriesOf(ctx, r.id); err != nil {
+		return nil, err
+	}
+	if unknown != nil && len(w.Entries) == 0 {
+		return nil, unknown
+	}
+	last, err := s.sessions.read(ctx, r.id)
+	w.Connection = connectionOf(last)
+	return w, err
+}
+
+// entriesOf returns the entries of a device and its modules, or of a module.
+func (s *WhyService) entriesOf(ctx context.Context, id hub.Identity) ([]timeline.Entry, error) {
+	all, err := s.timeline.OfDevice(ctx, id.Device)
+	own := []timeline.Entry{}
+	for _, e := range all {
+		if !id.IsModule() || e.ID == id || e.Claimed == id.String() {
+			own = append(own, e)
+		}
+	}
+	return own, err
+}
+
+func connectionOf(s session.Session) *timeline.Connection {
+	if s.Node == "" {
+		return nil
+	}
+	c := &timeline.Connection{
+		Connected: s.Connected, Node: s.Node, Remote: s.Remote, ClientAgent: s.ClientAgent, Since: s.ConnectedTime.UTC(),
+	}
+	if !s.Connected {
+		c.Ended, c.Reason, c.Code = s.DisconnectedTime.UTC(), s.Reason, s.Code
+	}
+	return c
+}
+
+// address answers hub.why-address.{address}.
+func (s *WhyService) address(ctx context.Context, r request) (any, error) {
+	if err := r.decode(&struct{}{}); err != nil {
+		return nil, err
+	}
+	text, err := s.names.ParseWhyAddress(r.subject)
+	if err != nil {
+		return nil, err
+	}
+	w := timeline.AddressReport{Entries: []timeline.Entry{}}
+	if w.Address, err = timeline.ParseAddress(text); err != nil {
+		return nil, err
+	}
+	entries, err := s.timeline.OfAddress(ctx, w.Address)
+	w.Entries = append(w.Entries, entries...)
+	return w, err
+}
+
+// stats is what nats micro stats shows of this node beside its own numbers.
+func (s *WhyService) stats(*micro.Endpoint) any {
+	counts, dropped := s.recorder.Counts()
+	byCode := make(map[string]uint64, len(counts))
+	for code, n := range counts {
+		byCode[strconv.Itoa(int(code))] = n
+	}
+	return map[string]any{"by_code": byCode, "not_kept": dropped}
+}
