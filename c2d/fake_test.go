@@ -169,9 +169,13 @@ func (l *fakeLink) send(d Delivery) (uint16, error) {
 	if l.qos == 0 {
 		return 0, nil
 	}
-	l.last++
-	l.ids = append(l.ids, l.last)
-	return l.last, nil
+	id := d.PacketID
+	if id == 0 {
+		l.last++
+		id = l.last
+	}
+	l.ids = append(l.ids, id)
+	return id, nil
 }
 
 func (l *fakeLink) bodies() string {
@@ -196,5 +200,8 @@ func (l *fakeLink) fail(err error) {
 func open(t *testing.T, q *Queues, epoch uint64) (*Mailbox, *fakeLink) {
 	t.Helper()
 	l := &fakeLink{t: t, qos: 1}
-	return q.Open(Owner{Device: "d", Generation: "g", Epoch: epoch}, l.send), l
+	return q.Open(Owner{Device: "d", Generation: "g", Epoch: epoch, Resumed: true}, l.send), l
 }
+
+// packet is the packet identifier of the n-th message.
+func packet(n uint16) uint16 { return 1<<15 | n }

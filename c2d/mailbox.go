@@ -11,13 +11,19 @@ type Owner struct {
 	Device     string
 	Generation string // of the device's identity, for feedback
 	Epoch      uint64 // of the connection's claim of the session
+	// Resumed says that the MQTT session is that of an earlier connection, and Cut
+	// that nobody may know what that one has sent.
+	Resumed, Cut bool
 }
 
 // Delivery is a message on its way to the device.
 type Delivery struct {
 	Topic       string
 	Payload     []byte
-	Redelivered bool // it was sent before
+	Redelivered bool // it was or may have been sent before, in the same session
+	// PacketID is the packet identifier that the message always has, not below
+	// 1<<15; 0: any below, because another message has that now.
+	PacketID uint16
 }
 
 // Mailbox delivers the messages of one device to one connection, in the order
@@ -47,6 +53,7 @@ type Mailbox struct {
 	taken  bool
 	state  State
 	reader uint64 // everything up to here was read
+	doubts int    // how many of the next messages an earlier connection may have sent
 }
 
 // flight is a message that was sent and waits for its acknowledgement. It has
@@ -54,6 +61,7 @@ type Mailbox struct {
 type flight struct {
 	message Message
 	sent    time.Time
+	again   bool // sent more than once by this connection
 	acked   bool
 }
 
@@ -67,7 +75,11 @@ var ErrNotSubscribed = errors.New("the device has no subscription")
 // after any other error it is called again a little later. It must neither wait
 // nor call the mailbox.
 func (q *Queues) Open(o Owner, send func(Delivery) (packetID uint16, err error)) *Mailbox {
-	return &Mailbox{queues: q, owner: o, send: send}
+	m := &Mailbox{queues: q, owner: o, send: send}
+	if o.Resumed && o.Cut {
+		m.doubts = q.Limits.window() // it can't have sent more
+	}
+	return m
 }
 
 // Start begins to deliver: the device has subscribed.
@@ -127,9 +139,12 @@ func (m *Mailbox) Acked(packetID uint16) bool {
 	if !ok {
 		return false
 	}
-	delete(m.packets, packetID)
+	f := m.flights[n]
+	if f == nil || !f.again {
+		delete(m.packets, packetID) // else there is one more PUBACK to come
+	}
 	m.blocked = false
-	if f := m.flights[n]; f != nil && !f.acked {
+	if f != nil && !f.acked {
 		f.acked = true
 		m.acked = append(m.acked, n)
 	}

@@ -63,8 +63,8 @@ func TestWindow(t *testing.T) {
 		defer m.Close()
 		m.Start()
 		want(t, l, strings.Repeat("x", 16))
-		m.Acked(1)
-		m.Acked(2)
+		m.Acked(packet(1))
+		m.Acked(packet(2))
 		want(t, l, strings.Repeat("x", 18))
 	})
 }
@@ -125,7 +125,7 @@ func TestLockPasses(t *testing.T) {
 		want(t, l, "ab")
 		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
 		want(t, l, "aba'b'")
-		m.Acked(2)              // late, of the first delivery: the device has it
+		m.Acked(packet(2))      // late, of the first delivery: the device has it
 		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
 		want(t, l, "aba'b'a'")
 		if f.status(2) != Success {
@@ -230,8 +230,8 @@ func TestPurge(t *testing.T) {
 		if n, err := q.Purge(t.Context(), "d"); n != 2 || err != nil {
 			t.Errorf("Purge = %d, %v", n, err)
 		}
-		m.Acked(1)
-		m.Acked(2)
+		m.Acked(packet(1))
+		m.Acked(packet(2))
 		synctest.Wait()
 		if f.status(1) != Purged || len(f.copies) != 1 || len(f.dead) != 0 {
 			t.Errorf("feedback %v, dead letters %v", f.copies, f.dead)
@@ -251,7 +251,7 @@ func TestStaleOwner(t *testing.T) {
 		newer, l2 := open(t, q, 2)
 		newer.Start()
 		want(t, l2, "a")
-		older.Acked(1)
+		older.Acked(packet(1))
 		synctest.Wait()
 		if f.status(n) != "" || len(f.left()) != 1 {
 			t.Fatalf("the older connection has settled the message: %v", f.feedback)
@@ -259,7 +259,7 @@ func TestStaleOwner(t *testing.T) {
 		q.Wake("d", f.put(text("b", "")))
 		want(t, l1, "a")
 		want(t, l2, "ab")
-		newer.Acked(1)
+		newer.Acked(packet(1))
 		synctest.Wait()
 		if f.status(n) != Success {
 			t.Errorf("feedback %v", f.feedback)
@@ -327,7 +327,7 @@ func TestCrashes(t *testing.T) {
 					m.Start()
 					synctest.Wait()
 					if len(l.ids) > 0 {
-						m.Acked(1)
+						m.Acked(packet(1))
 					}
 					synctest.Wait()
 					m.Close()
@@ -402,4 +402,106 @@ func TestStateIsBounded(t *testing.T) {
 	if len(m) != maxRemembered || m[999] != 1 || m[0] != 0 {
 		t.Errorf("%d entries", len(m))
 	}
+}
+
+// A message has the same packet identifier on every connection, and is marked as
+// sent before where it was, or may have been, in the same session.
+func TestPacketsAreSentAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		resumed, cut bool
+		deaf         bool // the store does not hear of failures, as when the gateway dies
+		want         string
+	}{
+		"[MQTT3-4.4.0-1] session goes on":   {resumed: true, want: "a'b'c"},
+		"the gateway has died":              {resumed: true, cut: true, deaf: true, want: "a'b'c"},
+		"its end is told, nothing was sent": {resumed: true, deaf: true, want: "abc"},
+		"new session":                       {want: "abc"},
+		"new session after a cut":           {cut: true, want: "abc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				q := f.queues()
+				f.put(text("a", ""))
+				f.put(text("b", ""))
+				m, l := open(t, q, 1)
+				m.Start()
+				want(t, l, "ab")
+				if tt.deaf {
+					f.dieAfter = f.writes
+				}
+				m.Close()
+				time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+				f.revive()
+				again := &fakeLink{t: t, qos: 1}
+				m = q.Open(Owner{Device: "d", Epoch: 2, Resumed: tt.resumed, Cut: tt.cut}, again.send)
+				m.Start()
+				synctest.Wait()
+				q.Wake("d", f.put(text("c", "")))
+				want(t, again, tt.want)
+				if !slices.Equal(l.ids, again.ids[:2]) {
+					t.Errorf("packet identifiers %v, at first %v", again.ids, l.ids)
+				}
+				m.Close()
+			})
+		})
+	}
+}
+
+// Only as many messages are in doubt as one connection can have sent.
+func TestDoubtsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		q.Limits.Window = 2
+		for _, body := range []string{"a", "b", "c"} {
+			f.put(text(body, ""))
+		}
+		l := &fakeLink{t: t, qos: 1}
+		m := q.Open(Owner{Device: "d", Epoch: 2, Resumed: true, Cut: true}, l.send)
+		defer m.Close()
+		m.Start()
+		want(t, l, "a'b'")
+		m.Acked(packet(1))
+		want(t, l, "a'b'c")
+	})
+}
+
+// Of two messages whose numbers make the same packet identifier, the later one
+// gets another while the first is under way, and also while the PUBACK of a
+// second copy may come.
+func TestPacketIdentifierIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		m, l := open(t, q, 1)
+		defer m.Close()
+		m.Start()
+		put := func(body string) {
+			n := f.put(text(body, ""))
+			f.last += 1<<15 - 1
+			q.Wake("d", n)
+			synctest.Wait()
+		}
+		put("a")
+		put("b")
+		if want := []uint16{packet(1), 1}; !slices.Equal(l.ids, want) {
+			t.Fatalf("packet identifiers %v, want %v", l.ids, want)
+		}
+		m.Acked(packet(1))
+		put("c")
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "abcb'c'")
+		m.Acked(packet(1))
+		synctest.Wait()
+		put("d")
+		m.Acked(packet(1)) // that of the second copy of c
+		synctest.Wait()
+		if want := []uint16{packet(1), 1, packet(1), 2, packet(1), 3}; !slices.Equal(l.ids, want) {
+			t.Errorf("packet identifiers %v, want %v", l.ids, want)
+		}
+		if got := f.left(); len(got) != 2 {
+			t.Errorf("left %v, want b and d", got)
+		}
+	})
 }

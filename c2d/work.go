@@ -249,6 +249,7 @@ func (m *Mailbox) next(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if message.Sequence == 0 {
+		m.doubts = 0 // what comes now is new
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.hint > m.reader {
@@ -283,8 +284,8 @@ func (m *Mailbox) deliver(ctx context.Context, message Message) error {
 		o.status, o.reason = DeliveryCountExceeded, "Maximum delivery count exceeded"
 	}
 	if o.status == "" {
-		if m.launch(message) {
-			m.reader = max(m.reader, n)
+		if m.launch(message) && n > m.reader {
+			m.reader, m.doubts = n, max(m.doubts-1, 0)
 		}
 		return nil
 	}
@@ -299,12 +300,15 @@ func (m *Mailbox) deliver(ctx context.Context, message Message) error {
 // launch hands a message to the connection and reports whether it took it. The
 // lock is held: the acknowledgement must not be faster.
 func (m *Mailbox) launch(message Message) bool {
-	d := Delivery{Topic: message.Topic(), Payload: message.Body, Redelivered: message.Deliveries > 0}
+	d := Delivery{Topic: message.Topic(), Payload: message.Body}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return false
 	}
+	_, again := m.flights[message.Sequence]
+	d.Redelivered = again || m.owner.Resumed && (message.Deliveries > 0 || m.doubts > 0)
+	d.PacketID = m.packetID(message.Sequence)
 	id, err := m.send(d)
 	if err != nil {
 		m.blocked = true
@@ -317,13 +321,27 @@ func (m *Mailbox) launch(message Message) bool {
 	if m.flights == nil {
 		m.flights, m.packets = map[uint64]*flight{}, map[uint16]uint64{}
 	}
-	m.flights[message.Sequence] = &flight{message: message, sent: m.queues.now(), acked: id == 0}
+	m.flights[message.Sequence] = &flight{message: message, sent: m.queues.now(), again: again, acked: id == 0}
 	if id == 0 {
 		m.acked = append(m.acked, message.Sequence)
 	} else {
 		m.packets[id] = message.Sequence
 	}
 	return true
+}
+
+// packetID is the packet identifier of a message. It follows from the message's
+// number, so that every later connection, on any node and after any crash, sends
+// the message under the same one [MQTT3-4.4.0-1], and a PUBACK that a client
+// sends after it has come back completes no other message. It is 0 when another
+// message has the identifier on this connection. m.mu is held.
+func (m *Mailbox) packetID(n uint64) uint16 {
+	const first = 1 << 15
+	id := first | uint16(n%first) //nolint:gosec // less than first
+	if other, used := m.packets[id]; used && other != n {
+		return 0
+	}
+	return id
 }
 
 // land forgets a delivery.

@@ -92,6 +92,9 @@ type Link interface {
 	Send(p Message) (id uint16, err error)
 	// Subscription returns what the session has subscribed with this filter.
 	Subscription(filter string) (qos byte, ok bool)
+	// Resumed reports whether the session is that of an earlier connection, and
+	// whether that one was cut: then it may have sent what nobody has noted.
+	Resumed() (resumed, cut bool)
 	// Epoch is the fencing number of the connection's claim of its session.
 	Epoch() uint64
 	// Stop ends the connection because of cause.
@@ -103,7 +106,10 @@ type Message struct {
 	Topic   string
 	Payload []byte
 	QoS     byte // 0 or 1
-	Dup     bool // sent before
+	Dup     bool // sent before, in this session
+	// PacketID is the identifier that a message with QoS 1 has to have, not below
+	// [FirstFixedID]; 0: any that is free.
+	PacketID uint16
 }
 
 // Receipt is told what became of a message. It has the method of

@@ -8,6 +8,10 @@ import (
 // maxUnacked is how many messages may wait for a client's PUBACK.
 const maxUnacked = 256
 
+// FirstFixedID is the first of the packet identifiers that belong to messages
+// which name theirs; see [Message].
+const FirstFixedID = 1 << 15
+
 // unacked is the packet identifiers of the messages that were sent with QoS 1
 // and not acknowledged.
 type unacked struct {
@@ -15,22 +19,27 @@ type unacked struct {
 	last uint16
 }
 
-// take returns an identifier that is not in use [MQTT3-2.3.1-4]; false when
-// too many are.
-func (u *unacked) take() (uint16, bool) {
+// take returns an identifier that is not in use [MQTT3-2.3.1-4], or the fixed
+// one: who names that sees to it that only the same message has it. It returns
+// false when too many are in use.
+func (u *unacked) take(fixed uint16) (uint16, bool) {
+	if _, again := u.ids[fixed]; again {
+		return fixed, true
+	}
 	if len(u.ids) >= maxUnacked {
 		return 0, false
 	}
 	if u.ids == nil {
 		u.ids = make(map[uint16]struct{})
 	}
-	for {
-		u.last++
-		if _, used := u.ids[u.last]; u.last != 0 && !used {
-			u.ids[u.last] = struct{}{}
-			return u.last, true
-		}
+	id := fixed
+	for used := id == 0; used; {
+		u.last = u.last%(FirstFixedID-1) + 1
+		id = u.last
+		_, used = u.ids[id]
 	}
+	u.ids[id] = struct{}{}
+	return id, true
 }
 
 // give takes an identifier back and reports whether it was in use.
@@ -43,7 +52,7 @@ func (u *unacked) give(id uint16) bool {
 // Send implements [Link].
 func (c *conn) Send(m Message) (id uint16, err error) {
 	if m.QoS > 0 {
-		if id, err = c.takeID(); err != nil {
+		if id, err = c.takeID(m.PacketID); err != nil {
 			return 0, err
 		}
 	}
@@ -56,10 +65,10 @@ func (c *conn) Send(m Message) (id uint16, err error) {
 	return id, c.enqueue(b)
 }
 
-func (c *conn) takeID() (uint16, error) {
+func (c *conn) takeID(fixed uint16) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	id, ok := c.sent.take()
+	id, ok := c.sent.take(fixed)
 	if !ok {
 		return 0, hub.Errorf(hub.QuotaExceeded, "%s has not acknowledged %d messages", c.session.ID, maxUnacked)
 	}
@@ -79,6 +88,9 @@ func (c *conn) Subscription(filter string) (qos byte, ok bool) {
 	sub, ok := c.session.Find(filter)
 	return sub.QoS, ok
 }
+
+// Resumed implements [Link].
+func (c *conn) Resumed() (resumed, cut bool) { return c.session.Resumed, c.session.Cut }
 
 // Epoch implements [Link].
 func (c *conn) Epoch() uint64 { return c.session.Epoch }

@@ -42,6 +42,12 @@ type Session struct {
 	// ownership. Revision is that of the last write.
 	Epoch    uint64 `json:"-"`
 	Revision uint64 `json:"-"`
+
+	// Resumed says of a claim that there was a session to go on with, and Cut
+	// that the connection before it has not told its end: it was replaced, or its
+	// node died, and nobody may know what it has sent.
+	Resumed bool `json:"-"`
+	Cut     bool `json:"-"`
 }
 
 // Resume returns next as it is to be stored after prev, and whether a session
@@ -49,11 +55,12 @@ type Session struct {
 // to the same generation of the identity [MQTT3-3.1.2-4], [MQTT3-3.1.2-6]. A
 // zero prev means that there was none.
 func Resume(prev, next Session) (s Session, present bool) {
-	next.Subscriptions = nil
+	next.Subscriptions, next.Resumed, next.Cut = nil, false, false
 	if !prev.Persistent || !next.Persistent || prev.Generation != next.Generation {
 		return next, false
 	}
 	next.Subscriptions = slices.Clone(prev.Subscriptions)
+	next.Resumed, next.Cut = true, prev.Connected
 	return next, true
 }
 

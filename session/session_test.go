@@ -44,6 +44,7 @@ func TestResume(t *testing.T) {
 			want.Subscriptions = nil
 			if tc.present {
 				want.Subscriptions = prev.Subscriptions
+				want.Resumed, want.Cut = true, prev.Connected
 			}
 			if diff := cmp.Diff(want, got); diff != "" || present != tc.present {
 				t.Errorf("present %v, want %v; session (-want +got):\n%s", present, tc.present, diff)

@@ -63,7 +63,8 @@ func holds(t *testing.T, s session.Store, want session.Session) {
 	if err != nil {
 		t.Fatalf("get %s: %v", want.ID, err)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	ofClaims := cmpopts.IgnoreFields(session.Session{}, "Resumed", "Cut")
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), ofClaims); diff != "" {
 		t.Errorf("session of %s (-want +got):\n%s", want.ID, diff)
 	}
 }
@@ -108,8 +109,8 @@ func getNone(t *testing.T, s session.Store) {
 func claimDisplaces(t *testing.T, s session.Store) {
 	first, _ := claim(t, s, connecting("d", "c1"))
 	second, present := claim(t, s, connecting("d", "c2"))
-	if !present || second.Epoch <= first.Epoch {
-		t.Errorf("present %v, epoch %d after %d", present, second.Epoch, first.Epoch)
+	if !present || second.Epoch <= first.Epoch || !second.Cut {
+		t.Errorf("present %v, cut %v, epoch %d after %d", present, second.Cut, second.Epoch, first.Epoch)
 	}
 	holds(t, s, second)
 }
@@ -144,7 +145,7 @@ func resume(t *testing.T, s session.Store) {
 			if tc.present {
 				want.Subscriptions = subs
 			}
-			want.Epoch, want.Revision = got.Epoch, got.Revision
+			want.Epoch, want.Revision, want.Resumed = got.Epoch, got.Revision, tc.present
 			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || present != tc.present {
 				t.Errorf("present %v, want %v; session (-want +got):\n%s", present, tc.present, diff)
 			}

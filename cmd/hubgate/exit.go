@@ -42,8 +42,10 @@ func exitCode(err error) int {
 	switch code := hub.CodeOf(err); {
 	case code == hub.ServiceUnavailable, code == hub.GatewayTimeout:
 		return exitUnavailable
-	case code.Status() == 401, code.Status() == 403:
+	case code.Status() == 401, code == hub.DeviceDisabled:
 		return exitUnauthorized
+	case code == hub.InvalidExpiry:
+		return exitUsage
 	case code.Status() == 404:
 		return exitNotFound
 	case code.Status() == 409, code.Status() == 412:

@@ -28,12 +28,13 @@ func (h *handler) openMail(l gateway.Link) {
 		return
 	}
 	owner := c2d.Owner{Device: h.id.Device, Generation: h.generation, Epoch: l.Epoch()}
+	owner.Resumed, owner.Cut = l.Resumed()
 	h.mail.box = h.face.C2D.Open(owner, func(d c2d.Delivery) (uint16, error) {
 		qos, ok := mailQoS(l, h.id.Device)
 		if !ok {
 			return 0, c2d.ErrNotSubscribed
 		}
-		return l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered})
+		return l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered, PacketID: d.PacketID})
 	})
 	if _, ok := mailQoS(l, h.id.Device); ok {
 		h.mail.box.StartAfter(flushDelay)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
 )
@@ -58,10 +59,10 @@ func TestMailFilters(t *testing.T) {
 				h.Subscribed()
 				synctest.Wait()
 				m := <-l.sent
-				if want := "devices/dev1/messages/devicebound/%24.mid=m&%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&iothub-ack=none"; m.Topic != want || m.QoS != 1 || m.Dup {
+				if want := "devices/dev1/messages/devicebound/%24.mid=m&%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&iothub-ack=none"; m.Topic != want || m.QoS != 1 || m.Dup || m.PacketID != gateway.FirstFixedID|1 {
 					t.Errorf("message %+v", m)
 				}
-				h.Acked(1)
+				h.Acked(gateway.FirstFixedID | 1)
 				synctest.Wait()
 				if !q.removed {
 					t.Error("PUBACK has not completed the message")
@@ -93,12 +94,28 @@ func TestMailWaitsForTheApplication(t *testing.T) {
 				if len(l.sent) != 1 {
 					t.Errorf("%d messages", len(l.sent))
 				}
-				h.Acked(1)
+				h.Acked(gateway.FirstFixedID | 1)
 				h.Detached()
 				synctest.Wait()
 			})
 		})
 	}
+}
+
+// Whoever was cut off may have got the message already.
+func TestMailAfterACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLink("devices/dev1/messages/devicebound/#")
+		l.cut = true
+		h, _ := mailFor(t, l)
+		time.Sleep(flushDelay) //nolint:forbidigo // of a bubble's clock
+		synctest.Wait()
+		if m := <-l.sent; !m.Dup {
+			t.Error("the message is not marked")
+		}
+		h.Detached()
+		synctest.Wait()
+	})
 }
 
 func TestModulesHaveNoMail(t *testing.T) {

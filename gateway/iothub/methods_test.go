@@ -19,6 +19,7 @@ type fakeLink struct {
 	subscribed map[string]byte
 	sent       chan gateway.Message
 	err        error
+	cut        bool // the connection before has not told its end
 }
 
 func newLink(filters ...string) *fakeLink {
@@ -34,10 +35,12 @@ func (l *fakeLink) Send(m gateway.Message) (uint16, error) {
 		return 0, l.err
 	}
 	l.sent <- m
-	return 1, nil
+	return max(m.PacketID, 1), nil
 }
 
 func (l *fakeLink) Epoch() uint64 { return 1 }
+
+func (l *fakeLink) Resumed() (resumed, cut bool) { return true, l.cut }
 
 func (l *fakeLink) Subscription(filter string) (byte, bool) {
 	qos, ok := l.subscribed[filter]

@@ -23,6 +23,12 @@
 //	subscribe  filter: c2d, methods, twin or inputs                   the SDK was asked; what the hub keeps is for the test to see
 //	close                                                             the SDK is closed
 //
+// The argument listen of open makes an SDK whose application must say before that
+// it listens to the cloud's messages (Java's) say so. Each message from the cloud is
+// an event message, as the SDK shows it. One with the property settle is then settled
+// by the verb in it, complete, reject or abandon, where the SDK has such verbs: that
+// ends in an event settled.
+//
 // Once subscribed, every notification of desired properties is an event desired.
 // The method echo answers 207 with the payload, empty answers 204 with none, and
 // silent makes an event called and never answers.

@@ -31,6 +31,8 @@ type line struct {
 	Twin deviceTwin     `json:"twin"` // what the device sees of it
 	Data map[string]any `json:"data"` // of a notification of desired properties
 
+	Message message `json:"message"` // from the cloud
+
 	at time.Time
 }
 
@@ -49,6 +51,7 @@ func (e *sdkError) Error() string {
 // driver is a running SDK under remote control.
 type driver struct {
 	t      *testing.T
+	cmd    *exec.Cmd
 	in     io.WriteCloser
 	stderr lockedBuffer
 
@@ -65,7 +68,7 @@ func startDriver(t *testing.T, argv ...string) *driver {
 	t.Helper()
 	d := &driver{t: t, answers: map[int]chan line{}, news: make(chan struct{})}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stderr = &d.stderr
+	cmd.Stderr, d.cmd = &d.stderr, cmd
 	var err error
 	if d.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -99,6 +102,29 @@ func (d *driver) end(cmd *exec.Cmd, read <-chan struct{}) {
 	_ = cmd.Wait()
 	if d.t.Failed() {
 		d.t.Logf("the driver's last events:%s\nits standard error:\n%s", d.history(), tail(d.stderr.String(), 4000))
+	}
+}
+
+// kill ends the process as the loss of its machine would, and waits until all it
+// has said is read.
+func (d *driver) kill() {
+	d.t.Helper()
+	if err := d.cmd.Process.Kill(); err != nil {
+		d.t.Fatal(err)
+	}
+	deadline := time.After(patience)
+	for {
+		d.mu.Lock()
+		news, ended := d.news, d.ended
+		d.mu.Unlock()
+		if ended {
+			return
+		}
+		select {
+		case <-news:
+		case <-deadline:
+			d.t.Fatalf("the driver still runs %v after SIGKILL", patience)
+		}
 	}
 }
 

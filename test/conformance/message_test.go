@@ -26,6 +26,7 @@ type message struct {
 	CreationTime    string      `json:"creationTime,omitempty"`
 	Component       string      `json:"component,omitempty"`
 	Output          string      `json:"output,omitempty"`
+	Ack             string      `json:"ack,omitempty"` // of one that comes from the cloud
 	Security        bool        `json:"security,omitempty"`
 	Properties      [][2]string `json:"properties,omitempty"`
 

@@ -215,6 +215,8 @@ func (p packet) encode() ([]byte, error) {
 				b = append(b, byte(n))
 			}
 		}
+	case "PUBACK":
+		b = binary.BigEndian.AppendUint16(b, uint16(p.num("id")))
 	case "PINGREQ", "DISCONNECT":
 	default:
 		return nil, fmt.Errorf("a client never sends %s here", p.name)

@@ -17,6 +17,13 @@ type sdk struct {
 	// adapt makes of a message to be sent by an identity what arrives: it takes away
 	// what the SDK can't set, and adds what it sets by itself.
 	adapt func(id string, m message) message
+	// shown makes of a message that is sent to a device what the SDK shows of it.
+	shown func(id string, m message) message
+	// verbs are the SDK's errors when a message is settled by that verb; nil: the
+	// application can't settle any.
+	verbs map[string]string
+	// inventsIDs: a message without a correlation id gets one from the SDK.
+	inventsIDs bool
 	// outputs: the SDK's module client can send to an output.
 	outputs bool
 	// unauthorized and disabled are the SDK's errors for these refusals.
@@ -27,6 +34,10 @@ type sdk struct {
 	// mortal is the error of which the SDK's network thread can die when its
 	// connection is cut while it writes. paho-mqtt 1.6 expects a ConnectionError.
 	mortal string
+	// quits is the error of the disconnect event by which the SDK says that it does
+	// not come back by itself. Node's does so when its connection breaks while it
+	// writes: its filter of errors knows no EPIPE.
+	quits string
 	// retriesFirst: the SDK retries its first connection too.
 	retriesFirst bool
 	// replaces: the application can give the SDK a new token.
@@ -85,11 +96,19 @@ func nodeSDK(transport string, start func(t *testing.T) *driver) *sdk {
 			m.CreationTime = "" // never sent by the SDK
 			return m
 		},
+		shown: func(id string, m message) message {
+			m = delivered(id, m)
+			m.rename("iothub-ack", &m.Ack) // it knows neither, so they look like the application's
+			m.rename("$.ctime", &m.CreationTime)
+			return m
+		},
+		verbs:        map[string]string{"complete": "", "reject": "NotImplementedError", "abandon": "NotImplementedError"},
 		outputs:      true,
 		unauthorized: "UnauthorizedError",
 		disabled:     "ServiceUnavailableError",
 		retriesFirst: true,
 		replaces:     true,
+		quits:        "Error",
 		badKey:       "Error",
 		dropsUnknown: true,
 		renewal: func(*gateway, identity, string) args {
@@ -109,6 +128,12 @@ func pythonSDK(face, transport string, start func(t *testing.T) *driver) *sdk {
 		start:     start,
 		adapt: func(_ string, m message) message {
 			m.To, m.CreationTime, m.Component = "", "", "" // no way to set them
+			return m
+		},
+		shown: func(id string, m message) message {
+			m = delivered(id, m)
+			m.To = ""
+			m.rename("$.ctime", &m.CreationTime) // it does not know it
 			return m
 		},
 		outputs:      true,
@@ -141,6 +166,14 @@ func javaSDK(transport string, start func(t *testing.T) *driver) *sdk {
 			})
 			return m
 		},
+		shown: func(id string, m message) message {
+			m = delivered(id, m)
+			m.To, m.Expiry, m.Ack, m.UserID = "", "", "", "" // it drops them
+			m.rename("$.ctime", &m.CreationTime)             // it does not know it
+			return m
+		},
+		inventsIDs:   true,
+		verbs:        map[string]string{"complete": "", "reject": "", "abandon": ""},
 		outputs:      true,
 		unauthorized: "MqttUnauthorizedException",
 		disabled:     "MqttServerUnavailableException",
@@ -160,5 +193,23 @@ func javaSDK(transport string, start func(t *testing.T) *driver) *sdk {
 		expired: func(g *gateway, who identity, device string) args {
 			return args{"tokens": []string{sign(g.Ready.HostName, device, who, ago)}}
 		},
+	}
+}
+
+// delivered is what a message to a device has when it leaves the hub.
+func delivered(id string, m message) message {
+	m.To = "/devices/" + id + "/messages/deviceBound"
+	if m.Ack == "" {
+		m.Ack = "none"
+	}
+	m.Properties = slices.DeleteFunc(slices.Clone(m.Properties), func(p [2]string) bool { return p[1] == "" })
+	return m
+}
+
+// rename makes an application property of a system property.
+func (m *message) rename(name string, field *string) {
+	if *field != "" {
+		m.Properties = append(m.Properties, [2]string{name, *field})
+		*field = ""
 	}
 }

@@ -50,6 +50,10 @@ var scenarios = []struct {
 	{"twin of a module", twinOfModule},
 	{"methods", methodsOfDevice},
 	{"methods of a module", methodsOfModule},
+	{"c2d", c2dArrives},
+	{"c2d settled", c2dSettled},
+	{"c2d expires", c2dExpires},
+	{"c2d while away", c2dWhileAway},
 	{"refused", refused},
 	{"disabled then enabled", disabledThenEnabled},
 	{"token renewal", tokenRenewal},
@@ -88,6 +92,14 @@ func suite(t *testing.T, sdks ...*sdk) {
 			t.Run(s.String()+"/subscriptions outlive the gateway", func(t *testing.T) {
 				t.Parallel()
 				subscriptionsOutlive(t, s)
+			})
+			t.Run(s.String()+"/c2d delivered again", func(t *testing.T) {
+				t.Parallel()
+				c2dAgain(t, s)
+			})
+			t.Run(s.String()+"/c2d outlives the gateway", func(t *testing.T) {
+				t.Parallel()
+				c2dOutlives(t, s)
 			})
 		}
 	})

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type recorder struct {
 	upstream *tls.Config
 	gateway  string // host name of the gateway behind
 	conns    sync.WaitGroup
+	mute     atomic.Bool // acknowledgements of the SDK are kept back
 
 	mu     sync.Mutex
 	dialog []string
@@ -165,6 +167,8 @@ func (r *recorder) pass(down, up net.Conn) {
 	both.Wait()
 }
 
+const typePuback = 4
+
 // copy notes each packet before it passes it on, so that the order of the notes is
 // that of cause and effect.
 func (r *recorder) copy(direction string, to, from net.Conn) {
@@ -177,6 +181,9 @@ func (r *recorder) copy(direction string, to, from net.Conn) {
 		raw, err := readPacket(br)
 		if err != nil {
 			return
+		}
+		if r.mute.Load() && direction == "> " && raw[0]>>4 == typePuback {
+			continue
 		}
 		r.note(direction + decode(raw).String())
 		if _, err := to.Write(raw); err != nil {

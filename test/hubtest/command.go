@@ -17,15 +17,21 @@ type Identity struct {
 // Goroutines may call it at the same time.
 func (g *Gateway) CLI(t *testing.T, args ...string) []byte {
 	t.Helper()
-	env := []string{"HUBGATE_DATA_DIR=" + g.Path(g.DataDir), "HUBGATE_HOST=" + g.Ready.HostName, "HUBGATE_NATS=" + g.Ready.NATSURL}
-	if g.Ready.NATSCreds != "" {
-		env = append(env, "HUBGATE_CREDS="+g.Path(g.Ready.NATSCreds))
-	}
-	r := Run(t, env, args...)
+	r := g.Command(t, args...)
 	if r.Code != 0 {
 		t.Fatalf("hubgate %s: exit code %d\n%s%s", strings.Join(args, " "), r.Code, r.Stdout, r.Stderr)
 	}
 	return []byte(r.Stdout)
+}
+
+// Command is CLI for a command that may fail.
+func (g *Gateway) Command(t *testing.T, args ...string) Result {
+	t.Helper()
+	env := []string{"HUBGATE_DATA_DIR=" + g.Path(g.DataDir), "HUBGATE_HOST=" + g.Ready.HostName, "HUBGATE_NATS=" + g.Ready.NATSURL}
+	if g.Ready.NATSCreds != "" {
+		env = append(env, "HUBGATE_CREDS="+g.Path(g.Ready.NATSCreds))
+	}
+	return Run(t, env, args...)
 }
 
 // Create makes a device ("dev") or a module ("dev/mod") by the CLI. Goroutines

@@ -11,6 +11,7 @@ import com.microsoft.azure.sdk.iot.device.InternalClient;
 import com.microsoft.azure.sdk.iot.device.IotHubClientProtocol;
 import com.microsoft.azure.sdk.iot.device.IotHubMessageResult;
 import com.microsoft.azure.sdk.iot.device.Message;
+import com.microsoft.azure.sdk.iot.device.MessageProperty;
 import com.microsoft.azure.sdk.iot.device.MessageSentCallback;
 import com.microsoft.azure.sdk.iot.device.ModuleClient;
 import com.microsoft.azure.sdk.iot.device.SasTokenProvider;
@@ -35,6 +36,7 @@ import java.util.Base64;
 import java.util.Date;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
@@ -133,6 +135,9 @@ public final class Driver {
             }
             say(line);
         }, null);
+        if ("c2d".equals(text(cmd, "listen"))) {
+            subscribe(name, "c2d"); // the SDK subscribes when it opens
+        }
         client.open(flag(cmd, "retryOpen"));
     }
 
@@ -239,11 +244,49 @@ public final class Driver {
                 }, null);
                 break;
             case "c2d":
-                ((DeviceClient) client).setMessageCallback((m, context) -> IotHubMessageResult.COMPLETE, null);
+                ((DeviceClient) client).setMessageCallback((m, context) -> take(name, m), null);
                 break;
             default:
                 throw new IllegalArgumentException("unknown filter " + filter);
         }
+    }
+
+    /** Reports a message from the cloud, and settles it as its property settle says. */
+    private static IotHubMessageResult take(String name, Message m) {
+        JsonObject line = event("message", name);
+        line.add("message", shown(m));
+        say(line);
+        String verb = m.getProperty("settle");
+        if (verb == null) {
+            return IotHubMessageResult.COMPLETE;
+        }
+        JsonObject settled = event("settled", name);
+        settled.addProperty("status", verb);
+        say(settled);
+        return IotHubMessageResult.valueOf(verb.toUpperCase(Locale.ROOT));
+    }
+
+    /** A message as the SDK gives it to the application. */
+    private static JsonObject shown(Message m) {
+        JsonObject all = new JsonObject();
+        all.addProperty("body", Base64.getEncoder().encodeToString(m.getBytes()));
+        all.addProperty("messageId", m.getMessageId());
+        all.addProperty("correlationId", m.getCorrelationId());
+        all.addProperty("userId", m.getUserId());
+        all.addProperty("to", m.getTo());
+        all.addProperty("contentType", m.getContentType());
+        all.addProperty("contentEncoding", m.getContentEncoding());
+        all.addProperty("ack", m.getDeliveryAcknowledgement());
+        all.addProperty("creationTime", m.getCreationTimeUTCString());
+        JsonArray properties = new JsonArray();
+        for (MessageProperty p : m.getProperties()) {
+            JsonArray pair = new JsonArray();
+            pair.add(p.getName());
+            pair.add(p.getValue());
+            properties.add(pair);
+        }
+        all.add("properties", properties);
+        return all;
     }
 
     /** The one handler of all methods: unknown ones are its own business. */

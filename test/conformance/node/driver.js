@@ -107,6 +107,30 @@ function serveMethods(name, client) {
   serve('silent', () => say({ event: 'called', client: name }));
 }
 
+// shown is a message as the SDK gives it to the application.
+function shown(m) {
+  return {
+    body: m.data.toString('base64'), messageId: m.messageId, correlationId: m.correlationId, userId: m.userId, to: m.to,
+    contentType: m.contentType, contentEncoding: m.contentEncoding, expiry: m.expiryTimeUtc, ack: m.ack,
+    properties: m.properties.propertyList.map(({ key, value }) => [key, value]),
+  };
+}
+
+// take reports a message from the cloud, and settles it as its property settle says.
+function take(name, client, m) {
+  say({ event: 'message', client: name, message: shown(m) });
+  const verb = m.properties.getValue('settle');
+  if (!verb) {
+    return;
+  }
+  const done = (err) => say({ event: 'settled', client: name, status: verb, error: err ? describe(err) : undefined });
+  try {
+    client[verb](m, done);
+  } catch (err) {
+    done(err);
+  }
+}
+
 const operations = {
   async open(cmd) {
     const client = construct(cmd);
@@ -134,7 +158,7 @@ const operations = {
   async subscribe(cmd) {
     const client = clients.get(cmd.client);
     if (cmd.filter === 'c2d') {
-      client.on('message', () => {});
+      client.on('message', (m) => take(cmd.client, client, m));
     } else if (cmd.filter === 'inputs') {
       client.on('inputMessage', () => {});
     } else if (cmd.filter === 'methods') {

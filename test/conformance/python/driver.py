@@ -52,6 +52,22 @@ def message(m):
     return msg
 
 
+def shown(msg):
+    """A message as the SDK gives it to the application."""
+    plain = {
+        "messageId": msg.message_id,
+        "correlationId": msg.correlation_id,
+        "userId": msg.user_id,
+        "contentType": msg.content_type,
+        "contentEncoding": msg.content_encoding,
+        "expiry": msg.expiry_time_utc,
+        "ack": msg.ack,
+        "body": base64.b64encode(msg.data).decode(),
+        "properties": list(msg.custom_properties.items()),
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
 class SyncFace:
     """Calls of the synchronous clients, as they are."""
 
@@ -166,7 +182,10 @@ class Driver:
     def subscribe(self, cmd):
         name = cmd["client"]
         handlers = {
-            "c2d": ("on_message_received", lambda _: None),
+            "c2d": (
+                "on_message_received",
+                lambda msg: say({"event": "message", "client": name, "message": shown(msg)}),
+            ),
             "inputs": ("on_message_received", lambda _: None),
             "methods": ("on_method_request_received", lambda request: self._called(name, request)),
             "twin": (
