@@ -61,14 +61,15 @@ async function followTwin(client) {
   const twin = await client.getTwin();
   twin.on('error', (err) => console.error('twin:', err.message));
   await report(twin, { firmware: '1.0.0' });
-  // The SDK calls the handler at once with what there is, and then for each
-  // change, when it has merged it into the twin.
+  // The SDK calls the handler for each change, when it has merged it into the
+  // twin, and for the whole of a twin that was asked for.
   twin.on('properties.desired', (patch) => {
     console.log('desired:', JSON.stringify(patch));
     applyDesired(twin).catch((err) => console.error('not reported:', err.message));
   });
-  // Nobody tells a device of a change that came while it was away: after each
-  // reconnect it asks, which calls the handler too.
+  // With the handler the device has subscribed. Nobody tells it of a change that
+  // came before: it asks again, now and after each reconnect.
+  await twin.get();
   client.on('connect', () => {
     console.log('connected again');
     twin.get().catch((err) => console.error('the twin is not known:', err.message));
