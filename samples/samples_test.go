@@ -52,15 +52,14 @@ func startDevice(t *testing.T, g *hubtest.Gateway, args ...string) *sampletest.P
 // them again over the connection that the device has made by itself.
 func TestGoDevice(t *testing.T) {
 	t.Parallel()
-	const port = 18883
-	g := hubtest.Start(t, hubtest.Options{Flags: []string{
-		"--host", hubtest.FreeAddress(t, port), "--mqtt-port", strconv.Itoa(port), "--https-port", "0",
-	}})
+	g := start(t)
 	device := startDevice(t, g)
 	sampletest.Converse(t, g, sampletest.Device{Process: device, ID: g.Ready.DeviceID})
 	g.Stop(t, syscall.SIGKILL)
 	device.Await("connection lost")
-	g.Start(t)
+	g = hubtest.Start(t, hubtest.Options{DataDir: g.DataDir, Flags: []string{
+		"--host", "127.0.0.1", "--mqtt-port", strconv.Itoa(g.Ready.Ports.MQTT), "--https-port", "0",
+	}})
 	sampletest.Converse(t, g, sampletest.Device{Process: device, ID: g.Ready.DeviceID, Round: 1})
 	device.Interrupt()
 }
