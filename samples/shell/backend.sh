@@ -51,7 +51,10 @@ feedback_nats() { # DEVICE
 # error is an answer too: the headers tell.
 ask() { # SUBJECT BODY [OPTION...]
   local answer
-  answer=$(nats req "$@" 2>&1)
+  answer=$(nats req "$@" 2>&1) || {
+    echo "$answer" >&2
+    return 1
+  }
   if [[ $answer == *Nats-Service-Error-Code:* ]]; then
     echo "$answer" >&2
     return 1

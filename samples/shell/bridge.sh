@@ -56,11 +56,11 @@ await_socket() { # DIRECTORY PROCESS
 # configure writes mosquitto's configuration, with a new token.
 configure() { # DIRECTORY CONNECTION-STRING CA-FILE PORT
   local dir=$1 ca=$3 port=$4 host device token
-  host=$(part HostName "$2")
-  device=$(part DeviceId "$2")
+  host=$(part HostName "$2") || return
+  device=$(part DeviceId "$2") || return
   # Only a program next to the hub gets a token this way. A device elsewhere
   # makes its own, of its key: device-go shows how.
-  token=$(hubgate sas --device "$device" --ttl 24h)
+  token=$(hubgate sas --device "$device" --ttl 24h) || return
   # A file, in a directory of the user's own: the arguments of a program can be
   # seen by all users of a machine.
   cat "$dir/local.conf" - >"$dir/bridge.conf" <<CONF

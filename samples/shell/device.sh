@@ -25,13 +25,17 @@ device=$(part DeviceId "$connection_string")
 # The directory is its user's alone: it holds the token, and whoever reaches the
 # socket is the device.
 dir=$(mktemp -d)
-jobs=()
+groups=()
+# shellcheck disable=SC2329 # the trap calls it
 finish() {
   trap '' INT TERM
   exec 2>/dev/null # the shell would tell of every job that it ends
-  for job in "${jobs[@]}"; do
-    kill -- "-$job" 2>/dev/null || true # with all the programs that it runs
+  for group in "${groups[@]}"; do
+    kill -- "-$group" 2>/dev/null || true # with all the programs that it runs
   done
+  # What prepare has begun is no group yet.
+  # shellcheck disable=SC2046 # these are numbers
+  kill $(jobs -p) || true
   wait
   rm -rf "$dir"
 }
@@ -41,11 +45,11 @@ trap 'exit 0' INT TERM # Ctrl-C is how one ends it
 prepare "$dir"
 set -m # a process group for each job
 bridge "$dir" "$connection_string" "$ca" "$port" &
-jobs+=($!)
-await_socket "$dir" "${jobs[0]}"
+groups+=($!)
+await_socket "$dir" "${groups[0]}"
 for conversation in twin methods messages telemetry; do
   "$conversation" &
-  jobs+=($!)
+  groups+=($!)
 done
 # None of them ends by itself. When one does, the device ends, and whoever has
 # started it starts it again.
