@@ -147,6 +147,7 @@ deps: ## installs the Debian packages that tests and benches use, where they are
 	@$(strict) PATH="$$PATH:/usr/sbin"; need=; \
 	command -v mosquitto >/dev/null || need="$$need mosquitto"; \
 	command -v mosquitto_pub >/dev/null || need="$$need mosquitto-clients"; \
+	command -v jq >/dev/null || need="$$need jq"; \
 	if command -v python3 >/dev/null && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then \
 	  need="$$need python3-venv"; \
 	fi; \

@@ -1,3 +1,3 @@
-// Package samples holds the test that runs the samples; each sample is a
+// Package samples holds the tests that run the samples; each sample is a
 // program of its own in a directory below.
 package samples

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# All four conversations, each from both ends: device.sh in the background, and
+# one command of backend.sh after another.
+#
+#   export IOTHUB_DEVICE_CONNECTION_STRING='HostName=…;DeviceId=…;SharedAccessKey=…'
+#   export HUBGATE_NATS=nats://127.0.0.1:4222 HUBGATE_CREDS=…/nats/hub.creds
+#   samples/shell/all.sh ca.pem [PORT]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+id=${IOTHUB_DEVICE_CONNECTION_STRING:?set it to the connection string of the device}
+id=${id#*DeviceId=}
+id=${id%%;*}
+
+./device.sh "$@" &
+device=$!
+# When all is said, the device is stopped as by Ctrl-C, and has some time to end.
+trap 'kill "$device" 2>/dev/null || true; wait "$device" || true' EXIT
+
+./backend.sh telemetry "$id" 1
+./backend.sh method "$id" reboot '{"delay":1}'
+./backend.sh twin "$id" '{"telemetryInterval":2}'
+./backend.sh message "$id" 'Hello, device'
+./backend.sh telemetry "$id" 2
+./backend.sh twin "$id"
