@@ -78,14 +78,7 @@ func takeover(t *testing.T, g *gateway, s *sdk) {
 		s.adapt(id, message{Body: []byte("from the first"), MessageID: "1"}),
 		s.adapt(id, message{Body: []byte("from the second"), MessageID: "2"}),
 	}, g.messages(id, 2))
-	g.awaitEvents(id, "disconnect with the code of a take-over", func(events []event) bool {
-		for _, e := range events {
-			if e.Type == "deviceDisconnected" && e.Code == closedByOwner {
-				return true
-			}
-		}
-		return false
-	})
+	g.awaitEnd(id, "disconnect with the code of a take-over", func(e event) bool { return e.Code == closedByOwner })
 	for _, l := range d.events() {
 		if l.Client == "second" && l.Event == "disconnected" {
 			t.Errorf("the second client was disconnected too: %v", l.Error)
@@ -95,7 +88,8 @@ func takeover(t *testing.T, g *gateway, s *sdk) {
 }
 
 // cut checks that disabling and deleting a device closes its connection within a
-// second.
+// second. That is by the gateway's clock: how soon the SDK notices depends on how
+// busy the machine is.
 func cut(t *testing.T, g *gateway, s *sdk) {
 	for _, verb := range []string{"disable", "delete"} {
 		id := deviceName(t) + "-" + verb
@@ -105,8 +99,9 @@ func cut(t *testing.T, g *gateway, s *sdk) {
 		d.do("send", "a", args{"message": message{Body: []byte("alive"), MessageID: "1"}})
 		g.cli("device", verb, id)
 		done := time.Now()
-		l := d.await("disconnect after device "+verb, func(l line) bool { return l.Event == "disconnected" })
-		if took := l.at.Sub(done); took > time.Second {
+		d.await("disconnect after device "+verb, func(l line) bool { return l.Event == "disconnected" })
+		end := g.awaitEnd(id, "disconnect after device "+verb, func(event) bool { return true })
+		if took := end.Time.Sub(done); took > time.Second {
 			t.Errorf("device %s cut the connection after %v, want within a second", verb, took)
 		}
 	}

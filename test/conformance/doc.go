@@ -31,7 +31,8 @@
 //
 // Once subscribed, every notification of desired properties is an event desired.
 // The method echo answers 207 with the payload, empty answers 204 with none, and
-// silent makes an event called and never answers.
+// silent makes an event called and never answers. Where the SDK tells that an answer
+// has its PUBACK, that is an event answered.
 //
 // # Running
 //

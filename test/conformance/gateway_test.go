@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +76,14 @@ func (g *gateway) messages(id string, n int) []jetstream.Msg {
 func (g *gateway) awaitEvents(id, what string, enough func([]event) bool) []event {
 	g.t.Helper()
 	return g.AwaitEvents(g.t, id, what, enough)
+}
+
+// awaitEnd waits for the end of a connection of an identity that matches.
+func (g *gateway) awaitEnd(id, what string, match func(event) bool) event {
+	g.t.Helper()
+	ended := func(e event) bool { return !e.Connected() && match(e) }
+	events := g.awaitEvents(id, what, func(events []event) bool { return slices.ContainsFunc(events, ended) })
+	return events[slices.IndexFunc(events, ended)]
 }
 
 // presence waits until the session of an identity satisfies match.

@@ -19,12 +19,21 @@ const (
 	noAnswer  = "504101"
 
 	responseTimeout = 5 * time.Second // the shortest there is
+
+	// answerTimeout is for calls that must be answered, however busy the machine is.
+	// It ends before the caller's own patience, so that the caller hears of it.
+	answerTimeout = patience - responseTimeout
 )
 
 // call calls a method from the back end as docs/methods.md has it, and returns the
 // status and the payload of the answer.
 func (g *gateway) call(id, method, payload string) (status, answer string, err error) {
-	header := nats.Header{"Hub-Response-Timeout": []string{responseTimeout.String()}}
+	return g.callWithin(answerTimeout, id, method, payload)
+}
+
+// callWithin is call with a response timeout.
+func (g *gateway) callWithin(limit time.Duration, id, method, payload string) (status, answer string, err error) {
+	header := nats.Header{"Hub-Response-Timeout": []string{limit.String()}}
 	m, err := g.ask("hub.method."+hubtest.Key(id)+"."+method, header, payload)
 	if err != nil {
 		return "", "", err
@@ -56,9 +65,12 @@ func methodsServed(t *testing.T, g *gateway, s *sdk, id string) {
 	wantRefused(t, g, id, "echo", notOnline) // it has not subscribed
 	d.do("subscribe", "a", args{"filter": "methods"})
 	g.presence(id, "subscription to methods", func(p session) bool { return p.Has(filterMethods) })
-	payloadsReturn(t, g, id)
-	unanswered(t, g, d, s, id)
-	manyCalls(t, g, id)
+	answers := payloadsReturn(t, g, id)
+	answers += unanswered(t, g, d, s, id)
+	answers += manyCalls(t, g, id)
+	if s.acknowledged {
+		d.awaitCount("answer with its PUBACK", answers, func(l line) bool { return l.Event == "answered" })
+	}
 	d.do("close", "a", nil)
 	g.presence(id, "end of the connection", func(p session) bool { return !p.Connected })
 	wantRefused(t, g, id, "echo", notOnline)
@@ -67,16 +79,16 @@ func methodsServed(t *testing.T, g *gateway, s *sdk, id string) {
 // wantRefused calls a method that cannot be called.
 func wantRefused(t *testing.T, g *gateway, id, method, code string) {
 	t.Helper()
-	status, _, err := g.call(id, method, "")
+	status, _, err := g.callWithin(responseTimeout, id, method, "")
 	if r, ok := errors.AsType[refusal](err); !ok || r.code != code {
 		t.Errorf("%s: status %q, error %v, want %s", method, status, err, code)
 	}
 }
 
-// payloadsReturn sends payloads of every kind there and back.
-func payloadsReturn(t *testing.T, g *gateway, id string) {
+// payloadsReturn sends payloads of every kind there and back, and returns how many.
+func payloadsReturn(t *testing.T, g *gateway, id string) int {
 	t.Helper()
-	for _, c := range []struct{ method, payload, status, want string }{
+	cases := []struct{ method, payload, status, want string }{
 		{"echo", `null`, "207", `null`},
 		{"echo", `42`, "207", `42`},
 		{"echo", `-1.5e-7`, "207", `-1.5e-7`},
@@ -89,7 +101,8 @@ func payloadsReturn(t *testing.T, g *gateway, id string) {
 		{"echo", `[1,"two",[],{}]`, "207", `[1,"two",[],{}]`},
 		{"echo", ``, "207", `null`},
 		{"empty", `{"x":1}`, "204", `null`},
-	} {
+	}
+	for _, c := range cases {
 		status, got, err := g.call(id, c.method, c.payload)
 		if err != nil {
 			t.Errorf("%s(%s): %v", c.method, c.payload, err)
@@ -99,12 +112,18 @@ func payloadsReturn(t *testing.T, g *gateway, id string) {
 			t.Errorf("%s(%s) = %s %q, want %s %q", c.method, c.payload, status, got, c.status, c.want)
 		}
 	}
+	return len(cases)
 }
 
 // unanswered calls at once, for each call lasts until the timeout, a method whose
-// handler never answers and one that the device does not know.
-func unanswered(t *testing.T, g *gateway, d *driver, s *sdk, id string) {
+// handler never answers and one that the device does not know. It returns how many
+// the device has answered.
+func unanswered(t *testing.T, g *gateway, d *driver, s *sdk, id string) int {
 	t.Helper()
+	answers := 0
+	if !s.dropsUnknown {
+		answers = 1
+	}
 	var calls sync.WaitGroup
 	calls.Go(func() {
 		if !s.dropsUnknown {
@@ -122,10 +141,12 @@ func unanswered(t *testing.T, g *gateway, d *driver, s *sdk, id string) {
 	}
 	calls.Wait()
 	d.await("call of silent", func(l line) bool { return l.Event == "called" })
+	return answers
 }
 
-// manyCalls calls a method two hundred times at once; each gets its own answer.
-func manyCalls(t *testing.T, g *gateway, id string) {
+// manyCalls calls a method two hundred times at once; each gets its own answer. It
+// returns how many.
+func manyCalls(t *testing.T, g *gateway, id string) int {
 	t.Helper()
 	const callers = 200
 	failed := make([]error, callers)
@@ -146,6 +167,7 @@ func manyCalls(t *testing.T, g *gateway, id string) {
 	if err := errors.Join(failed...); err != nil {
 		t.Error(err)
 	}
+	return callers
 }
 
 // sameJSON reports whether two texts are the same JSON value; no text is null.

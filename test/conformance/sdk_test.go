@@ -53,6 +53,9 @@ type sdk struct {
 	// dropsUnknown: a call of a method that the application has not registered gets no
 	// answer. Else one handler gets all calls, and the driver's answers 404.
 	dropsUnknown bool
+	// acknowledged: the SDK tells its application when the answer to a call has its
+	// PUBACK.
+	acknowledged bool
 	// renewal are the arguments of open with which the SDK renews its token
 	// within seconds.
 	renewal func(g *gateway, who identity, device string) args
@@ -143,6 +146,7 @@ func pythonSDK(face, transport string, start func(t *testing.T) *driver) *sdk {
 		replaces:     true,
 		badKey:       "ServiceError",
 		shuffles:     true,
+		acknowledged: true,
 		renewal: func(*gateway, identity, string) args {
 			return args{"tokenSeconds": 123} // renewed 120 s before its end
 		},

@@ -116,7 +116,8 @@ func (g *Gateway) iterate(ctx context.Context, t *testing.T, stream, subj string
 
 // Event is a connection event.
 type Event struct {
-	Type string `json:"-"` // IoT Hub's opType, such as deviceDisconnected
+	Type string    `json:"-"` // IoT Hub's opType, such as deviceDisconnected
+	Time time.Time `json:"-"` // by the clock of the gateway
 
 	SequenceNumber string  `json:"sequenceNumber"`
 	Node           string  `json:"node"`
@@ -136,6 +137,10 @@ func ParseEvent(m jetstream.Msg) (Event, error) {
 	e := Event{Type: m.Headers().Get("opType")}
 	if err := json.Unmarshal(m.Data(), &e); err != nil {
 		return e, fmt.Errorf("read event %q: %w", m.Data(), err)
+	}
+	var err error
+	if e.Time, err = time.Parse(time.RFC3339, m.Headers().Get("operationTimestamp")); err != nil {
+		return e, fmt.Errorf("read the time of event %q: %w", m.Data(), err)
 	}
 	return e, nil
 }

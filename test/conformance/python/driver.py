@@ -76,6 +76,17 @@ class SyncFace:
     def call(self, method, *args):
         return method(*args)
 
+    def method_handler(self, name, client, respond):
+        """A handler that sends what respond makes of a request, if anything."""
+
+        def handle(request):
+            response = respond(request)
+            if response is not None:
+                client.send_method_response(response)
+                say({"event": "answered", "client": name})
+
+        return handle
+
 
 class AioFace:
     """Calls of the asyncio clients, run on one event loop in its own thread."""
@@ -91,6 +102,24 @@ class AioFace:
             return await method(*args)
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+    def method_handler(self, name, client, respond):
+        """The same as a coroutine function, which the SDK runs on a loop of its own.
+
+        It must not need self._loop: shutdown() occupies that while it waits for the
+        handlers that are plain functions, because _stop_receiver_handler_runner of
+        azure/iot/device/iothub/aio/async_handler_manager.py blocks in future.result()
+        instead of awaiting. A function that sends by call() would wait for the loop,
+        and the loop for the function, for ever.
+        """
+
+        async def handle(request):
+            response = respond(request)
+            if response is not None:
+                await client.send_method_response(response)
+                say({"event": "answered", "client": name})
+
+        return handle
 
 
 class Pump:
@@ -181,29 +210,32 @@ class Driver:
 
     def subscribe(self, cmd):
         name = cmd["client"]
+        client = self._clients[name]
         handlers = {
             "c2d": (
                 "on_message_received",
                 lambda msg: say({"event": "message", "client": name, "message": shown(msg)}),
             ),
             "inputs": ("on_message_received", lambda _: None),
-            "methods": ("on_method_request_received", lambda request: self._called(name, request)),
+            "methods": (
+                "on_method_request_received",
+                self._face.method_handler(name, client, lambda request: self._called(name, request)),
+            ),
             "twin": (
                 "on_twin_desired_properties_patch_received",
                 lambda patch: say({"event": "desired", "client": name, "data": patch}),
             ),
         }
         attribute, handler = handlers[cmd["filter"]]
-        setattr(self._clients[name], attribute, handler)
+        setattr(client, attribute, handler)
 
     def _called(self, name, request):
-        """The one handler of all methods: unknown ones are its own business."""
+        """The response of any method: unknown ones are the handler's business."""
         if request.name == "silent":
             say({"event": "called", "client": name})
-            return
+            return None
         status, payload = {"echo": (207, request.payload), "empty": (204, None)}.get(request.name, (404, None))
-        response = azure.iot.device.MethodResponse.create_from_method_request(request, status, payload)
-        self._face.call(self._clients[name].send_method_response, response)
+        return azure.iot.device.MethodResponse.create_from_method_request(request, status, payload)
 
     def twin(self, cmd):
         return {"twin": self._face.call(self._clients[cmd["client"]].get_twin)}
