@@ -135,7 +135,7 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admission) *conn {
 	now := time.Now()
 	c := &conn{
-		srv: s, src: src, peer: peer, handler: a.Handler, version: connect.Version,
+		srv: s, src: src, peer: origin{peer.Remote, peer.Transport}, handler: a.Handler, version: connect.Version,
 		silence: silenceOf(connect.KeepAlive), expires: a.Expires, started: now, will: a.Will,
 		session: session.Session{
 			ID: a.ID, Generation: a.Generation, Persistent: !connect.CleanStart,
