@@ -22,8 +22,8 @@ type Authority struct {
 	// empty: none was asked for.
 	VerificationCode string
 	Created, Updated time.Time
-	// Revision is the store's number of the last write, from which the etag is
-	// made; not in the JSON.
+	// Revision is the store's number of the last write. In the JSON it is the
+	// etag.
 	Revision uint64
 }
 
@@ -64,7 +64,7 @@ func (a Authority) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON implements json.Unmarshaler. The certificate may be PEM too.
-// What is made from it is passed over, as is the etag.
+// What is made from it is passed over.
 func (a *Authority) UnmarshalJSON(b []byte) error {
 	var j authorityJSON
 	if err := json.Unmarshal(b, &j); err != nil {
@@ -72,7 +72,7 @@ func (a *Authority) UnmarshalJSON(b []byte) error {
 	}
 	*a = Authority{
 		Name: j.Name, Verified: j.Properties.IsVerified, VerificationCode: j.Properties.VerificationCode,
-		Created: dateOf(j.Properties.Created), Updated: dateOf(j.Properties.Updated),
+		Created: dateOf(j.Properties.Created), Updated: dateOf(j.Properties.Updated), Revision: revisionOf(j.ETag),
 	}
 	if j.Properties.Certificate == "" {
 		return nil
@@ -83,6 +83,20 @@ func (a *Authority) UnmarshalJSON(b []byte) error {
 	}
 	a.Certificate = cert.Raw
 	return nil
+}
+
+// revisionOf is the revision that an etag stands for; 0 for one that is not
+// ours.
+func revisionOf(etag string) uint64 {
+	text, err := base64.StdEncoding.DecodeString(etag)
+	if err != nil {
+		return 0
+	}
+	revision, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return revision
 }
 
 // Parse reads the certificate.
