@@ -20,6 +20,7 @@ import (
 	"github.com/hubgate/hubgate/gateway/iothub"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -36,6 +37,7 @@ type node struct {
 	back     *backend.Backbone
 	registry *identity.Registry
 	twins    *twin.Twins
+	trust    *trust.Pool
 	face     *iothub.Face
 	gateway  *gateway.Server
 	methods  *backend.MethodService
@@ -82,6 +84,9 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 		return err
 	}
 	if err := n.connect(ctx); err != nil {
+		return err
+	}
+	if err := n.openTrust(); err != nil {
 		return err
 	}
 	n.build(s)
@@ -173,7 +178,7 @@ func (n *node) connect(ctx context.Context) error {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
+		Devices: n.registry, Policies: n.back.Policies(), Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		C2D: n.back.C2D(), Timeline: n.back.Recorder(),
 		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
