@@ -29,7 +29,6 @@ func (s *snapshot) explain(chain []*x509.Certificate, now time.Time, err error) 
 
 func explainInvalid(bad x509.CertificateInvalidError, now time.Time) error {
 	name := Describe(bad.Cert)
-	//nolint:exhaustive // the rest is for x509's own words
 	switch bad.Reason {
 	case x509.Expired:
 		return checkValidity(bad.Cert, now)
@@ -142,7 +141,6 @@ func (s *snapshot) trusts(cert *x509.Certificate) bool { return s.anchors[digest
 
 // isWeak reports whether package x509 takes no signature of this kind.
 func isWeak(a x509.SignatureAlgorithm) bool {
-	//nolint:exhaustive // all others are good, or fail by themselves
 	switch a {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
 		return true

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"time"
 
@@ -10,6 +11,10 @@ import (
 // maxChain is how many certificates a client may send. Real chains have two to
 // four; each one more costs signatures to check.
 const maxChain = 10
+
+// maxRSA is how many bits the RSA keys of a chain may have: a stranger could
+// have signatures checked by keys of any size.
+const maxRSA = 8192
 
 // Grant is what let a client in by its chain, kept as small as can be for as
 // long as its connection lives.
@@ -43,6 +48,11 @@ func (p *Pool) Verify(chain []*x509.Certificate, now time.Time) (*Grant, error) 
 	}
 	if err := checkLeaf(chain[0]); err != nil {
 		return nil, err
+	}
+	for _, cert := range chain {
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSA {
+			return nil, refuse("the certificate %s has an RSA key of %d bits, and %d is the most", Describe(cert), key.N.BitLen(), maxRSA)
+		}
 	}
 	s := p.snapshot()
 	sent := x509.NewCertPool()

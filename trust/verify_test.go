@@ -1,10 +1,12 @@
 package trust_test
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -98,20 +100,21 @@ func TestVerify(t *testing.T) {
 		"self-signed":                {SelfSigned(t, "dev1").Chain(), []string{`"dev1", at the end of the chain`}},
 		"expired":                    {root.Leaf(t, "dev1", Valid(now.Add(-2*day), now.Add(-day))).Chain(), []string{`"dev1" expired at`}},
 		"not yet valid":              {root.Leaf(t, "dev1", Valid(now.Add(day), now.Add(2*day))).Chain(), []string{`"dev1" is valid from`, "only"}},
-		"intermediate expired":       {below(root.CA(t, "gone", Valid(now.Add(-2*day), now.Add(-day))), t), []string{`"gone" expired at`}},
+		"intermediate expired":       {below(t, root.CA(t, "gone", Valid(now.Add(-2*day), now.Add(-day)))), []string{`"gone" expired at`}},
 		"CA as device":               {root.CA(t, "dev1").Chain(), []string{`"dev1" is that of a CA`}},
 		"registered CA as device":    {root.Chain(), []string{`"root" is that of a CA`}},
-		"device as CA":               {below(root.Leaf(t, "dev2"), t), []string{`"dev2" has issued another one`}},
-		"path too long":              {below(flat.CA(t, "deeper"), t, flat), []string{`below the CA "flat"`, "path length"}},
+		"device as CA":               {below(t, root.Leaf(t, "dev2")), []string{`"dev2" has issued another one`}},
+		"path too long":              {below(t, flat.CA(t, "deeper"), flat), []string{`below the CA "flat"`, "path length"}},
 		"for servers only":           {root.Leaf(t, "dev1", server).Chain(), []string{`"dev1" is not for clients`, "clientAuth"}},
-		"CA for servers only":        {below(root.CA(t, "web", server), t), []string{"a CA above", "extended key usage"}},
+		"CA for servers only":        {below(t, root.CA(t, "web", server)), []string{"a CA above", "extended key usage"}},
 		"may not sign":               {root.Leaf(t, "dev1", encrypts).Chain(), []string{"may not sign", "digitalSignature"}},
 		"unknown use":                {root.Leaf(t, "dev1", unknownUse).Chain(), []string{"not for clients"}},
-		"CA may not sign":            {below(root.CA(t, "mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), t), []string{`the CA "mute" may not issue`, "keyCertSign"}},
+		"CA may not sign":            {below(t, root.CA(t, "mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign })), []string{`the CA "mute" may not issue`, "keyCertSign"}},
 		"name constraint broken":     {named.Leaf(t, "dev1", dns("plant.elsewhere")).Chain(named), []string{`a CA above the certificate "dev1"`, "name constraints", "plant.elsewhere"}},
 		"unknown critical extension": {root.Leaf(t, "dev1", critical).Chain(), []string{"critical extension"}},
 		"signature of another":       {swapped(t, root), []string{`"dev1" names "twin"`, "came along", "not signed by it"}},
 		"SHA-1":                      {forged(t, sha1CA), []string{"SHA1", "forged"}},
+		"huge key":                   {huge(t, root), []string{"RSA key of 8193 bits"}},
 		"too many":                   {deep[0].Leaf(t, "dev1").Chain(deep...), []string{"13 certificates came"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,20 +142,28 @@ func critical(c *x509.Certificate) {
 }
 
 // below is the chain of a leaf that ca has issued.
-func below(ca *Pair, t *testing.T, above ...*Pair) []*x509.Certificate {
+func below(t *testing.T, ca *Pair, above ...*Pair) []*x509.Certificate {
 	t.Helper()
 	return ca.Leaf(t, "dev1").Chain(append([]*Pair{ca}, above...)...)
 }
 
 func chainOf(t *testing.T, root string) []*x509.Certificate {
 	t.Helper()
-	return below(Root(t, root), t)
+	return below(t, Root(t, root))
 }
 
 // swapped is a leaf with another CA of its issuer's name.
 func swapped(t *testing.T, root *Pair) []*x509.Certificate {
 	t.Helper()
 	return root.CA(t, "twin").Leaf(t, "dev1").Chain(root.CA(t, "twin"))
+}
+
+// huge is a chain with a key that takes long to compute with.
+func huge(t *testing.T, root *Pair) []*x509.Certificate {
+	t.Helper()
+	ca := *root.CA(t, "huge").Cert
+	ca.PublicKey = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 8192), E: 65537}
+	return append(root.Leaf(t, "dev1").Chain(), &ca)
 }
 
 // forged is a leaf whose signature says that it is made with SHA-1.
@@ -218,6 +229,11 @@ func TestExpires(t *testing.T) {
 			if err != nil || !g.Expires.Equal(tc.want) {
 				t.Errorf("expires at %v, %v, want %v", g, err, tc.want)
 			}
+			if _, err := pool(t, []*Pair{root}).Verify(tc.chain, tc.want); err != nil {
+				t.Errorf("at its last moment: %v", err)
+			}
+			_, err = pool(t, []*Pair{root}).Verify(tc.chain, tc.want.Add(time.Second))
+			wantRefused(t, err, "expired at "+tc.want.UTC().Format(time.RFC3339))
 		})
 	}
 }

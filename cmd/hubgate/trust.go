@@ -11,7 +11,7 @@ import (
 )
 
 // trustReminder is how often the log repeats what is wrong with authorities and
-// revocation lists.
+// revocation lists, and connections are held against what expires.
 const trustReminder = time.Hour
 
 // loadTrust reads the authorities and revocation lists that the configuration
@@ -97,7 +97,7 @@ func (n *node) followAuthorities(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-reminder.C:
-			n.warnOfTrust()
+			n.trustChanged()
 		case <-n.back.Authorities().Changed():
 			n.trust.SetRegistered(n.back.Authorities().All())
 			n.trustChanged()

@@ -98,14 +98,10 @@ func (f *Face) byThumbprint(shown *certificate, record identity.Record, cert *x5
 // byAuthority checks a certificate of one of the hub's authorities, which must
 // have issued it for the identity and for no other.
 func (f *Face) byAuthority(id hub.Identity, chain []*x509.Certificate) (*trust.Grant, error) {
-	grant, err := f.Trust.Verify(chain, f.now())
-	if err != nil {
-		return nil, err
-	}
 	if name, ok := trust.CommonName(chain[0]); !ok || name != id.String() {
 		return nil, hub.Errorf(hub.Unauthorized, "the certificate is for %s (its common name), and the client calls itself %s: the two must be the same, case included", trust.Describe(chain[0]), id)
 	}
-	return grant, nil
+	return f.Trust.Verify(chain, f.now())
 }
 
 // Expired implements [gateway.Expiring].

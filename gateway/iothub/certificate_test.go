@@ -126,7 +126,8 @@ func TestAdmitByCertificate(t *testing.T) {
 		"a token in place of it":     {"ca", sasToken, nil, "a SAS token came instead"},
 		"a certificate for a token":  {"dev1", "", p.root.Leaf(t, "dev1").Chain(), "dev1 is registered for SAS tokens, and came with a certificate"},
 		"a bad token, a good chain":  {"dev1", "nonsense", p.root.Leaf(t, "dev1").Chain(), "SharedAccessSignature"},
-		"the hub's CA as the device": {"ca", "", p.root.Chain(), "is that of a CA"},
+		"the hub's CA as the device": {"ca", "", p.root.Chain(), `is for "root"`},
+		"a CA as the device":         {"ca", "", p.root.CA(t, "ca").Chain(), "is that of a CA"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, err := p.come(t, tc.id, tc.password, tc.chain)
