@@ -16,7 +16,7 @@ type authFlags struct {
 	Auth                string `name:"auth" enum:",sas,self-signed,ca" default:"" placeholder:"HOW" help:"How it proves who it is: sas, by a token; self-signed, by a certificate with a thumbprint; ca, by a certificate of a registered authority. Default: sas, or self-signed with a thumbprint."`
 	Thumbprint          string `name:"thumbprint" placeholder:"HEX" help:"SHA-1 or SHA-256 thumbprint of its certificate."`
 	SecondaryThumbprint string `name:"secondary-thumbprint" placeholder:"HEX" help:"That of another certificate, to change from one to the other."`
-	Certificate         string `name:"certificate" type:"existingfile" placeholder:"FILE" help:"Its certificate, PEM or DER, in place of --thumbprint."`
+	Certificate         string `name:"certificate" type:"path" placeholder:"FILE" help:"Its certificate, PEM or DER, in place of --thumbprint."`
 }
 
 // authentication is what the flags say. keys are for sas.

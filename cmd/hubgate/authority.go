@@ -68,7 +68,7 @@ func verifiedText(a trust.Authority) string {
 
 type addAuthorityCmd struct {
 	Name     string `arg:"" help:"A name for it: 1 to 64 characters of A-Z a-z 0-9 - . _"`
-	File     string `arg:"" type:"existingfile" help:"Its certificate, PEM or DER."`
+	File     string `arg:"" type:"path" help:"Its certificate, PEM or DER."`
 	Verified bool   `name:"verified" help:"Trust it without proof: you know whose it is."`
 	Replace  bool   `name:"replace" help:"Replace the certificate of an authority with this name."`
 }
@@ -171,7 +171,7 @@ func (c *authorityCodeCmd) Run(ctx context.Context, a *app) error {
 
 type verifyAuthorityCmd struct {
 	Name string `arg:"" help:"Name of the authority."`
-	File string `arg:"" type:"existingfile" help:"The certificate for the verification code, PEM or DER."`
+	File string `arg:"" type:"path" help:"The certificate for the verification code, PEM or DER."`
 }
 
 // Run proves that the key of an authority is at hand.
