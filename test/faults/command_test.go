@@ -99,6 +99,22 @@ func (c *client) answer(topic, body string) error {
 	return c.say("$iothub/methods/res/200/?$rid="+rid, body)
 }
 
+// answerAll answers calls until the connection ends.
+func (c *client) answerAll() error {
+	for {
+		m, err := c.hear()
+		if err != nil {
+			return err
+		}
+		if err := c.answer(string(m.Topic), string(m.Payload)); err != nil {
+			return err
+		}
+		if err := c.puback(m); err != nil {
+			return err
+		}
+	}
+}
+
 func (d *callee) count(m map[string]int, body string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,12 +161,8 @@ func (o *orderer) run(ctx context.Context, l *lives) {
 		if now == nil {
 			return
 		}
-		if o.order(now) {
-			continue
-		}
-		select { // too many wait already, or the gateway has ended
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
+		if !o.order(now) { // too many wait already, or the gateway has ended
+			rest(ctx)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type taker struct {
 	*device
 	grumbles bool
 	warm     func()
+	done     atomic.Int64 // acknowledgements so far, for everybody
 
 	mu       sync.Mutex
 	got      map[string]int  // deliveries, by message
@@ -111,6 +112,7 @@ func (d *taker) acknowledge(c *client, ids []uint16) error {
 		if err := c.send(&mqtt.Puback{ID: id}); err != nil {
 			return err
 		}
+		d.done.Add(1)
 	}
 	return nil
 }
@@ -144,12 +146,8 @@ func (s *sender) run(ctx context.Context, l *lives) {
 		if now == nil {
 			return
 		}
-		if s.send(now.js, nil) {
-			continue
-		}
-		select { // the queue is full, or the gateway has ended
-		case <-ctx.Done():
-		case <-time.After(5 * time.Millisecond):
+		if !s.send(now.js, nil) { // the queue is full, or the gateway has ended
+			rest(ctx)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ const patchWindow = 8
 type patcher struct {
 	*device
 	warm func()
+	done atomic.Int64 // acknowledgements so far, for everybody
 
 	sessions int
 	ends     []error
@@ -148,6 +150,7 @@ func (p *patcher) hear(m *mqtt.Publish) {
 		}
 		p.version, p.acked[property(n)] = r.version, n
 		p.patches++
+		p.done.Add(1)
 	default:
 		p.refused[r.status]++
 		if _, err := r.refusal(); err != nil {
@@ -278,31 +281,35 @@ func (d *desirer) run(ctx context.Context, l *lives) {
 			d.check(now.js)
 			last = now.number
 		}
-		d.write(now, d.all[d.next%len(d.all)])
+		if !d.write(now, d.all[d.next%len(d.all)]) {
+			rest(ctx)
+		}
 	}
 }
 
-func (d *desirer) write(now *life, p *patcher) {
+// write writes once, and reports whether somebody has answered.
+func (d *desirer) write(now *life, p *patcher) bool {
 	n := d.next
 	d.next++
 	answer, err := now.request("hub.twin.update."+hubtest.Key(p.id.String()), nil, fmt.Sprintf(`{"properties":{"desired":{%q:%d}}}`, d.name, n))
 	if err != nil {
-		return // the gateway has ended
+		return false // the gateway has ended
 	}
 	if code, text := serviceError(answer); code != "" {
 		d.refused[code]++
 		if len(text) < 10 {
 			d.faults = append(d.faults, fmt.Sprintf("the error %s has the sentence %q", code, text))
 		}
-		return
+		return true
 	}
 	var t storedTwin
 	if err := json.Unmarshal(answer.Data, &t); err != nil || number(t.Properties.Desired[d.name]) < float64(n) {
 		d.faults = append(d.faults, fmt.Sprintf("the write of %s=%d was answered %.200s: %v", d.name, n, answer.Data, err))
-		return
+		return true
 	}
 	d.acked[p] = n
 	d.writes++
+	return true
 }
 
 // check looks for what was acknowledged in the bucket.

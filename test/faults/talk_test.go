@@ -248,6 +248,14 @@ func (w *warmth) await(t *testing.T, what string) {
 	}
 }
 
+// rest is a pause before the next try.
+func rest(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Millisecond):
+	}
+}
+
 // eventually asks again until condition holds, and reports whether it did.
 func eventually(condition func() bool) bool {
 	limit := time.After(patience)
