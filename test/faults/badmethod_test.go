@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -199,9 +200,7 @@ func TestBadCloudToDevice(t *testing.T) {
 	}
 	for id, c := range bad {
 		m := &nats.Msg{Subject: "hub.c2d." + c.device, Header: nats.Header{"message-id": {id}}, Data: []byte(c.body)}
-		for name, values := range c.header {
-			m.Header[name] = values
-		}
+		maps.Copy(m.Header, c.header)
 		if _, err := g.JS.PublishMsg(t.Context(), m); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}

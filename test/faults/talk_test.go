@@ -211,7 +211,7 @@ func (l *lives) kill(t *testing.T, before func()) {
 
 // staff is goroutines that work until they are sent home.
 type staff struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // it ends with finish
 	home context.CancelFunc
 	wg   sync.WaitGroup
 }
