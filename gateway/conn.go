@@ -38,6 +38,7 @@ type conn struct {
 	sent    unacked
 	out     []byte // packets to be written; nil when there are none
 	writing bool   // a goroutine is flushing
+	torn    bool   // a write has failed: the stream may end within a TLS record
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
 	cause   error  // why the connection ends; the first one wins
 }
@@ -125,12 +126,14 @@ func (c *conn) read(in *inbox) (cause error) {
 	return c.readLoop(in)
 }
 
-// close closes the stream, without a farewell when the peer does not read.
+// close closes the stream, without a farewell when the peer does not read, and
+// when a write was cut off: what follows a record that is missing is no TLS,
+// and the peer would take it for an attack.
 func (c *conn) close() {
 	c.mu.Lock()
-	stuck := c.writing
+	silent := c.writing || c.torn
 	c.mu.Unlock()
-	if stuck {
+	if silent {
 		_ = c.src.abort()
 		return
 	}
