@@ -29,7 +29,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, _ gateway.Peer) (gate
 	if err != nil {
 		return gateway.Admission{}, err
 	}
-	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, java: isJava(u.ClientAgent)}
 	token, err := f.authenticate(h, record, string(c.Password))
 	if err != nil {
 		return gateway.Admission{}, err

@@ -278,6 +278,10 @@ func twinOutlives(t *testing.T, g *gateway, d *driver, s *sdk, id string) {
 	if got.Desired["back"] != mark || got.Reported["back"] != mark {
 		t.Errorf("after the restart the device sees %v, want back = %q in both", got, mark)
 	}
+	if n, v := got.Reported["n"], version(got.Reported); n != float64(patchesBefore-1) || v != 1+patchesBefore+1 {
+		t.Errorf("after the restart reported n = %v in version %d: the SDK has sent old patches again, want %d in %d",
+			n, v, patchesBefore-1, 1+patchesBefore+1)
+	}
 }
 
 // object reads a JSON object.
