@@ -29,6 +29,6 @@ func isJava(clientAgent string) bool { return strings.HasPrefix(clientAgent, jav
 // that patches keep their order; other requests do no harm when they come twice.
 func (h *handler) pause(p *mqtt.Publish) {
 	if h.java && p.QoS > 0 && bytes.HasPrefix(p.Topic, []byte(prefixTwinReported)) {
-		time.Sleep(javaPause)
+		<-time.After(javaPause)
 	}
 }
