@@ -32,7 +32,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	case lookupErr != nil:
 		return refused, lookupErr
 	}
-	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent)}
 	token, err := f.authenticate(h, record, string(c.Password))
 	if err != nil {
 		return refused, err

@@ -23,6 +23,7 @@ type handler struct {
 	authMethod string
 	modelID    string
 	remote     string                       // address and port of the client
+	java       bool                         // the client is Java's SDK
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
 	callable   bool // methods are being subscribed to; owned by the reader
@@ -67,6 +68,7 @@ func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) err
 		if err != nil {
 			return err
 		}
+		h.pause(p)
 		done.Stored(tag, nil)
 		act()
 		return nil

@@ -42,8 +42,10 @@ type calls struct {
 }
 
 // begin enters a call and returns its rid, and what is closed when the
-// connection ends.
-func (c *calls) begin(answer chan<- methods.Answer) (rid uint64, gone <-chan struct{}, err error) {
+// connection ends. The epoch of the connection is part of the rid: a client may
+// send an answer again on its next connection, where it must not be taken for
+// that to another call.
+func (c *calls) begin(epoch uint64, answer chan<- methods.Answer) (rid uint64, gone <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -53,6 +55,7 @@ func (c *calls) begin(answer chan<- methods.Answer) (rid uint64, gone <-chan str
 		return 0, nil, errTooManyCalls
 	case c.waiting == nil:
 		c.waiting, c.gone = make(map[uint64]chan<- methods.Answer), make(chan struct{})
+		c.last = epoch << 32
 	}
 	c.last++
 	c.waiting[c.last] = answer
@@ -99,7 +102,7 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 		return methods.Answer{}, hub.Errorf(hub.DeviceNotOnline, "%s is connected but has not subscribed to direct methods", c.ID)
 	}
 	answer := make(chan methods.Answer, 1)
-	rid, gone, err := h.calls.begin(answer)
+	rid, gone, err := h.calls.begin((*link).Epoch(), answer)
 	if err != nil {
 		return methods.Answer{}, err
 	}
