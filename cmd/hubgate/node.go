@@ -195,6 +195,8 @@ func (n *node) build(s secrets) {
 			Window:           l.Window,
 			WindowBytes:      int(l.WindowBytes),
 			WriteTimeout:     time.Duration(l.WriteTimeout),
+			Duplicates:       gateway.Duplicates(l.Duplicates),
+			Quarantine:       time.Duration(l.Quarantine),
 		},
 	}
 	n.https = newHTTPServer(n.gateway.WebSocket(), s.ca, n.cfg, n.log)

@@ -174,6 +174,7 @@ func (c *Config) checkLimits() []error {
 		{"limits.window", l.Window == 0},
 		{"limits.window_bytes", l.WindowBytes == 0},
 		{"limits.write_timeout", l.WriteTimeout == 0},
+		{"limits.quarantine", l.Quarantine == 0},
 		{"telemetry.store_timeout", t.StoreTimeout == 0},
 		{"telemetry.max_in_flight", t.MaxInFlight == 0},
 		{"telemetry.max_in_flight_bytes", t.MaxInFlightBytes == 0},

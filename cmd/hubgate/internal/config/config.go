@@ -63,6 +63,8 @@ type Limits struct {
 	Window           int      `key:"window" doc:"How many messages of one connection may wait for JetStream; then the connection is read no further."`
 	WindowBytes      Bytes    `key:"window_bytes" doc:"The same in bytes."`
 	WriteTimeout     Duration `key:"write_timeout" doc:"How long a client may take to read what it is sent."`
+	Duplicates       string   `key:"duplicates" enum:"newest,oldest,quarantine" doc:"What happens when several clients fight for one identity, six take-overs within a minute: the newest connection stays, as with IoT Hub; the oldest stays while they fight; or all are cut and nobody is let in for limits.quarantine."`
+	Quarantine       Duration `key:"quarantine" doc:"For how long nobody is let in, with limits.duplicates: quarantine."`
 }
 
 // Telemetry says how device messages are stored.
@@ -131,6 +133,8 @@ func Default() *Config {
 			Window:           64,
 			WindowBytes:      MiB,
 			WriteTimeout:     10 * Second,
+			Duplicates:       "newest",
+			Quarantine:       300 * Second,
 		},
 		Telemetry:  Telemetry{StoreTimeout: 30 * Second, MaxInFlight: 16384, MaxInFlightBytes: 64 * MiB},
 		Durability: Durability{Sync: SyncInterval, Interval: 120 * Second},
