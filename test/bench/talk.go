@@ -79,15 +79,7 @@ func (b *bench) twinRound(ctx context.Context, round int) error {
 			steps = append(steps, func() error { return b.measureTwin(c, s) })
 		}
 	}
-	for _, r := range []struct {
-		row, target string
-		kind        bareKind
-		value       int
-	}{
-		{rowBareGet, nameBareKV, bareGet, kilobyte},
-		{rowBareUpdate, nameBareKV, bareUpdate, kilobyte},
-		{rowBareUpdate, nameBareBig, bareUpdate, storedTwin()},
-	} {
+	for _, r := range bareKeys(b.quick) {
 		steps = append(steps, func() error {
 			return b.measureBare(ctx, r.row, r.target, bareRun{Kind: r.kind, Devices: twinConns, Value: r.value})
 		})
@@ -98,6 +90,25 @@ func (b *bench) twinRound(ctx context.Context, round int) error {
 		}
 	}
 	return nil
+}
+
+// bareKey is what a row of twins is measured against.
+type bareKey struct {
+	row, target string
+	kind        bareKind
+	value       int // bytes
+}
+
+func bareKeys(quick bool) []bareKey {
+	keys := []bareKey{
+		{rowBareGet, nameBareKV, bareGet, kilobyte},
+		{rowBareUpdate, nameBareKV, bareUpdate, kilobyte},
+		{rowBareUpdate, nameBareBig, bareUpdate, storedTwin()},
+	}
+	if quick {
+		return keys[:2]
+	}
+	return keys
 }
 
 // measureTwin runs a cell on the gateway, whose twins have a kilobyte each.
