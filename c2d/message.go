@@ -122,6 +122,9 @@ func (m *Message) Validate(enqueued time.Time) error {
 	if err := m.validateText(); err != nil {
 		return err
 	}
+	if m.topicBound() <= maxTopic { // nearly always: there is no need to write it
+		return nil
+	}
 	if n := len(m.Topic()); n > maxTopic {
 		return hub.Errorf(hub.MessageTooLarge, "the properties make a topic of %d bytes; MQTT's limit is %d", n, maxTopic)
 	}
@@ -129,7 +132,7 @@ func (m *Message) Validate(enqueued time.Time) error {
 }
 
 func (m *Message) validateText() error {
-	for _, p := range m.system() {
+	for _, p := range m.texts() {
 		if !utf8.ValidString(p.value) {
 			return hub.Errorf(hub.ArgumentInvalid, "the property %s is not UTF-8", p.name)
 		}
