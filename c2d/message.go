@@ -15,6 +15,7 @@ const (
 	MaxDepth   = 50             // messages in the queue of a device
 	DefaultTTL = time.Hour      // of a message that does not say when it expires
 	MaxTTL     = 48 * time.Hour // of any message
+	maxID      = 128            // bytes of a message id
 	maxTopic   = 65535          // bytes of a topic [MQTT3-1.5.3]
 )
 
@@ -116,6 +117,8 @@ func (m *Message) Validate(enqueued time.Time) error {
 		return hub.Errorf(hub.ArgumentInvalid, "iothub-ack is %.32q: it must be none, positive, negative or full", string(m.Ack))
 	case !m.Expires.IsZero() && m.Expires.After(enqueued.Add(MaxTTL+time.Minute)):
 		return hub.Errorf(hub.InvalidExpiry, "the message would expire %v after it was sent; the limit is %v", m.Expires.Sub(enqueued).Round(time.Second), MaxTTL)
+	case len(m.MessageID) > maxID:
+		return hub.Errorf(hub.ArgumentInvalid, "the message id has %d bytes; the limit is %d", len(m.MessageID), maxID)
 	case m.Size() > MaxSize:
 		return hub.Errorf(hub.MessageTooLarge, "the message has %d bytes with its properties; the limit is %d", m.Size(), MaxSize)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,7 +134,9 @@ func (q *Queues) Wait(ctx context.Context) {
 // before their message expires.
 func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err error) {
 	o := outcome{message: m}
-	o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
+	if hub.ValidID(m.Device) { // what is not may be of any length
+		o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
+	}
 	invalid := m.Validate(m.Enqueued)
 	switch {
 	case errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}):
@@ -200,7 +203,7 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 	}
 	if m.Ack.Wants(o.status) {
 		err := q.Outcomes.Report(ctx, Feedback{
-			OriginalMessageID: m.MessageID, Description: o.reason, Status: o.status, Device: m.Device,
+			OriginalMessageID: clipID(m.MessageID), Description: o.reason, Status: o.status, Device: m.Device,
 			Generation: o.generation, Time: q.now(), Sequence: m.Sequence,
 		})
 		if err != nil {
@@ -213,6 +216,14 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 		}
 	}
 	return q.Store.Remove(ctx, m.Sequence)
+}
+
+// clipID shortens an id that no valid message has.
+func clipID(id string) string {
+	if len(id) <= maxID {
+		return id
+	}
+	return strings.ToValidUTF8(id[:maxID], "")
 }
 
 // decide writes the outcome into the device's state, or takes the one that is
