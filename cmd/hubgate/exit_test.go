@@ -32,7 +32,15 @@ func TestExitCodes(t *testing.T) {
 		"changed":          {hub.Errorf(hub.PreconditionFailed, "x"), 4},
 		"unauthorized":     {hub.Errorf(hub.Unauthorized, "x"), 5},
 		"unavailable":      {hub.Errorf(hub.ServiceUnavailable, "x"), 6},
-		"no answer":        {hub.Errorf(hub.GatewayTimeout, "x"), 6},
+		"disabled":         {hub.Errorf(hub.DeviceDisabled, "x"), 5},
+		"no answer":        {hub.Errorf(hub.GatewayTimeout, "no answer on x: %w", context.DeadlineExceeded), 6},
+		"silent device":    {hub.Errorf(hub.GatewayTimeout, "x"), 1},
+		"queue full":       {hub.Errorf(hub.QueueFull, "x"), 1},
+		"stream full":      {hub.Errorf(hub.QuotaExceeded, "x"), 1},
+		"too many calls":   {hub.Errorf(hub.TooManyCalls, "x"), 1},
+		"too large a twin": {hub.Errorf(hub.TooManyProperties, "x"), 1},
+		"too late":         {hub.Errorf(hub.InvalidExpiry, "x"), 2},
+		"no policy":        {hub.Errorf(hub.NotFound, "x"), 3},
 		"deadline":         {context.DeadlineExceeded, 6},
 	}
 	for name, tt := range tests {
