@@ -27,7 +27,7 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Trouble: func(device string, err error) {
+	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Limits: b.cfg.C2D, Trouble: func(device string, err error) {
 		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
 	}}
 	w := &c2dKeeper{backbone: b, store: store, queues: b.queues}
@@ -120,7 +120,7 @@ func (w *c2dKeeper) check(ctx context.Context, m *nats.Msg) error {
 		head := c2d.ParseHeaders(m.Header)
 		head.Device = id.Device
 		_, unknown := w.backbone.devices.Generation(ctx, hub.Identity{Device: id.Device})
-		if head.Size()+direct.Size(m.Header) <= c2d.MaxSize && head.Validate(time.Now()) == nil && !errors.Is(unknown, &hub.Error{Code: hub.DeviceNotFound}) {
+		if head.Size()+direct.Size(m.Header) <= w.queues.Limits.MaxSize() && w.queues.Limits.Validate(&head, time.Now()) == nil && !errors.Is(unknown, &hub.Error{Code: hub.DeviceNotFound}) {
 			return nil
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/methods"
 )
 
 // Limits bound a stream. A zero field means the default when the stream is
@@ -52,6 +54,12 @@ type Config struct {
 	Telemetry Limits
 	// Events bounds the stream of events; default 7 days, 1 GiB.
 	Events Limits
+	// C2D is the limits of cloud-to-device messages. Its Depth is given to the
+	// stream of the queues; 0: 50 when that is made, and an existing one stays as
+	// an operator has set it.
+	C2D c2d.Limits
+	// Commands bounds the calls that wait for their devices.
+	Commands methods.Limits
 	// StoreTimeout is how long a message may wait for its acknowledgement
 	// before its sender hears of a failure. 0: 30 s.
 	StoreTimeout time.Duration

@@ -68,7 +68,7 @@ func (b *Backbone) ServeMethods(ctx context.Context, node string, local methods.
 	}
 	s.Queue = &methods.Queue{
 		Node: node, Local: local, Devices: b.devices, Commands: &CommandStore{commands},
-		Results: &results{nc: b.nc, js: b.js, events: b.events}, Report: s.report,
+		Results: &results{nc: b.nc, js: b.js, events: b.events}, Report: s.report, Limits: b.cfg.Commands,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.wg.Go(func() { s.runQueue(s.ctx) })

@@ -29,37 +29,6 @@ type Queues struct {
 	open map[string]*Mailbox // those that were started, by device
 }
 
-// Limits are the numbers of delivery. A zero field means IoT Hub's.
-type Limits struct {
-	// Deliveries is how often a message is delivered in vain at most: 10.
-	Deliveries int
-	// Lock is how long a delivery may stay unacknowledged: 60 s.
-	Lock time.Duration
-	// Window is how many deliveries of a device may be unacknowledged: 16.
-	Window int
-}
-
-func (l Limits) deliveries() int {
-	if l.Deliveries > 0 {
-		return l.Deliveries
-	}
-	return 10
-}
-
-func (l Limits) lock() time.Duration {
-	if l.Lock > 0 {
-		return l.Lock
-	}
-	return time.Minute
-}
-
-func (l Limits) window() int {
-	if l.Window > 0 {
-		return l.Window
-	}
-	return 16
-}
-
 func (q *Queues) now() time.Time {
 	if q.Now != nil {
 		return q.Now()
@@ -137,7 +106,7 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 	if hub.ValidID(m.Device) { // what is not may be of any length
 		o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
 	}
-	invalid := m.Validate(m.Enqueued)
+	invalid := q.Limits.Validate(&m, m.Enqueued)
 	switch {
 	case errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}):
 		o.refuse(err)
@@ -145,7 +114,7 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 		return false, err
 	case invalid != nil:
 		o.refuse(invalid)
-	case q.now().Before(m.Deadline().Add(q.Limits.lock() + 5*time.Second)):
+	case q.now().Before(q.Limits.Deadline(&m).Add(q.Limits.lock() + 5*time.Second)):
 		return false, nil
 	default:
 		o.expire()
@@ -200,6 +169,10 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 		if err != nil || !present {
 			return err
 		}
+	} else if m.Deliveries > 0 {
+		if err := q.forget(ctx, m); err != nil {
+			return err
+		}
 	}
 	if m.Ack.Wants(o.status) {
 		err := q.Outcomes.Report(ctx, Feedback{
@@ -251,6 +224,16 @@ func (q *Queues) decide(ctx context.Context, o *outcome) (present bool, err erro
 		return true, nil
 	})
 	return present, err
+}
+
+// forget drops the failures of a message: they would be in the way of those of
+// messages that are still there.
+func (q *Queues) forget(ctx context.Context, m *Message) error {
+	return q.change(ctx, m.Device, func(s *State) (bool, error) {
+		_, there := s.Failures[m.Sequence]
+		delete(s.Failures, m.Sequence)
+		return there, nil
+	})
 }
 
 // take makes the connection with this epoch the one that settles messages, and

@@ -191,7 +191,7 @@ func TestValidate(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := tt.m.Validate(now); hub.CodeOf(err) != tt.code {
+			if err := (Limits{}).Validate(&tt.m, now); hub.CodeOf(err) != tt.code {
 				t.Errorf("Validate = %v, want code %d", err, tt.code)
 			}
 		})
@@ -206,7 +206,7 @@ func FuzzTopic(f *testing.F) {
 			HeaderMessageID: {id}, HeaderAck: {ack}, AppPrefix + name: {value}, HeaderExpiry: {expiry},
 		})
 		m.Device = "d"
-		if m.Validate(time.Unix(0, 0)) != nil {
+		if (Limits{}).Validate(&m, time.Unix(0, 0)) != nil {
 			return
 		}
 		bag(t, &m)

@@ -50,7 +50,7 @@ type c2dSendCmd struct {
 // Run sends a message.
 func (c *c2dSendCmd) Run(ctx context.Context, a *app) error {
 	return a.with(c.Device, func(h *remote, id hub.Identity) error {
-		m, err := c.message(id)
+		m, err := c.message(id, os.Stdin)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (c *c2dSendCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-func (c *c2dSendCmd) message(id hub.Identity) (c2d.Message, error) {
+func (c *c2dSendCmd) message(id hub.Identity, stdin io.Reader) (c2d.Message, error) {
 	m := c2d.Message{
 		Device: id.Device, MessageID: c.MessageID, CorrelationID: c.CorrelationID, UserID: c.UserID, Body: []byte(c.Body),
 		ContentType: c.ContentType, ContentEncoding: c.ContentEncoding, Ack: c2d.Ack(c.Ack), Properties: c.Property,
@@ -77,16 +77,22 @@ func (c *c2dSendCmd) message(id hub.Identity) (c2d.Message, error) {
 		if err := d.UnmarshalText([]byte(c.Expires)); err != nil {
 			return m, usagef("--expires: %w", err)
 		}
+		if d < config.Second {
+			return m, usagef("--expires: a message that expires after %v reaches nobody; give at least 1s", d)
+		}
 		m.Expires = time.Now().Add(time.Duration(d))
 	}
 	if c.Body == "-" {
 		var err error
-		if m.Body, err = io.ReadAll(io.LimitReader(os.Stdin, c2d.MaxSize+1)); err != nil {
+		if m.Body, err = io.ReadAll(io.LimitReader(stdin, maxBody)); err != nil {
 			return m, fmt.Errorf("read the body: %w", err)
 		}
 	}
 	return m, nil
 }
+
+// maxBody is how much of a body is read: more than any hub takes.
+const maxBody = 1 << 20
 
 type c2dPeekCmd struct {
 	Device string `arg:"" help:"Id of the device."`
@@ -95,14 +101,17 @@ type c2dPeekCmd struct {
 // Run shows a queue.
 func (c *c2dPeekCmd) Run(ctx context.Context, a *app) error {
 	return a.with(c.Device, func(h *remote, id hub.Identity) error {
-		views, rows := []messageView{}, []row{}
+		if _, err := h.Registry().Get(ctx, id); err != nil {
+			return err
+		}
+		views, rows, limits := []messageView{}, []row{}, h.C2D().Limits(ctx)
 		for m, err := range h.C2D().Queue(ctx, id.Device) {
 			if err != nil {
 				return err
 			}
-			v := viewOf(m)
+			v := viewOf(m, limits)
 			views = append(views, v)
-			rows = append(rows, row{strconv.FormatUint(m.Sequence, 10), timeText(m.Enqueued), timeText(m.Deadline()), m.MessageID, v.text()})
+			rows = append(rows, row{strconv.FormatUint(m.Sequence, 10), timeText(m.Enqueued), timeText(v.ExpiryTime), m.MessageID, v.text()})
 		}
 		if a.format == formatJSON {
 			return writeJSON(a.out, views)
@@ -133,25 +142,37 @@ type deadLettersCmd struct {
 	Device string `arg:"" optional:"" help:"Id of the device; default: all."`
 }
 
-// Run shows dead letters.
+// Run shows dead letters. The device may be gone.
 func (c *deadLettersCmd) Run(ctx context.Context, a *app) error {
+	if err := checkDevice(c.Device); err != nil {
+		return err
+	}
 	h, err := a.connect(a.client)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	views, rows := []deadLetterView{}, []row{}
+	views, rows, limits := []deadLetterView{}, []row{}, h.C2D().Limits(ctx)
 	for d, err := range h.C2D().DeadLetters(ctx, c.Device) {
 		if err != nil {
 			return err
 		}
-		views = append(views, deadLetterView{d.Sequence, d.Time, d.Status, d.Description, viewOf(d.Message)})
+		views = append(views, deadLetterView{d.Sequence, d.Time, d.Status, d.Description, viewOf(d.Message, limits)})
 		rows = append(rows, row{strconv.FormatUint(d.Sequence, 10), timeText(d.Time), d.Message.Device, d.Message.MessageID, string(d.Status), d.Description})
 	}
 	if a.format == formatJSON {
 		return writeJSON(a.out, views)
 	}
 	return writeTable(a.out, row{"NUMBER", "TIME", "DEVICE", "ID", "STATUS", "REASON"}, rows)
+}
+
+// checkDevice refuses what is no id; empty means all devices.
+func checkDevice(id string) error {
+	if id == "" {
+		return nil
+	}
+	_, err := devices.parse(id)
+	return err
 }
 
 type requeueCmd struct {
@@ -190,6 +211,9 @@ type feedbackCmd struct {
 
 // Run prints feedback until ctx ends, or as much as is asked for.
 func (c *feedbackCmd) Run(ctx context.Context, a *app) error {
+	if err := checkDevice(c.Device); err != nil {
+		return err
+	}
 	h, err := a.connect(a.client)
 	if err != nil {
 		return err
@@ -240,9 +264,9 @@ type deadLetterView struct {
 	Message     messageView `json:"message"`
 }
 
-func viewOf(m c2d.Message) messageView {
+func viewOf(m c2d.Message, l c2d.Limits) messageView {
 	v := messageView{
-		DeviceID: m.Device, Sequence: m.Sequence, EnqueuedTime: m.Enqueued, ExpiryTime: m.Deadline(), MessageID: m.MessageID,
+		DeviceID: m.Device, Sequence: m.Sequence, EnqueuedTime: m.Enqueued, ExpiryTime: l.Deadline(&m), MessageID: m.MessageID,
 		CorrelationID: m.CorrelationID, UserID: m.UserID, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding,
 		Ack: m.Ack, Properties: m.Properties,
 	}
