@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -30,6 +31,13 @@ type C2DStore struct {
 	states *bucket
 	names  subject.Names
 	limit  int64 // bytes of a NATS message
+	made   int64 // when the stream was, in Unix nanoseconds: in another one, numbers begin anew
+}
+
+// storedState is a state as it is kept. It is about messages of one stream.
+type storedState struct {
+	c2d.State
+	Stream int64 `json:"stream"`
 }
 
 var (
@@ -48,6 +56,7 @@ func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (
 	}
 	return &C2DStore{
 		js: js, queue: queue, reader: direct.New(js, names.C2DStream()), states: states, names: names, limit: js.Conn().MaxPayload(),
+		made: queue.CachedInfo().Created.UnixNano(),
 	}, nil
 }
 
@@ -123,17 +132,20 @@ func (s *C2DStore) Load(ctx context.Context, device string) (c2d.State, error) {
 	if err != nil {
 		return c2d.State{}, err
 	}
-	var state c2d.State
-	if json.Unmarshal(e.Value(), &state) != nil {
-		state = c2d.State{} // it is damaged: begin anew
+	var state storedState
+	switch {
+	case json.Unmarshal(e.Value(), &state) != nil:
+		state.State = c2d.State{} // it is damaged: begin anew
+	case state.Stream != s.made: // somebody has removed the stream
+		state.State = c2d.State{Epoch: state.Epoch}
 	}
 	state.Revision = e.Revision()
-	return state, nil
+	return state.State, nil
 }
 
 // Save implements [c2d.Store].
 func (s *C2DStore) Save(ctx context.Context, device string, state c2d.State) error {
-	value, err := json.Marshal(state)
+	value, err := json.Marshal(storedState{state, s.made})
 	if err != nil {
 		return hub.Errorf(hub.ServerError, "write the deliveries of %s as JSON: %w", device, err)
 	}
@@ -218,7 +230,7 @@ func oneLine(text string) string {
 func (s *C2DStore) publish(ctx context.Context, m *nats.Msg, sequence uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgID("c2d-"+strconv.FormatUint(sequence, 10)))
+	_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgID(fmt.Sprintf("c2d-%x-%d", s.made, sequence)))
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "publish to %s: %w", m.Subject, err)
 	}
