@@ -241,7 +241,7 @@ func (s *C2D) Feedback(ctx context.Context, o FeedbackOptions, handle func(c2d.F
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "make a consumer of stream %s: %w", s.c.names.FeedbackStream(), err)
 	}
-	messages, err := consumer.Messages()
+	messages, err := consumer.Messages(o.prefetch()...)
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.c.names.FeedbackStream(), err)
 	}
@@ -275,10 +275,23 @@ func (o FeedbackOptions) take(m jetstream.Msg, handle func(c2d.Feedback) error) 
 	if json.Unmarshal(m.Data(), &f) == nil {
 		err = handle(f)
 	}
-	if o.Durable != "" && (err == nil || errors.Is(err, ErrStop)) {
+	switch {
+	case o.Durable == "":
+		return err
+	case err == nil, errors.Is(err, ErrStop):
 		return errors.Join(err, m.Ack())
+	default:
+		return errors.Join(err, m.Nak()) // it comes again at once
 	}
-	return err
+}
+
+// prefetch keeps a durable consumer from having more than the feedback that is
+// handled: what it has and does not handle comes again only after a while.
+func (o FeedbackOptions) prefetch() []jetstream.PullMessagesOpt {
+	if o.Durable == "" {
+		return nil
+	}
+	return []jetstream.PullMessagesOpt{jetstream.PullMaxMessages(1)}
 }
 
 func (s *C2D) feedback(ctx context.Context, o FeedbackOptions) (jetstream.Consumer, error) {
