@@ -73,7 +73,7 @@ const storeFailed = 10077
 func (s *C2D) fault(device string, err error) error {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	if ok && e.ErrorCode == storeFailed && strings.Contains(e.Description, "per subject") {
-		return hub.Errorf(hub.QueueFull, "the queue of %s is full", device)
+		return hub.Errorf(hub.QueueFull, "the queue of %s is full: the device must take its messages first, or somebody purges it", device)
 	}
 	if ok && e.ErrorCode == storeFailed {
 		return hub.Errorf(hub.QuotaExceeded, "the stream %s is full: %w", s.c.names.C2DStream(), err)

@@ -63,7 +63,7 @@ func (c *c2dSendCmd) Run(ctx context.Context, a *app) error {
 		if a.format == formatJSON {
 			return writeJSON(a.out, map[string]any{"deviceId": m.Device, "messageId": m.MessageID, "sequence": m.Sequence})
 		}
-		return a.say("Message %s is in the queue of %s.", m.MessageID, m.Device)
+		return a.say("Message %s is in the queue of %s.", visible(m.MessageID), m.Device)
 	})
 }
 
@@ -111,7 +111,7 @@ func (c *c2dPeekCmd) Run(ctx context.Context, a *app) error {
 			}
 			v := viewOf(m, limits)
 			views = append(views, v)
-			rows = append(rows, row{strconv.FormatUint(m.Sequence, 10), timeText(m.Enqueued), timeText(v.ExpiryTime), m.MessageID, v.text()})
+			rows = append(rows, row{strconv.FormatUint(m.Sequence, 10), timeText(m.Enqueued), timeText(v.ExpiryTime), visible(m.MessageID), v.text()})
 		}
 		if a.format == formatJSON {
 			return writeJSON(a.out, views)
@@ -158,7 +158,7 @@ func (c *deadLettersCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 		views = append(views, deadLetterView{d.Sequence, d.Time, d.Status, d.Description, viewOf(d.Message, limits)})
-		rows = append(rows, row{strconv.FormatUint(d.Sequence, 10), timeText(d.Time), d.Message.Device, d.Message.MessageID, string(d.Status), d.Description})
+		rows = append(rows, row{strconv.FormatUint(d.Sequence, 10), timeText(d.Time), visible(d.Message.Device), visible(d.Message.MessageID), visible(string(d.Status)), visible(d.Description)})
 	}
 	if a.format == formatJSON {
 		return writeJSON(a.out, views)
@@ -194,7 +194,7 @@ func (c *requeueCmd) Run(ctx context.Context, a *app) error {
 		if a.format == formatJSON {
 			err = writeJSON(a.out, map[string]any{"deviceId": m.Device, "messageId": m.MessageID, "sequence": m.Sequence})
 		} else {
-			err = a.say("Message %s is in the queue of %s again.", m.MessageID, m.Device)
+			err = a.say("Message %s is in the queue of %s again.", visible(m.MessageID), visible(m.Device))
 		}
 		if err != nil {
 			return err
@@ -224,7 +224,7 @@ func (c *feedbackCmd) Run(ctx context.Context, a *app) error {
 		if a.format == formatJSON {
 			err = writeJSON(a.out, f)
 		} else {
-			err = a.say("%s  %s  %s  %s  %s", timeText(f.Time), f.Device, f.OriginalMessageID, f.Status, f.Description)
+			err = a.say("%s  %s  %s  %s  %s", timeText(f.Time), visible(f.Device), visible(f.OriginalMessageID), visible(string(f.Status)), visible(f.Description))
 		}
 		if err != nil {
 			return err
@@ -292,8 +292,7 @@ func (v messageView) text() string {
 	case v.BodyText != nil:
 		text = *v.BodyText
 	}
-	text = strconv.Quote(text)
-	text = text[1 : len(text)-1]
+	text = visible(text)
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}
