@@ -30,7 +30,7 @@ func (w *wire) Dial(network, address string) (net.Conn, error) {
 }
 
 // stream runs a server with the stream S of the subjects s.*.
-func stream(t *testing.T, direct bool) (context.Context, jetstream.JetStream, *wire) {
+func stream(t *testing.T, isDirect bool) (context.Context, jetstream.JetStream, *wire) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -47,7 +47,7 @@ func stream(t *testing.T, direct bool) (context.Context, jetstream.JetStream, *w
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err == nil {
-		_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s.*"}, AllowDirect: direct})
+		_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s.*"}, AllowDirect: isDirect})
 	}
 	if err != nil {
 		t.Fatal(err)

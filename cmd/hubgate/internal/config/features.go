@@ -3,7 +3,7 @@ package config
 // checkFeatures refuses numbers of messages and methods that are out of range.
 func (c *Config) checkFeatures() []error {
 	m, f := &c.C2D, &c.Methods
-	var errs []error
+	errs := c.checkC2D()
 	for _, v := range []struct {
 		path            string
 		value, from, to int
@@ -17,6 +17,12 @@ func (c *Config) checkFeatures() []error {
 			errs = append(errs, c.wrong(v.path, "%d is not from %d to %d", v.value, v.from, v.to))
 		}
 	}
+	return errs
+}
+
+func (c *Config) checkC2D() []error {
+	m := &c.C2D
+	var errs []error
 	if m.QueueDepth > 10_000 {
 		errs = append(errs, c.wrong("c2d.queue_depth", "%d is not from 1 to 10000, nor 0 to leave the stream as it is", m.QueueDepth))
 	}
