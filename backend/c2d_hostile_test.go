@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -217,5 +219,46 @@ func TestC2DForeignSubjects(t *testing.T) {
 	}
 	if _, err := b.js.Publish(testContext(t), "hub.c2d.dev-1.extra", nil); err == nil {
 		t.Error("a subject with one token more is a queue")
+	}
+}
+
+// fullGrave can't take the messages of one device.
+type fullGrave struct {
+	c2d.Outcomes
+	device string
+	tries  int
+}
+
+func (s *fullGrave) Bury(ctx context.Context, d c2d.DeadLetter) error {
+	if d.Message.Device == s.device {
+		s.tries++
+		return errors.New("no room for it")
+	}
+	return s.Outcomes.Bury(ctx, d)
+}
+
+// A message that can't be settled does not keep the sweep from the others; a
+// store that takes nothing ends it.
+func TestC2DSweepGoesOn(t *testing.T) {
+	t.Parallel()
+	b, _ := hostileHub(t)
+	past := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	bad := publish(t, b, "dev-1", "bad", "absolute-expiry-time", past)
+	publish(t, b, "dev-2", "good", "absolute-expiry-time", past)
+	out := &fullGrave{Outcomes: b.C2D().Outcomes, device: "dev-1"}
+	queues := &c2d.Queues{Store: b.C2D().Store, Outcomes: out, Devices: b.devices}
+	w := &c2dKeeper{backbone: b, store: b.C2D().Store.(*C2DStore), queues: queues}
+	if _, err := w.pass(testContext(t), 0, time.Now().Add(testTimeout)); err == nil || !hasAll(err.Error(), "no room for it", fmt.Sprint(bad)) {
+		t.Errorf("pass = %v", err)
+	}
+	if n := len(outcomesOf(t, b, b.names.DeadLetterStream())); n != 1 {
+		t.Errorf("%d dead letters, want the good one", n)
+	}
+	for range 2 * maxFailed {
+		publish(t, b, "dev-1", "bad", "absolute-expiry-time", past)
+	}
+	out.tries = 0
+	if cursor, err := w.pass(testContext(t), 0, time.Now().Add(testTimeout)); err == nil || out.tries != maxFailed || cursor == 0 {
+		t.Errorf("pass = %d, %v after %d tries", cursor, err, out.tries)
 	}
 }
