@@ -72,7 +72,7 @@ func (b *Backbone) ServeMethods(ctx context.Context, node string, local methods.
 	}
 	s.Queue = &methods.Queue{
 		Node: node, Local: local, Devices: b.devices, Commands: &CommandStore{commands},
-		Results: &results{nc: b.nc, js: b.js, events: b.events, failed: s.noteFailure}, Report: s.report,
+		Results: &results{nc: b.nc, js: b.js, events: b.events, failed: s.noteFailure}, Report: s.report, Limits: b.cfg.Commands,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.crew = newCrew(s.ctx)

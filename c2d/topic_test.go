@@ -162,7 +162,7 @@ func BenchmarkValidate(b *testing.B) {
 	m := Message{Device: "dev-1", MessageID: "m-1", Expires: now.Add(time.Hour), Body: make([]byte, 256), Properties: map[string]string{"room": "kitchen"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := m.Validate(now); err != nil {
+		if err := (Limits{}).Validate(&m, now); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -229,7 +229,7 @@ func TestValidate(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := tt.m.Validate(now); hub.CodeOf(err) != tt.code {
+			if err := (Limits{}).Validate(&tt.m, now); hub.CodeOf(err) != tt.code {
 				t.Errorf("Validate = %v, want code %d", err, tt.code)
 			}
 		})
@@ -244,7 +244,7 @@ func FuzzTopic(f *testing.F) {
 			HeaderMessageID: {id}, HeaderAck: {ack}, AppPrefix + name: {value}, HeaderExpiry: {expiry},
 		})
 		m.Device = "d"
-		if m.Validate(time.Unix(0, 0)) != nil {
+		if (Limits{}).Validate(&m, time.Unix(0, 0)) != nil {
 			return
 		}
 		bag(t, &m)

@@ -62,6 +62,7 @@ func (c *Config) Complete(role Role) error {
 	errs = append(errs, c.checkListeners()...)
 	errs = append(errs, c.checkNATS()...)
 	errs = append(errs, c.checkLimits()...)
+	errs = append(errs, c.checkFeatures()...)
 	return errors.Join(errs...)
 }
 
