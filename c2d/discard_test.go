@@ -53,7 +53,7 @@ func TestDiscardIsFenced(t *testing.T) {
 		if !slices.Equal(f.left(), []uint64{n}) || len(f.dead) > 0 {
 			t.Errorf("the older connection has discarded what the newer one delivers: %v", f.feedback)
 		}
-		newer.Acked(1)
+		newer.Acked(packet(1))
 		synctest.Wait()
 		if f.status(n) != Success {
 			t.Errorf("feedback %v", f.feedback)

@@ -69,7 +69,7 @@ func TestWindowOfBytes(t *testing.T) {
 			t.Errorf("%d bytes are on their way", sent)
 		}
 		for n := uint16(1); n <= 16; n++ {
-			m.Acked(n)
+			m.Acked(packet(n))
 			synctest.Wait()
 		}
 		if len(f.left()) > 0 {
