@@ -72,7 +72,7 @@ func TestTwinGoesWithItsIdentity(t *testing.T) {
 	ctx, s, id := testContext(t), twinsOf(b), device(1)
 	r := create(t, b, id)
 	old := mustUpdate(t, b, id, desired(`{"a":1}`))
-	c := s.Open(id, func(twin.Notification) {})
+	c := s.Open(id, func(twin.Notification) bool { return true })
 	if err := c.Device(ctx, func([]byte) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestHundredWriters(t *testing.T) {
 	nodes := []*Backbone{open(t, server, Config{}), open(t, server, Config{})}
 	ctx, id := testContext(t), device(1)
 	create(t, nodes[0], id)
-	owner := twinsOf(nodes[1]).Open(id, func(twin.Notification) {})
+	owner := twinsOf(nodes[1]).Open(id, func(twin.Notification) bool { return true })
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -167,7 +167,7 @@ func TestReportedPatchIsOneRequest(t *testing.T) {
 	b := open(t, serve(t, "", 0), Config{})
 	ctx, id := testContext(t), device(1)
 	create(t, b, id)
-	c := twinsOf(b).Open(id, func(twin.Notification) {})
+	c := twinsOf(b).Open(id, func(twin.Notification) bool { return true })
 	if err := c.Device(ctx, func([]byte) {}); err != nil {
 		t.Fatal(err)
 	}

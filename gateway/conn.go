@@ -21,6 +21,7 @@ type conn struct {
 	version mqtt.Version
 	silence time.Duration // how long a client may send nothing, with some slack
 	expires time.Time     // zero: never
+	stale   time.Time     // zero: never, or it was told; owned by the reader
 	started time.Time
 
 	// Owned by the reader.
@@ -38,6 +39,7 @@ type conn struct {
 	sent    unacked
 	out     []byte // packets to be written; nil when there are none
 	writing bool   // a goroutine is flushing
+	torn    bool   // a write has failed: the stream may end within a TLS record
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
 	cause   error  // why the connection ends; the first one wins
 }
@@ -71,8 +73,14 @@ func (c *conn) interrupt() {
 	_ = c.src.SetDeadline(past)
 }
 
-// armRead moves the read deadline on, unless the connection is ending.
+// armRead moves the read deadline on, unless the connection is ending. It is
+// called at least once a keep-alive, which is soon enough to tell of a token
+// that nobody renews.
 func (c *conn) armRead(now time.Time) {
+	if !c.stale.IsZero() && now.After(c.stale) {
+		c.stale = time.Time{}
+		c.srv.stale(c)
+	}
 	deadline := now.Add(c.silence)
 	if !c.expires.IsZero() && deadline.After(c.expires) {
 		deadline = c.expires
@@ -128,12 +136,14 @@ func (c *conn) read(in *inbox) (cause error) {
 	return c.readLoop(in)
 }
 
-// close closes the stream, without a farewell when the peer does not read.
+// close closes the stream, without a farewell when the peer does not read, and
+// when a write was cut off: what follows a record that is missing is no TLS,
+// and the peer would take it for an attack.
 func (c *conn) close() {
 	c.mu.Lock()
-	stuck := c.writing
+	silent := c.writing || c.torn
 	c.mu.Unlock()
-	if stuck {
+	if silent {
 		_ = c.src.abort()
 		return
 	}

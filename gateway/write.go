@@ -119,10 +119,18 @@ func (c *conn) flush() {
 		}
 		c.mu.Unlock()
 		if err := c.write(b); err != nil {
+			c.tear()
 			c.stop(writeFailed(err))
 		}
 		c.srv.outputs.put(b)
 	}
+}
+
+// tear notes that a write has failed.
+func (c *conn) tear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.torn = true
 }
 
 // write is called by the one goroutine that flushes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -53,6 +54,9 @@ func (c *Call) Complete() error {
 	}
 	if len(c.Payload) > MaxPayload {
 		return hub.Errorf(hub.MessageTooLarge, "the payload has %d bytes; a method takes %d", len(c.Payload), MaxPayload)
+	}
+	if !utf8.Valid(c.Payload) { // which json.Valid lets pass, and some SDK fails at
+		return hub.Errorf(hub.ArgumentInvalid, "the payload is not JSON: it is not UTF-8")
 	}
 	if !json.Valid(c.Payload) {
 		return hub.Errorf(hub.ArgumentInvalid, "the payload is not JSON")

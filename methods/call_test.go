@@ -31,6 +31,7 @@ func TestComplete(t *testing.T) {
 		"no JSON":               {Call{Method: "m", Payload: []byte("{")}, hub.ArgumentInvalid},
 		"two values":            {Call{Method: "m", Payload: []byte("1 2")}, hub.ArgumentInvalid},
 		"blank":                 {Call{Method: "m", Payload: []byte(" ")}, hub.ArgumentInvalid},
+		"not UTF-8":             {Call{Method: "m", Payload: []byte("\"\xFF\"")}, hub.ArgumentInvalid},
 		"largest payload":       {Call{Method: "m", Payload: []byte(`"` + strings.Repeat("x", MaxPayload-2) + `"`)}, 0},
 		"large payload":         {Call{Method: "m", Payload: []byte(`"` + strings.Repeat("x", MaxPayload-1) + `"`)}, hub.MessageTooLarge},
 		"shortest response":     {Call{Method: "m", ResponseTimeout: MinResponseTimeout}, 0},

@@ -18,7 +18,7 @@ import (
 type Copy struct {
 	twins *Twins
 	id    hub.Identity
-	send  func(Notification)
+	send  func(Notification) bool
 
 	io sync.Mutex // held by who talks to the store
 
@@ -31,13 +31,15 @@ type Copy struct {
 	seen     int64  // $version of desired in the last answer to a GET, or of the beginning
 	told     *value // desired as the device knows it; nil: it knows nothing
 	behind   bool   // a notification is missing: [Copy.Sync] has to make it good
+	deaf     bool   // it is missing because the device has not subscribed yet
 	latest   int64  // $version that was announced
 }
 
 // Open makes the copy for one connection. It reads nothing yet. send is called
 // with what the device is to be told, one after another and in the order of
-// versions; it must not wait, nor call the copy.
-func (s *Twins) Open(id hub.Identity, send func(Notification)) *Copy {
+// versions, and returns false when the device has not subscribed; it must not
+// wait, nor call the copy.
+func (s *Twins) Open(id hub.Identity, send func(Notification) bool) *Copy {
 	return &Copy{twins: s, id: id, send: send}
 }
 
@@ -84,6 +86,11 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 	}
 	c.io.Lock()
 	defer c.io.Unlock()
+	turn, err := c.twins.turns.take(ctx, c.id)
+	if err != nil {
+		return 0, err
+	}
+	defer c.twins.turns.give(c.id, turn)
 	for try := 1; ; try++ {
 		t, from, err := c.current(ctx)
 		if err != nil {
@@ -118,9 +125,9 @@ func (c *Copy) mayRetry(err error, old origin) bool {
 
 // Sync reads the twin and tells the device what it has missed: what is between
 // the desired properties that it knows and those that there are. At first it
-// finds out where the device begins, and tells nothing. Call it when the device
-// subscribes to desired properties, when [Copy.Announced] says so, and for
-// every connection when announcements were interrupted.
+// finds out where the device begins, and tells nothing. Call it when
+// [Copy.Subscribed] or [Copy.Announced] says so, and for every connection when
+// announcements were interrupted.
 func (c *Copy) Sync(ctx context.Context) error {
 	c.io.Lock()
 	defer c.io.Unlock()
@@ -153,8 +160,19 @@ func (c *Copy) caughtUp(t Twin) bool {
 	if c.latest > version {
 		return false
 	}
-	c.behind = false
+	c.behind = c.deaf
 	return true
+}
+
+// Subscribed says that the device hears of desired properties from now on. It
+// returns true when some have changed since it read its twin: a device that
+// reads first and then subscribes, as Node's SDK does, would else never hear of
+// a change in between. Then [Copy.Sync] has to be called.
+func (c *Copy) Subscribed() (behind bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	behind, c.deaf = c.deaf, false
+	return behind
 }
 
 // Replay tells the device all desired properties, whatever it knows.
@@ -188,7 +206,7 @@ func (c *Copy) Announced(a Announcement) (behind bool) {
 	known := max(c.notified, c.seen)
 	switch {
 	case c.behind:
-		return true
+		return !c.deaf
 	case n.Version <= c.notified, n.Version < c.seen:
 		return false
 	case known != 0 && n.Version > known+1:
@@ -207,8 +225,11 @@ func (c *Copy) Announced(a Announcement) (behind bool) {
 // tell sends a notification, after which the device knows desired. c.mu is
 // held.
 func (c *Copy) tell(n Notification, desired *value) {
+	if !c.send(n) {
+		c.behind, c.deaf = true, true
+		return
+	}
 	c.notified, c.told = n.Version, desired
-	c.send(n)
 }
 
 // Invalidate makes the next GET or write read the twin again.

@@ -17,16 +17,21 @@ type terminal struct {
 	c     *Copy
 	mu    sync.Mutex
 	heard []string
+	deaf  bool // it has not subscribed
 }
 
 func connect(t *testing.T) *terminal {
 	t.Helper()
 	m := newMemory(dev)
 	d := &terminal{t: t, m: m, s: service(m)}
-	d.c = d.s.Open(dev, func(n Notification) {
+	d.c = d.s.Open(dev, func(n Notification) bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if d.deaf {
+			return false
+		}
 		d.heard = append(d.heard, string(n.Body))
+		return true
 	})
 	return d
 }
@@ -230,7 +235,7 @@ func TestCopyRaces(t *testing.T) {
 	t.Parallel()
 	d := connect(t)
 	d.get()
-	d.m.before = func(hub.Identity) { update(t, d.s, `{"tags":{"t":1}}`) }
+	d.m.before = func(hub.Identity) { update(t, service(d.m), `{"tags":{"t":1}}`) } // of another node
 	if got := d.report(`{"a":1}`); got != 2 {
 		t.Errorf("got version %d, want 2", got)
 	}
@@ -292,11 +297,12 @@ func TestCopyUnderLoad(t *testing.T) {
 		}
 	}
 	last := int64(0)
-	d.c.send = func(n Notification) {
+	d.c.send = func(n Notification) bool {
 		if n.Version <= last {
 			t.Errorf("version %d after %d", n.Version, last)
 		}
 		last = n.Version
+		return true
 	}
 	d.sync()
 	var wg sync.WaitGroup
@@ -319,4 +325,59 @@ func TestCopyUnderLoad(t *testing.T) {
 	if want := d.m.twins[dev].DesiredVersion(); max(last, d.c.seen) != want {
 		t.Errorf("the device knows version %d, want %d", last, want)
 	}
+}
+
+// subscribe does what the gateway does when the device subscribes.
+func (d *terminal) subscribe() {
+	d.t.Helper()
+	d.deaf = false
+	if d.c.Subscribed() {
+		d.sync()
+	}
+}
+
+// A device that reads its twin and subscribes afterwards hears what there is by
+// then, if it has changed in between.
+func TestSubscribeAfterGet(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	d.deaf = true
+	d.c.Announced(d.announced(`{"before":1}`))
+	d.get()
+	for _, body := range []string{`{"a":1}`, `{"b":{"c":2}}`, `{"a":null}`} {
+		if d.c.Announced(d.announced(body)) {
+			t.Errorf("%s asks for a read of the twin that nobody hears of", body)
+		}
+	}
+	d.subscribe()
+	d.wantHeard(`{"before":1,"b":{"c":2},"$version":5}`)
+	d.subscribe()
+	d.wantHeard()
+	d.c.Announced(d.announced(`{"d":4}`))
+	d.wantHeard(`{"d":4,"$version":6}`)
+}
+
+// A device that subscribes without reading hears of later changes only, as with
+// IoT Hub.
+func TestSubscribeWithoutGet(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	d.deaf = true
+	d.c.Announced(d.announced(`{"a":1}`))
+	d.subscribe()
+	d.wantHeard()
+	d.c.Announced(d.announced(`{"b":2}`))
+	d.wantHeard(`{"b":2,"$version":3}`)
+}
+
+// What a device has read meanwhile is not told again.
+func TestSubscribeAfterALaterGet(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	d.deaf = true
+	d.get()
+	d.c.Announced(d.announced(`{"a":1}`))
+	d.get()
+	d.subscribe()
+	d.wantHeard()
 }

@@ -34,7 +34,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	case lookupErr != nil:
 		return refused, lookupErr
 	}
-	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent)}
 	expires, err := f.authenticate(h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err
@@ -43,9 +43,13 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	if err != nil {
 		return refused, err
 	}
+	var stale time.Time
+	if h.shown == nil { // a certificate has no grace
+		stale = expires.Add(-sas.ClockSkew)
+	}
 	return gateway.Admission{
 		ID: u.ID, Generation: record.GenerationID, ClientAgent: u.ClientAgent, ModelID: u.ModelID,
-		Expires: expires, Will: will, Handler: h,
+		Stale: stale, Expires: expires, Will: will, Handler: h,
 	}, nil
 }
 
@@ -97,7 +101,7 @@ func (f *Face) byToken(h *handler, record identity.Record, password string) (sas
 		return sas.Token{}, err
 	}
 	if token.ExpiredAt(f.now()) {
-		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token expired at %s", token.Expiry.UTC().Format("2006-01-02T15:04:05Z"))
+		return sas.Token{}, expired(token, f.now())
 	}
 	if !f.isOurs(hostOf(token.Host())) {
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token is for the host %q; this hub is %q: give the other name as an alias", clip(token.Host()), f.HostName)
@@ -106,6 +110,13 @@ func (f *Face) byToken(h *handler, record identity.Record, password string) (sas
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) does not cover %s", h.id)
 	}
 	return token, f.verify(h, record, token)
+}
+
+// expired says by how much a token has expired: a device whose clock is behind
+// makes tokens that are old from the start, by at least as much as its clock.
+func expired(t sas.Token, now time.Time) error {
+	ago := now.Sub(t.Expiry).Round(time.Second)
+	return hub.Errorf(hub.Unauthorized, "the SAS token expired at %s, %v ago: it is old, or the device's clock is behind by at least that", t.Expiry.UTC().Format(time.RFC3339), ago)
 }
 
 // verify checks the signature against the identity's keys or the policy's.

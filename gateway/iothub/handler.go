@@ -26,6 +26,7 @@ type handler struct {
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
 	callable   bool // methods are being subscribed to; owned by the reader
+	java       bool // the client is Java's SDK
 	mail       mail
 	twinOnce   sync.Once
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
@@ -69,6 +70,7 @@ func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) err
 		if err != nil {
 			return err
 		}
+		h.pause(p)
 		done.Stored(tag, nil)
 		act()
 		return nil

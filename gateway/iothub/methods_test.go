@@ -20,10 +20,11 @@ type fakeLink struct {
 	sent       chan gateway.Message
 	err        error
 	cut        bool // the connection before has not told its end
+	epoch      uint64
 }
 
 func newLink(filters ...string) *fakeLink {
-	l := &fakeLink{subscribed: map[string]byte{}, sent: make(chan gateway.Message, 1000)}
+	l := &fakeLink{epoch: 1, subscribed: map[string]byte{}, sent: make(chan gateway.Message, 1000)}
 	for _, f := range filters {
 		l.subscribed[f] = 1
 	}
@@ -38,7 +39,7 @@ func (l *fakeLink) Send(m gateway.Message) (uint16, error) {
 	return max(m.PacketID, 1), nil
 }
 
-func (l *fakeLink) Epoch() uint64 { return 1 }
+func (l *fakeLink) Epoch() uint64 { return l.epoch }
 
 func (l *fakeLink) Resumed() (resumed, cut bool) { return true, l.cut }
 
@@ -145,6 +146,44 @@ func TestInvokeFails(t *testing.T) {
 				t.Errorf("invoke: %v, want %d that says %q", err, tc.want, tc.says)
 			}
 		})
+	}
+}
+
+// Java's SDK, and every client that keeps what was not acknowledged, sends answers
+// again on its next connection.
+func TestAnswerOfAnEarlierConnection(t *testing.T) {
+	before := newLink("$iothub/methods/POST/#")
+	h := attached(t, before)
+	lost := make(chan error, 1)
+	go func() {
+		_, err := h.invoke(t.Context(), callOf("reboot", ""))
+		lost <- err
+	}()
+	stale := ridFrom(t, <-before.sent, "reboot")
+	h.Detached()
+	if err := <-lost; hub.CodeOf(err) != hub.ConnectionLost {
+		t.Fatalf("the call that lost its connection: %v", err)
+	}
+
+	after := newLink("$iothub/methods/POST/#")
+	after.epoch = before.epoch + 1
+	h = attached(t, after)
+	got := make(chan methods.Answer, 1)
+	go func() {
+		a, err := h.invoke(t.Context(), callOf("reboot", ""))
+		if err != nil {
+			t.Error(err)
+		}
+		got <- a
+	}()
+	fresh := ridFrom(t, <-after.sent, "reboot")
+	for _, a := range [][2]string{{stale, `"stale"`}, {fresh, `"fresh"`}} {
+		if err := answer(h, "200", a[0], a[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := <-got; string(a.Payload) != `"fresh"` {
+		t.Errorf("the call got %s, the answer to another one", a.Payload)
 	}
 }
 

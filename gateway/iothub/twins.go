@@ -113,8 +113,8 @@ func (h *handler) answerTwin(status int, rid string, body []byte) {
 
 // notifyDesired tells the client of desired properties: the version is in the
 // topic, for Java, and in the body, for all others.
-func (h *handler) notifyDesired(n twin.Notification) {
-	h.sendTo(filterDesired, gateway.Message{
+func (h *handler) notifyDesired(n twin.Notification) (subscribed bool) {
+	return h.sendTo(filterDesired, gateway.Message{
 		Topic:   prefixTwinDesired + strconv.FormatInt(n.Version, 10),
 		Payload: n.Body,
 	})
@@ -122,14 +122,15 @@ func (h *handler) notifyDesired(n twin.Notification) {
 
 // sendTo sends m if the client has subscribed to filter. That the connection
 // has ended meanwhile matters to nobody.
-func (h *handler) sendTo(filter string, m gateway.Message) {
+func (h *handler) sendTo(filter string, m gateway.Message) (subscribed bool) {
 	link := h.link.Load()
 	if link == nil {
-		return
+		return false
 	}
-	if _, ok := (*link).Subscription(filter); ok {
+	if _, subscribed = (*link).Subscription(filter); subscribed {
 		_, _ = (*link).Send(m)
 	}
+	return subscribed
 }
 
 // copyOfTwin is the connection's copy of the twin, made at its first use.
@@ -149,8 +150,11 @@ func (h *handler) watchDesired() {
 		return
 	}
 	c := h.copyOfTwin()
-	if h.face.ReplayDesired {
+	switch behind := c.Subscribed(); {
+	case h.face.ReplayDesired:
 		h.later(c.Replay)
+	case behind:
+		h.later(c.Sync)
 	}
 }
 

@@ -137,8 +137,9 @@ func installJava(t *testing.T) []string {
 			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies", "-DoutputDirectory=lib")
 	})
 	jars := filepath.Join(dir, "lib", "*")
-	classes := cache(t, "java-driver", []string{"java/pom.xml", "java/Driver.java"}, func(classes string) {
-		if err := command(t, ".", "javac", "-d", classes, "-cp", jars, "java/Driver.java"); err != nil {
+	sources := []string{"java/Driver.java", "java/TwinAnswer.java"}
+	classes := cache(t, "java-driver", append([]string{"java/pom.xml"}, sources...), func(classes string) {
+		if err := command(t, ".", "javac", append([]string{"-d", classes, "-cp", jars}, sources...)...); err != nil {
 			t.Fatal(err)
 		}
 	})

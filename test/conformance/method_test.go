@@ -25,8 +25,8 @@ const (
 	answerTimeout = patience - responseTimeout
 )
 
-// call calls a method from the back end as docs/methods.md has it, and returns the
-// status and the payload of the answer.
+// call calls a method that will be answered, however busy the machine is: Java's
+// IotHubReceiveTask takes one call and then pauses for 10 ms or more.
 func (g *gateway) call(id, method, payload string) (status, answer string, err error) {
 	return g.callWithin(answerTimeout, id, method, payload)
 }

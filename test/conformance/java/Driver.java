@@ -105,11 +105,11 @@ public final class Driver {
                 reply(cmd, null);
                 break;
             case "twin":
-                CLIENTS.get(name).getTwinAsync((twin, e, context) -> answer(cmd, twin, e), null);
+                CLIENTS.get(name).getTwinAsync(TwinAnswer.toGet((twin, e) -> answer(cmd, twin, e)), null);
                 break;
             case "patch":
                 CLIENTS.get(name).updateReportedPropertiesAsync(
-                    collection(cmd.getAsJsonObject("patch")), (status, version, e, context) -> reply(cmd, e), null);
+                    collection(cmd.getAsJsonObject("patch")), TwinAnswer.toPatch((twin, e) -> reply(cmd, e)), null);
                 break;
             case "pump":
                 PUMPS.put(name, new Pump(cmd));
