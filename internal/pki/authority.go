@@ -81,11 +81,12 @@ func (a *authority) ensureLeaf(p *pair, names []string, now time.Time) error {
 // and lives long enough.
 func (a *authority) vouches(cert *x509.Certificate, names []string, now time.Time) bool {
 	return cert.CheckSignatureFrom(a.cert) == nil &&
-		slices.Equal(namesOf(cert), names) &&
+		slices.Equal(NamesOf(cert), names) &&
 		cert.NotAfter.After(now.Add(renewBefore)) && !cert.NotBefore.After(now)
 }
 
-func namesOf(cert *x509.Certificate) []string {
+// NamesOf returns the names and IP addresses of a certificate, sorted.
+func NamesOf(cert *x509.Certificate) []string {
 	names := slices.Clone(cert.DNSNames)
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
