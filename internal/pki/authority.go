@@ -161,8 +161,8 @@ func newECDSA() (crypto.Signer, error) {
 	return key, nil
 }
 
-func newRSA() (crypto.Signer, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+func newRSA(bits int) (crypto.Signer, error) {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		return nil, fmt.Errorf("make RSA key: %w", err)
 	}

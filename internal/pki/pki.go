@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
@@ -43,7 +44,7 @@ func Open(dir string, names []string, now time.Time) (*Development, error) {
 	}
 	for _, p := range []*pair{
 		{certFile: in("server.pem"), keyFile: in("server.key"), newKey: newECDSA},
-		{certFile: in("server-rsa.pem"), keyFile: in("server-rsa.key"), newKey: newRSA},
+		{certFile: in("server-rsa.pem"), keyFile: in("server-rsa.key"), newKey: func() (crypto.Signer, error) { return newRSA(leafBits) }},
 	} {
 		if err := ca.ensureLeaf(p, names, now); err != nil {
 			return nil, err
