@@ -10,7 +10,7 @@ import (
 	"github.com/hubgate/hubgate/backend/subject"
 )
 
-const reloadSchema = `{"type":"object","required":["node","applied","restartNeeded","warnings","errors"],"properties":{"node":{"type":"string"},"applied":{"type":"array","items":{"type":"string"}},"restartNeeded":{"type":"array","items":{"type":"string"},"description":"configuration keys"},"warnings":{"type":"array","items":{"type":"string"}},"errors":{"type":"array","items":{"type":"string"}}}}`
+const reloadSchema = `{"type":"object","required":["node","applied","restartNeeded","warnings","errors"],"properties":{"node":{"type":"string"},"applied":{"type":"array","items":{"type":"string"}},"restartNeeded":{"type":"array","items":{"type":"string"},"description":"configuration keys"},"warnings":{"type":"array","items":{"type":"string"}},"errors":{"type":"array","items":{"type":"string"}},"last":{"type":"object","description":"what was applied before, if nothing was now"}}}`
 
 // NodeService answers what is asked of a node itself, and not of the hub.
 type NodeService struct {

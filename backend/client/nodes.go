@@ -23,6 +23,16 @@ type Reloaded struct {
 	RestartNeeded []string `json:"restartNeeded"` // configuration keys
 	Warnings      []string `json:"warnings"`
 	Errors        []string `json:"errors"`
+	// Last is the last time that something was applied before, if nothing was
+	// now: a node follows the changes of its files by itself.
+	Last *LastReload `json:"last,omitempty"`
+}
+
+// LastReload is what an earlier reload has applied.
+type LastReload struct {
+	Time    time.Time `json:"time"`
+	Because string    `json:"because"`
+	Applied []string  `json:"applied"`
 }
 
 const (

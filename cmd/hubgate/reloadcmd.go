@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/hubgate/hubgate/backend/client"
 )
@@ -52,10 +53,17 @@ func (a *app) showReloaded(n client.Reloaded) error {
 			rows = append(rows, row{"  " + part.name, visible(text)})
 		}
 	}
+	title := "Node " + visible(n.Node) + ":"
 	if len(rows) == 0 {
-		return a.say("Node %s: nothing has changed.", visible(n.Node))
+		title += " nothing has changed."
 	}
-	if err := a.say("Node %s:", visible(n.Node)); err != nil {
+	if l := n.Last; l != nil {
+		title += fmt.Sprintf(" The last change was applied at %s, because %s.", timeText(l.Time), visible(l.Because))
+		for _, text := range l.Applied {
+			rows = append(rows, row{"  applied before", visible(text)})
+		}
+	}
+	if err := a.say("%s", title); err != nil {
 		return err
 	}
 	return align(a.out, rows)

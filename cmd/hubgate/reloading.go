@@ -39,7 +39,7 @@ func (n *node) startReload(a *app, flags configFlags, role config.Role) error {
 	})
 	go r.Watch(ctx)
 	if role == config.Serve { // a development hub ends with its terminal
-		go onHangup(ctx, func() { r.Reload(ctx, "signal SIGHUP") })
+		go onHangup(ctx, func() { r.Reload(ctx, "SIGHUP was sent") })
 	}
 	return nil
 }

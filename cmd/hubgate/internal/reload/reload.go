@@ -45,6 +45,16 @@ type Report struct {
 	RestartNeeded []string `json:"restartNeeded"` // configuration keys
 	Warnings      []string `json:"warnings"`
 	Errors        []string `json:"errors"`
+	// Last is the last reload that has applied something before this one, which
+	// has not: a change of a file is often applied before somebody asks for it.
+	Last *Applied `json:"last,omitempty"`
+}
+
+// Applied is what a reload has done.
+type Applied struct {
+	Time    time.Time `json:"time"`
+	Because string    `json:"because"`
+	Applied []string  `json:"applied"`
 }
 
 // Reloader applies the configuration again. It is safe for concurrent use.
@@ -59,6 +69,7 @@ type Reloader struct {
 	mu      sync.Mutex // one reload at a time
 	started *config.Config
 	current *config.Config // the last good one
+	last    *Applied
 }
 
 // New returns a reloader for a node that was started with cfg and has applied
@@ -79,7 +90,7 @@ func (r *Reloader) Reload(ctx context.Context, why string) Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report := r.apply(ctx)
-	r.tell(why, report)
+	r.tell(why, &report)
 	return report
 }
 
@@ -156,8 +167,13 @@ func lines(name string, err error) []string {
 	return []string{fmt.Sprintf("%s: %v", name, err)}
 }
 
-// tell writes a report to the log.
-func (r *Reloader) tell(why string, report Report) {
+// tell writes a report to the log, and remembers what was applied.
+func (r *Reloader) tell(why string, report *Report) {
+	if len(report.Applied) > 0 {
+		r.last = &Applied{time.Now().UTC(), why, report.Applied}
+	} else {
+		report.Last = r.last
+	}
 	for _, text := range report.Errors {
 		r.Log.Error().Str("because", why).Str("error", text).Msg("reload: something is wrong; it stays as it was")
 	}
@@ -167,5 +183,9 @@ func (r *Reloader) tell(why string, report Report) {
 	if len(report.RestartNeeded) > 0 {
 		r.Log.Warn().Str("because", why).Strs("keys", report.RestartNeeded).Msg("reload: these keys take effect with the next start")
 	}
-	r.Log.Info().Str("because", why).Strs("applied", report.Applied).Int("errors", len(report.Errors)).Msg("reloaded")
+	level := zerolog.InfoLevel
+	if why == fileChanged && len(report.Applied)+len(report.Errors)+len(report.Warnings)+len(report.RestartNeeded) == 0 {
+		level = zerolog.DebugLevel // a command has been faster, or it was a comment
+	}
+	r.Log.WithLevel(level).Str("because", why).Strs("applied", report.Applied).Int("errors", len(report.Errors)).Msg("reloaded")
 }

@@ -17,6 +17,9 @@ import (
 // valid, such as a list of policies without its end.
 const Interval = time.Second
 
+// fileChanged is the reason of a reload that nobody asked for.
+const fileChanged = "a file has changed"
+
 // young is how long after its last modification a file is read at every look:
 // within the resolution of a file system's clock it may change and keep its
 // time.
@@ -40,7 +43,7 @@ func (r *Reloader) Watch(ctx context.Context) {
 		files := r.files()
 		now := l.at(files)
 		if now != applied && now == before {
-			r.Reload(ctx, "a file has changed")
+			r.Reload(ctx, fileChanged)
 			applied = now
 			if l.at(files) == now { // else it has changed again meanwhile
 				applied = l.at(r.files())
@@ -57,7 +60,7 @@ func (r *Reloader) catchUp(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if report := r.apply(ctx); len(report.Applied)+len(report.Errors) > 0 {
-		r.tell("a file has changed during the start", report)
+		r.tell(fileChanged, &report)
 	}
 }
 
