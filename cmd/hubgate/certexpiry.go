@@ -110,10 +110,10 @@ func watchedCertificates(cfg *config.Config) []certFile {
 // developmentCertificates are those that hubgate dev has made, if it has.
 func developmentCertificates(dataDir string) []certFile {
 	var files []certFile
-	for name, what := range map[string]string{"ca.pem": "development authority", "server.pem": "server", "server-rsa.pem": "server"} {
-		path := filepath.Join(dataDir, "certs", name)
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			files = append(files, certFile{what, path})
+	for _, f := range []certFile{{"development authority", "ca.pem"}, {"server", "server.pem"}, {"server", "server-rsa.pem"}} {
+		f.path = filepath.Join(dataDir, "certs", f.path)
+		if _, err := os.Stat(f.path); !errors.Is(err, fs.ErrNotExist) {
+			files = append(files, f)
 		}
 	}
 	return files

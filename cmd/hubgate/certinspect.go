@@ -90,7 +90,7 @@ func (c *certInspectCmd) dial(ctx context.Context, address, name string) ([]*x50
 // showInspection prints certificates for people.
 func (a *app) showInspection(found inspection) error {
 	if found.Version != "" {
-		if err := a.say("%s shows, by %s, to who asks for %s:\n", found.Source, found.Version, found.Name); err != nil {
+		if err := a.say("%s shows, by %s, to who asks for %s:", found.Source, found.Version, found.Name); err != nil {
 			return err
 		}
 	}
@@ -116,13 +116,13 @@ func (a *app) showInspection(found inspection) error {
 		}
 	}
 	if len(found.Findings) == 0 {
-		return a.say("\nNothing is wrong with it.")
+		return a.say("Nothing is wrong with it.")
 	}
 	rows := []row{}
 	for _, f := range found.Findings {
-		rows = append(rows, row{f.Level, f.Who + ":", visible(f.Text)})
+		rows = append(rows, row{"  " + f.Level, f.Who + ":", visible(f.Text)})
 	}
-	if err := a.say(""); err != nil {
+	if err := a.say("Findings"); err != nil {
 		return err
 	}
 	return align(a.out, rows)

@@ -63,7 +63,7 @@ func keyText(cert *x509.Certificate) string {
 
 // Finding is what somebody would say of a certificate.
 type Finding struct {
-	Level string `json:"level"` // error: does not connect; warning: some do not
+	Level string `json:"level"` // error: does not connect; warning: some may not; note: good to know
 	Who   string `json:"who"`
 	Text  string `json:"text"`
 }
@@ -72,6 +72,7 @@ type Finding struct {
 const (
 	isError   = "error"
 	isWarning = "warning"
+	isNote    = "note"
 )
 
 // everySDK is said of what is wrong with every device SDK.
@@ -189,6 +190,9 @@ func chainFindings(chain []*x509.Certificate) []Finding {
 	last := chain[len(chain)-1]
 	if isRootName(last) {
 		return nil
+	}
+	if len(chain) > 1 {
+		return []Finding{{isNote, everySDK, fmt.Sprintf("devices must trust the root %s", last.Issuer)}}
 	}
 	text := fmt.Sprintf("devices must trust %s themselves: if that is an intermediate authority and not a root, its certificate is missing in the chain", last.Issuer)
 	return []Finding{{isWarning, everySDK, text}}
