@@ -258,8 +258,8 @@ func TestReloadKeepsTheOld(t *testing.T) {
 	h.reload(t, exitOK)
 
 	// A mistake in the configuration does not keep a certificate from renewal.
-	h.configure(t, "log: {levle: warn}\n")
-	keeps("configuration: ", "hubgate.yaml:6: unknown key log.levle; did you mean log.level?")
+	h.configure(t, "log: {levels: warn}\n")
+	keeps("configuration: ", "hubgate.yaml:6: unknown key log.levels; did you mean log.level?")
 	h.swap(t, "..bad") // which is good, with its own key
 	r := h.reload(t, exitFailure)
 	wantAll(t, r.out, "server certificates: "+reloadHost, "unknown key")
@@ -354,15 +354,19 @@ func TestPoliciesOfConfig(t *testing.T) {
 
 	h.configure(t, "policies:\n"+fleet+own+"  x: {permissions: [deviceConnect], primary_key: "+wrong+"}\n  "+wrong+": {"+wrong+": 1}\n")
 	for _, args := range [][]string{
-		{"config", "print", "--config", h.config}, {"config", "print", "--no-redact", "--config", h.config},
-		{"config", "print", "-o", "json", "--config", h.config}, {"config", "check", "--config", h.config},
+		{"config", "print", "--config", h.config},
+		{"config", "print", "--no-redact", "--config", h.config},
+		{"config", "print", "-o", "json", "--config", h.config},
+		{"config", "check", "--config", h.config},
 	} {
 		note(hubgate(t, nil, args...))
 	}
 	h.configure(t, "policies:\n"+fleet+own)
 	for _, args := range [][]string{
-		{"config", "print", "--config", h.config}, {"config", "print", "--no-redact", "--config", h.config},
-		{"config", "print", "-o", "json", "--no-redact", "--config", h.config}, {"config", "check", "--config", h.config},
+		{"config", "print", "--config", h.config},
+		{"config", "print", "--no-redact", "--config", h.config},
+		{"config", "print", "-o", "json", "--no-redact", "--config", h.config},
+		{"config", "check", "--config", h.config},
 		{"reload", "-o", "json"},
 	} {
 		if r := note(hubgate(t, []string{"HUBGATE_DATA_DIR=" + h.data()}, args...)); r.code != exitOK {
