@@ -34,6 +34,7 @@ type Server struct {
 	start    sync.Once
 	gate     gate
 	live     live
+	duels    duels
 	inboxes  inboxes
 	outputs  outputs
 	writers  *writers
@@ -65,6 +66,12 @@ type Limits struct {
 	// WriteTimeout is how long a client may take to read what it is sent.
 	// Default 10 s.
 	WriteTimeout time.Duration
+	// Duplicates is what happens to clients who fight for one identity. Default:
+	// the newest stays.
+	Duplicates Duplicates
+	// Quarantine is for how long nobody is let in with [NobodyStays]. Default
+	// 5 min.
+	Quarantine time.Duration
 }
 
 // maxSilence is IoT Hub's cap on one and a half times the keep-alive.
@@ -81,6 +88,7 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.Window, 64)
 	setDefault(&l.WindowBytes, 1<<20)
 	setDefault(&l.WriteTimeout, 10*time.Second)
+	setDefault(&l.Quarantine, 5*time.Minute)
 }
 
 func setDefault[T int | time.Duration](field *T, value T) {
@@ -94,6 +102,7 @@ func (s *Server) init() {
 	s.start.Do(func() {
 		s.Limits.setDefaults()
 		s.gate.limit = s.Limits.HalfOpen
+		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
 		s.writers = newWriters()
 	})
 }

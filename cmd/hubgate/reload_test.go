@@ -289,6 +289,40 @@ func TestReloadKeepsTheOld(t *testing.T) {
 	h.stopCleanly(t)
 }
 
+// TestReloadDev: a development hub follows its own files, and makes those again
+// that somebody removes.
+func TestReloadDev(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := startDev(t, dir)
+	device := connectDevice(t, p, p.ready.DeviceConnectionString, p.ready.Ports.MQTT)
+	h := &reloadHub{process: p}
+	pem := filepath.Join(dir, "certs", "server.pem")
+	old, err := os.ReadFile(pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(pem); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "another certificate", func() bool {
+		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.ready.Ports.MQTT)), &tls.Config{RootCAs: h.roots(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		return !conn.ConnectionState().PeerCertificates[0].Equal(parsePEM(t, old))
+	})
+	device.send(t, "", []byte("still here"))
+	must(t, "reload", "--data-dir", dir)
+	write(t, filepath.Join(dir, "certs"), "ca.pem", "x")
+	if r := hubgate(t, nil, "reload", "--data-dir", dir); r.code != exitFailure || !strings.Contains(r.out, "ca.pem is damaged") {
+		t.Errorf("a damaged authority: exit code %d: %s", r.code, r.out)
+	}
+	device.send(t, "", []byte("still here"))
+	p.stopCleanly(t)
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
