@@ -226,3 +226,43 @@ func TestWatchNewFiles(t *testing.T) {
 		}
 	})
 }
+
+// TestWhole is applied for a key, a file, and again after an error, and for
+// nothing else.
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := put(t, dir, "a", "1")
+	applied, fails := 0, error(nil)
+	p := Whole(Part{
+		Name: "p", Keys: []string{"limits"}, Files: func(*config.Config) []string { return []string{file} },
+	}, func(*config.Config) error {
+		applied++
+		return fails
+	})
+	one, two := configured(t, "limits: {window: 5}\n"), configured(t, "limits: {window: 6}\nlog: {level: warn}\n")
+	steps := []struct {
+		what  string
+		do    func()
+		cfg   *config.Config
+		calls int
+		said  bool
+	}{
+		{"the first time", func() {}, one, 1, false},
+		{"nothing", func() {}, one, 0, false},
+		{"a key", func() {}, two, 1, true},
+		{"a file", func() { put(t, dir, "a", "2") }, two, 1, true},
+		{"an error", func() { put(t, dir, "a", "3"); fails = errors.New("x") }, two, 1, false},
+		{"the error again", func() {}, two, 1, false},
+		{"no error any more", func() { fails = nil }, two, 1, true},
+		{"nothing again", func() {}, two, 0, false},
+	}
+	for _, s := range steps {
+		applied = 0
+		s.do()
+		change, err := p.Apply(t.Context(), s.cfg)
+		if applied != s.calls || (len(change.Applied) > 0) != s.said || (err == nil) != (fails == nil) {
+			t.Errorf("%s: applied %d times, %q, %v", s.what, applied, change.Applied, err)
+		}
+	}
+}

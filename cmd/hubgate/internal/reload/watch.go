@@ -15,7 +15,7 @@ import (
 // Interval is how often files are looked at. A change is applied when two looks
 // in a row find the same: a file that is being written may be shorter and
 // valid, such as a list of policies without its end.
-const Interval = time.Second
+const Interval = 500 * time.Millisecond
 
 // fileChanged is the reason of a reload that nobody asked for.
 const fileChanged = "a file has changed"
