@@ -144,6 +144,7 @@ func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admissi
 		},
 	}
 	c.changed.L = &c.mu
+	c.account.Open(s.Limiter)
 	return c
 }
 
@@ -172,6 +173,7 @@ func (c *conn) begin(in *inbox, present bool) {
 		c.srv.inboxes.put(in)
 		in = nil
 	}
+	c.srv.Limiter.join()
 	go c.serve(in)
 }
 

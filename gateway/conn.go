@@ -27,6 +27,8 @@ type conn struct {
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time
 	will      *Will
+	batch     batch
+	account   Account
 
 	// Owned by whoever flushes.
 	writeArmed time.Time
@@ -104,6 +106,7 @@ func (c *conn) ended() error {
 // is the connection's reader.
 func (c *conn) serve(in *inbox) {
 	defer c.srv.live.done()
+	defer c.srv.Limiter.leave()
 	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
 	c.settle()
 	c.close()

@@ -33,6 +33,9 @@ func (c *conn) readLoop(in *inbox) error {
 				buffers.put(in)
 				in = nil
 			}
+			if err := c.throttle(); err != nil {
+				return err
+			}
 		}
 		// Moving a deadline costs as much as a small read, so it is moved on
 		// only when it is due; silence ends the connection a little late, never
@@ -76,6 +79,7 @@ func (c *conn) handleAll(in *inbox) error {
 		if err != nil {
 			return protocolError(err)
 		}
+		c.batch.bytes += len(b)
 		if err := c.handle(p, len(b)); err != nil {
 			return err
 		}
@@ -140,6 +144,7 @@ func (c *conn) handlePublish(p *mqtt.Publish, size int) error {
 	if p.QoS > 1 {
 		return hub.Errorf(hub.ArgumentInvalid, "PUBLISH with QoS 2: only QoS 0 and 1 are supported")
 	}
+	c.batch.add(p)
 	tag, err := c.reserve(p.ID, size)
 	if err != nil {
 		return err

@@ -29,7 +29,8 @@ type Server struct {
 	Timeline *timeline.Recorder // nil: nobody asks why
 	TLS      *tls.Config
 	Log      zerolog.Logger
-	Limits   Limits // zero fields take their default
+	Limits   Limits   // zero fields take their default
+	Limiter  *Limiter // nil: no rate is limited
 
 	start    sync.Once
 	gate     gate

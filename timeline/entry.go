@@ -21,6 +21,7 @@ const (
 	MethodFailed     What = "methodFailed"
 	C2DDropped       What = "c2dDropped" // a cloud-to-device message
 	WillLost         What = "willLost"
+	Throttled        What = "throttled" // slowed or refused, because it did too much
 )
 
 // Entry is one thing that went wrong, or the same thing several times.

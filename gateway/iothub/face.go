@@ -34,6 +34,7 @@ type Face struct {
 	// with the subscription, or subscribes. IoT Hub does not.
 	ReplayDesired bool
 	Timeline      *timeline.Recorder // nil: nobody asks why
+	Limiter       *gateway.Limiter   // nil: no rate is limited
 	Log           zerolog.Logger
 	Now           func() time.Time // nil: time.Now
 
