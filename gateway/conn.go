@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
@@ -29,20 +30,26 @@ type conn struct {
 	will      *Will
 	batch     batch
 	account   Account
+	heldInput int // bytes of an unfinished packet, as counted
 
 	// Owned by whoever flushes.
 	writeArmed time.Time
 
-	mu      sync.Mutex
-	changed sync.Cond // of pending, out, writing or cause
-	pending ring
-	blocked bool // the reader waits for room in pending
-	sent    unacked
-	out     []byte // packets to be written; nil when there are none
-	writing bool   // a goroutine is flushing
-	torn    bool   // a write has failed: the stream may end within a TLS record
-	greeted bool   // CONNACK is written; before, the deadline of accept holds
-	cause   error  // why the connection ends; the first one wins
+	mu         sync.Mutex
+	changed    sync.Cond // of pending, out, writing or cause
+	pending    ring
+	blocked    bool // the reader waits for room in pending
+	sent       unacked
+	out        []byte // packets to be written; nil when there are none
+	heldOutput int    // of out, as counted
+	writing    bool   // a goroutine is flushing
+	torn       bool   // a write has failed: the stream may end within a TLS record
+	greeted    bool   // CONNACK is written; before, the deadline of accept holds
+	cause      error  // why the connection ends; the first one wins
+	released   bool   // what it held is given back
+
+	held      atomic.Int64 // bytes of input and output, as counted
+	condemned atomic.Int64 // of them, what counts as free soon
 }
 
 // stop ends the connection because of cause. The first cause wins; later
@@ -111,6 +118,7 @@ func (c *conn) serve(in *inbox) {
 	c.settle()
 	c.close()
 	c.srv.live.drop(c)
+	c.releaseMemory()
 	if out, ok := c.handler.(Outbound); ok {
 		out.Detached()
 	}

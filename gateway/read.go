@@ -33,6 +33,7 @@ func (c *conn) readLoop(in *inbox) error {
 				buffers.put(in)
 				in = nil
 			}
+			c.holdInput(in)
 			if err := c.throttle(); err != nil {
 				return err
 			}

@@ -32,8 +32,14 @@ type Server struct {
 	Limits   Limits   // zero fields take their default
 	Limiter  *Limiter // nil: no rate is limited
 
+	// Penalty is for peers with bad credentials.
+	Penalty Penalty
+
 	start    sync.Once
 	gate     gate
+	turns    *turns
+	offences penalties
+	memory   budget
 	live     live
 	inboxes  inboxes
 	outputs  outputs
@@ -41,6 +47,7 @@ type Server struct {
 	logLimit logLimit
 
 	listeners listeners
+	draining  atomic.Bool
 	refusals  atomic.Uint64
 }
 
@@ -66,6 +73,10 @@ type Limits struct {
 	// WriteTimeout is how long a client may take to read what it is sent.
 	// Default 10 s.
 	WriteTimeout time.Duration
+	// Memory is how many bytes unfinished packets and unread output may take of
+	// all connections; then those go who hold most. Default 512 MiB; below 0: no
+	// limit.
+	Memory int64
 }
 
 // maxSilence is IoT Hub's cap on one and a half times the keep-alive.
@@ -82,9 +93,10 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.Window, 64)
 	setDefault(&l.WindowBytes, 1<<20)
 	setDefault(&l.WriteTimeout, 10*time.Second)
+	setDefault(&l.Memory, 512<<20)
 }
 
-func setDefault[T int | time.Duration](field *T, value T) {
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
@@ -95,7 +107,11 @@ func (s *Server) init() {
 	s.start.Do(func() {
 		s.Limits.setDefaults()
 		s.gate.limit = s.Limits.HalfOpen
+		s.memory.limit = max(s.Limits.Memory, 0)
 		s.writers = newWriters()
+		s.turns = newTurns()
+		s.offences.rules = s.Penalty
+		s.offences.setDefaults()
 	})
 }
 
@@ -156,31 +172,12 @@ func (s *Server) HalfOpen() int {
 
 // Refused is the number of peers that were turned away so far, for whatever
 // reason.
-func (s *Server) Refused() uint64 { return s.refusals.Load() + s.gate.evicted() }
-
-// Shutdown stops accepting, acknowledges what was received, closes every
-// connection and stores its end. It returns when that is done, or with ctx's
-// error. It may be called again.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.init()
-	s.listeners.close()
-	s.live.close()
-	for _, c := range s.live.all() {
-		c.stop(errShutdown)
-	}
-	done := make(chan struct{})
-	go func() {
-		s.live.wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		s.writers.stop()
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (s *Server) Refused() uint64 {
+	return s.refusals.Load() + s.gate.evicted() + s.offences.turned.Load()
 }
+
+// Shutdown is [Server.Drain] in one wave.
+func (s *Server) Shutdown(ctx context.Context) error { return s.Drain(ctx, 0) }
 
 // listeners are the listeners that Serve methods run on.
 type listeners struct {

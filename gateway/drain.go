@@ -1,0 +1,65 @@
+package gateway
+
+import (
+	"context"
+	"time"
+)
+
+// wave is the time between two waves of a drain.
+const wave = 50 * time.Millisecond
+
+// Drain stops accepting and closes all connections, in waves over a time: the
+// devices come again at other nodes, and not all at once. Each has what it sent
+// stored and acknowledged first. It returns when that is done, or with ctx's
+// error, which leaves the rest to [Server.Shutdown]. It may be called again: a
+// shorter time, such as 0, hurries it.
+func (s *Server) Drain(ctx context.Context, over time.Duration) error {
+	s.init()
+	s.draining.Store(true)
+	s.listeners.close()
+	s.live.close()
+	if err := s.closeInWaves(ctx, s.live.all(), over); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		s.live.wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.writers.stop()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// closeInWaves stops conns, the last ones at the end of the time. The pause
+// comes after each wave but the last.
+func (s *Server) closeInWaves(ctx context.Context, conns []*conn, over time.Duration) error {
+	waves := max(int(over/wave), 1)
+	size := max((len(conns)+waves-1)/waves, 1)
+	for len(conns) > 0 {
+		n := min(size, len(conns))
+		for _, c := range conns[:n] {
+			c.stop(errShutdown)
+		}
+		if conns = conns[n:]; len(conns) == 0 {
+			break
+		}
+		select {
+		case <-time.After(wave):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Draining reports whether the server takes no more devices.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+// Serving is the number of connections that have not ended: those that are
+// connected, and those whose last messages are being stored.
+func (s *Server) Serving() int { return int(s.live.running.Load()) }
