@@ -46,7 +46,7 @@ run: build ## starts a node with your configuration: make run ARGS='--config hub
 .PHONY: test
 test: ## all tests; with REQUIRE_SDK=1 a missing toolchain fails instead of being skipped
 	@$(strict) rm -rf $(LOG); failed=; \
-	for part in arch test-unit faults conformance; do \
+	for part in arch test-unit test-docs faults conformance; do \
 	  echo "==> make $$part"; \
 	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
@@ -67,6 +67,11 @@ test-unit: ## the tests that need Go alone
 arch: ## the package map of ARCHITECTURE.md against the imports
 	go test -count=1 ./internal/archtest
 
+.PHONY: test-docs
+test-docs: ## what the documentation tells back-end apps, against a running hub
+	@mkdir -p $(LOG)
+	$(strict) go -C test/docs test $(RACE) -count=1 -timeout 15m -v ./... 2>&1 | tee $(LOG)/docs.log
+
 .PHONY: faults
 faults: ## kill -9, bad input, NATS away: against real processes
 	@mkdir -p $(LOG)
@@ -83,6 +88,7 @@ lint: ## go vet in every module, and the linters of .golangci.yml
 	  echo "go vet in $$dir"; (cd $$dir && go vet ./...); \
 	done
 	$(TOOLS) golangci-lint run ./...
+	cd test/docs && $$(go tool -n -modfile=../../tools/go.mod golangci-lint) run ./...
 
 .PHONY: fmt
 fmt: ## formats the code
@@ -137,10 +143,11 @@ vuln: ## known vulnerabilities in what we depend on (asks the Go vulnerability d
 	$(TOOLS) govulncheck ./...
 
 .PHONY: tools
-tools: ## compiles the tools that tools/go.mod pins, which their first use does otherwise
+tools: ## compiles the tools that are pinned in tools/go.mod, and nats in test/docs/go.mod, which their first use does otherwise
 	@$(strict) for tool in golangci-lint gofumpt staticcheck govulncheck benchstat; do \
 	  go tool -n -modfile=tools/go.mod $$tool >/dev/null; echo "$$tool is ready"; \
-	done
+	done; \
+	go -C test/docs tool -n nats >/dev/null; echo 'nats is ready'
 
 .PHONY: deps
 deps: ## installs the Debian packages that tests and benches use, where they are missing

@@ -38,6 +38,7 @@ type asset struct {
 	want jetstream.StreamConfig
 	// fixed has what the operator asked for; the rest of want is a default.
 	fixed    Limits
+	depth    int64 // of a queue, if the operator asked for one
 	replicas int
 }
 
@@ -176,6 +177,9 @@ func (k keeper) reconcile(ctx context.Context, a asset, have jetstream.StreamCon
 		return err
 	}
 	next := a.merge(have)
+	if err := k.spareDeep(ctx, have, &next); err != nil {
+		return k.explain("look up", a, err)
+	}
 	if reflect.DeepEqual(next, have) {
 		return nil
 	}

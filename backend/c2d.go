@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/hub"
@@ -25,9 +27,17 @@ import (
 type C2DStore struct {
 	js     jetstream.JetStream
 	queue  jetstream.Stream
+	reader *direct.Reader // of queue
 	states *bucket
 	names  subject.Names
 	limit  int64 // bytes of a NATS message
+	made   int64 // when the stream was, in Unix nanoseconds: in another one, numbers begin anew
+}
+
+// storedState is a state as it is kept. It is about messages of one stream.
+type storedState struct {
+	c2d.State
+	Stream int64 `json:"stream"`
 }
 
 var (
@@ -44,7 +54,10 @@ func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (
 	if err != nil {
 		return nil, hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", names.C2DStream(), err)
 	}
-	return &C2DStore{js: js, queue: queue, states: states, names: names, limit: js.Conn().MaxPayload()}, nil
+	return &C2DStore{
+		js: js, queue: queue, reader: direct.New(js, names.C2DStream()), states: states, names: names, limit: js.Conn().MaxPayload(),
+		made: queue.CachedInfo().Created.UnixNano(),
+	}, nil
 }
 
 // Next implements [c2d.Store].
@@ -56,7 +69,7 @@ func (s *C2DStore) Next(ctx context.Context, device string, after uint64) (c2d.M
 func (s *C2DStore) next(ctx context.Context, subjects string, after uint64) (c2d.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	raw, err := s.queue.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(subjects))
+	raw, err := s.reader.Next(ctx, after+1, subjects)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c2d.Message{}, nil
 	}
@@ -67,16 +80,29 @@ func (s *C2DStore) next(ctx context.Context, subjects string, after uint64) (c2d
 }
 
 // message reads a message that anybody may have published.
-func (s *C2DStore) message(raw *jetstream.RawStreamMsg) c2d.Message {
+func (s *C2DStore) message(raw direct.Message) c2d.Message {
 	m := c2d.ParseHeaders(raw.Header)
 	m.Body, m.Sequence, m.Enqueued = raw.Data, raw.Sequence, raw.Time
+	if raw.Damaged {
+		m.Fault = hub.Errorf(hub.ArgumentInvalid, "the headers are not those of a NATS message")
+	}
 	id, err := s.names.Parse("c2d", raw.Subject)
 	m.Device = id.Device
 	if err != nil {
-		m.Device = strings.TrimPrefix(raw.Subject, strings.TrimSuffix(s.names.C2DAll(), "*"))
+		m.Device = clipToken(strings.TrimPrefix(raw.Subject, strings.TrimSuffix(s.names.C2DAll(), "*")))
 		m.Fault, m.Ack = err, c2d.AckNone // nobody can be told
 	}
 	return m
+}
+
+// clipToken shortens a token that is no id, so that the subject of its dead
+// letter is none that NATS closes the connection for.
+func clipToken(token string) string {
+	const most = 128
+	if len(token) <= most {
+		return token
+	}
+	return token[:most] + "…"
 }
 
 // Remove implements [c2d.Store].
@@ -87,7 +113,7 @@ func (s *C2DStore) Remove(ctx context.Context, sequence uint64) error {
 	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
-	if _, getErr := s.queue.GetMsg(ctx, sequence); errors.Is(getErr, jetstream.ErrMsgNotFound) {
+	if _, getErr := s.reader.Get(ctx, sequence); errors.Is(getErr, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	return hub.Errorf(hub.ServiceUnavailable, "delete message %d of stream %s: %w", sequence, s.names.C2DStream(), err)
@@ -106,17 +132,20 @@ func (s *C2DStore) Load(ctx context.Context, device string) (c2d.State, error) {
 	if err != nil {
 		return c2d.State{}, err
 	}
-	var state c2d.State
-	if json.Unmarshal(e.Value(), &state) != nil {
-		state = c2d.State{} // it is damaged: begin anew
+	var state storedState
+	switch {
+	case json.Unmarshal(e.Value(), &state) != nil:
+		state.State = c2d.State{} // it is damaged: begin anew
+	case state.Stream != s.made: // somebody has removed the stream
+		state.State = c2d.State{Epoch: state.Epoch}
 	}
 	state.Revision = e.Revision()
-	return state, nil
+	return state.State, nil
 }
 
 // Save implements [c2d.Store].
 func (s *C2DStore) Save(ctx context.Context, device string, state c2d.State) error {
-	value, err := json.Marshal(state)
+	value, err := json.Marshal(storedState{state, s.made})
 	if err != nil {
 		return hub.Errorf(hub.ServerError, "write the deliveries of %s as JSON: %w", device, err)
 	}
@@ -140,23 +169,45 @@ func (s *C2DStore) Report(ctx context.Context, f c2d.Feedback) error {
 }
 
 // Bury implements [c2d.Outcomes]. A message that has no room for what is added
-// to it loses the end of its body.
+// to it loses the end of its body, or its headers.
 func (s *C2DStore) Bury(ctx context.Context, d c2d.DeadLetter) error {
 	m := nats.NewMsg(s.names.DeadLetter(d.Message.Device))
-	maps.Copy(m.Header, d.Message.Headers())
 	m.Header.Set(subject.DeadLetterStatus, string(d.Status))
-	m.Header.Set(subject.DeadLetterDescription, oneLine(d.Description))
+	m.Header.Set(subject.DeadLetterDescription, clipText(oneLine(d.Description)))
 	m.Header.Set(subject.DeadLetterTime, d.Time.UTC().Format(time.RFC3339Nano))
 	m.Header.Set(subject.DeadLetterEnqueued, d.Message.Enqueued.UTC().Format(time.RFC3339Nano))
 	m.Header.Set(subject.DeadLetterSequence, strconv.FormatUint(d.Message.Sequence, 10))
 	m.Header.Set(subject.DeadLetterDeliveries, strconv.Itoa(d.Message.Deliveries))
-	const room = 8 << 10
+	own := nats.Header(d.Message.Headers())
+	missing := int64(0)
+	// JetStream's own limit; what is escaped can be three times as long as it was.
+	if n := headerSize(own); n > min(maxHeaders, s.limit)-deadLetterRoom {
+		own, missing = nil, n
+	}
+	maps.Copy(m.Header, own)
 	m.Data = d.Message.Body
-	if most := max(s.limit-room-headerSize(m.Header), 0); int64(len(m.Data)) > most {
-		m.Header.Set(subject.DeadLetterTruncated, strconv.FormatInt(int64(len(m.Data))-most, 10))
+	if most := max(s.limit-deadLetterRoom-headerSize(own), 0); int64(len(m.Data)) > most {
+		missing += int64(len(m.Data)) - most
 		m.Data = m.Data[:most]
 	}
+	if missing > 0 {
+		m.Header.Set(subject.DeadLetterTruncated, strconv.FormatInt(missing, 10))
+	}
 	return s.publish(ctx, m, d.Message.Sequence)
+}
+
+const (
+	maxHeaders     = 64 << 10
+	deadLetterRoom = 8 << 10 // for the headers that a dead letter has besides
+)
+
+// clipText shortens a sentence that quotes what somebody has sent.
+func clipText(text string) string {
+	const most = 1 << 10
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 func headerSize(h nats.Header) int64 {
@@ -179,7 +230,7 @@ func oneLine(text string) string {
 func (s *C2DStore) publish(ctx context.Context, m *nats.Msg, sequence uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgID("c2d-"+strconv.FormatUint(sequence, 10)))
+	_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgID(fmt.Sprintf("c2d-%x-%d", s.made, sequence)))
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "publish to %s: %w", m.Subject, err)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/timeline"
@@ -27,7 +29,7 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Dropped: b.dropped, Trouble: func(device string, err error) {
+	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Limits: b.cfg.C2D, Dropped: b.dropped, Trouble: func(device string, err error) {
 		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
 	}}
 	w := &c2dKeeper{backbone: b, store: store, queues: b.queues}
@@ -114,16 +116,10 @@ func (w *c2dKeeper) wakeLoop(ctx context.Context, stored <-chan *nats.Msg) {
 			w.queues.WakeAll() // what was announced meanwhile is lost
 		case m := <-stored:
 			if id, err := w.backbone.names.Parse("session.c2d", m.Subject); err == nil {
-				w.queues.Wake(id.Device, sequenceOf(m))
+				w.queues.Wake(id.Device, direct.Sequence(m.Header))
 			}
 		}
 	}
-}
-
-// sequenceOf reads what the server says of a message that it republishes.
-func sequenceOf(m *nats.Msg) uint64 {
-	n, _ := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
-	return n
 }
 
 // checkLoop settles at once what nobody can ever deliver. What it misses, the
@@ -143,7 +139,7 @@ func (w *c2dKeeper) checkLoop(ctx context.Context, checks <-chan *nats.Msg) {
 
 // check looks at what was announced; only a message that looks bad is read.
 func (w *c2dKeeper) check(ctx context.Context, m *nats.Msg) error {
-	n := sequenceOf(m)
+	n := direct.Sequence(m.Header)
 	if n == 0 {
 		return nil
 	}
@@ -151,9 +147,8 @@ func (w *c2dKeeper) check(ctx context.Context, m *nats.Msg) error {
 	if err == nil {
 		head := c2d.ParseHeaders(m.Header)
 		head.Device = id.Device
-		size, _ := strconv.Atoi(m.Header.Get("Nats-Msg-Size"))
 		_, unknown := w.backbone.devices.Generation(ctx, hub.Identity{Device: id.Device})
-		if head.Size()+size <= c2d.MaxSize && head.Validate(time.Now()) == nil && !errors.Is(unknown, &hub.Error{Code: hub.DeviceNotFound}) {
+		if head.Size()+direct.Size(m.Header) <= w.queues.Limits.MaxSize() && w.queues.Limits.Validate(&head, time.Now()) == nil && !errors.Is(unknown, &hub.Error{Code: hub.DeviceNotFound}) {
 			return nil
 		}
 	}
@@ -169,6 +164,7 @@ const (
 	sweepEvery = time.Minute
 	sweepTime  = 20 * time.Second // of one sweep at most
 	sweepKey   = "sweep.lease"    // of two tokens: no device has it
+	maxFailed  = 5                // of one sweep
 )
 
 // lease is the value of the key by which nodes agree on who sweeps, and from
@@ -225,22 +221,27 @@ func (w *c2dKeeper) hold(ctx context.Context, l lease, rev uint64) (uint64, erro
 }
 
 // pass inspects all messages behind cursor until there are no more, for which
-// it returns 0, or until the time is up.
+// it returns 0, or until the time is up. A message that can't be settled does
+// not keep it from the others.
 func (w *c2dKeeper) pass(ctx context.Context, cursor uint64, until time.Time) (uint64, error) {
+	var failed []error
 	for time.Now().Before(until) {
 		m, err := w.store.next(ctx, w.backbone.names.C2DAll(), cursor)
 		if err != nil {
-			return cursor, err
+			return cursor, errors.Join(append(failed, err)...)
 		}
 		if m.Sequence == 0 {
-			return 0, nil
+			return 0, errors.Join(failed...)
 		}
 		if _, err := w.queues.Inspect(ctx, m); err != nil {
-			return cursor, err
+			failed = append(failed, fmt.Errorf("message %d: %w", m.Sequence, err))
+			if len(failed) == maxFailed { // it is the store
+				return cursor, errors.Join(failed...)
+			}
 		}
 		cursor = m.Sequence
 	}
-	return cursor, nil
+	return cursor, errors.Join(failed...)
 }
 
 // emptyQueue drops what waits for a device that has been deleted.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 )
 
@@ -17,15 +18,13 @@ import (
 func (b *Backbone) ServeC2D() (micro.Service, error) {
 	s, err := micro.AddService(b.nc, micro.Config{
 		Name: b.names.C2DName(), Version: b.cfg.Version, Description: "cloud-to-device messages",
+		Metadata: map[string]string{subject.HostNameKey: b.cfg.HostName},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.C2DName(), err)
 	}
 	err = s.AddEndpoint("purge", micro.HandlerFunc(b.purge), micro.WithEndpointSubject(b.names.C2DPurgeAll()),
-		micro.WithEndpointMetadata(map[string]string{
-			"request_schema":  emptySchema,
-			"response_schema": `{"type":"object","properties":{"deviceId":{"type":"string"},"totalMessagesPurged":{"type":"integer"}}}`,
-		}))
+		micro.WithEndpointMetadata(endpoint{request: emptySchema, response: purgedSchema}.metadata()))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", b.names.C2DPurgeAll(), err), s.Stop())
 	}

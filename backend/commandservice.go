@@ -14,8 +14,8 @@ import (
 
 const (
 	cancelSchema   = `{"type":"object","required":["id"],"properties":{"id":{"type":"string"}},"additionalProperties":false}`
-	receiptSchema  = `{"type":"object","properties":{"id":{"type":"string"},"deviceId":{"type":"string"},"moduleId":{"type":"string"},"method":{"type":"string"},"state":{"enum":["pending","begun","finished"]},"accepted":{"type":"string"},"expires":{"type":"string"},"replyTo":{"type":"string"}}}`
-	receiptsSchema = `{"type":"object","properties":{"items":{"type":"array","items":` + receiptSchema + `},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
+	receiptSchema  = `{"type":"object","required":["id","deviceId","method","state","accepted","expires"],"properties":{"id":{"type":"string"},"deviceId":{"type":"string"},"moduleId":{"type":"string"},"method":{"type":"string"},"state":{"enum":["pending","begun","finished"]},"accepted":{"type":"string"},"expires":{"type":"string"},"replyTo":{"type":"string"}}}`
+	receiptsSchema = `{"type":"object","required":["items"],"properties":{"items":{"type":"array","items":` + receiptSchema + `},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
 )
 
 func (s *MethodService) commandEndpoints() []endpoint {

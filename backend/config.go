@@ -10,6 +10,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/methods"
 )
 
 // Limits bound a stream. A zero field means the default when the stream is
@@ -57,6 +59,12 @@ type Config struct {
 	// Timeline bounds the stream of timelines of devices; default 30 days,
 	// 256 MiB.
 	Timeline Limits
+	// C2D is the limits of cloud-to-device messages. Its Depth is given to the
+	// stream of the queues; 0: 50 when that is made, and an existing one stays as
+	// an operator has set it.
+	C2D c2d.Limits
+	// Commands bounds the calls that wait for their devices.
+	Commands methods.Limits
 	// StoreTimeout is how long a message may wait for its acknowledgement
 	// before its sender hears of a failure. 0: 30 s.
 	StoreTimeout time.Duration

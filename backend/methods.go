@@ -43,6 +43,7 @@ type MethodService struct {
 	recorder *timeline.Recorder
 
 	room   *room
+	crew   *crew
 	counts methodCounts
 	micros []micro.Service
 	direct *nats.Subscription
@@ -71,9 +72,10 @@ func (b *Backbone) ServeMethods(ctx context.Context, node string, local methods.
 	}
 	s.Queue = &methods.Queue{
 		Node: node, Local: local, Devices: b.devices, Commands: &CommandStore{commands},
-		Results: &results{nc: b.nc, js: b.js, events: b.events, failed: s.noteFailure}, Report: s.report,
+		Results: &results{nc: b.nc, js: b.js, events: b.events, failed: s.noteFailure}, Report: s.report, Limits: b.cfg.Commands,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.crew = newCrew(s.ctx)
 	s.wg.Go(func() { s.runQueue(s.ctx) })
 	if err := s.register(b.cfg, node); err != nil {
 		return nil, errors.Join(err, s.Stop())
@@ -103,6 +105,7 @@ func (s *MethodService) Stop() error {
 	s.Queue.Close()
 	s.stop()
 	s.room.close()
+	s.crew.wait()
 	s.wg.Wait()
 	return errors.Join(errs...)
 }
@@ -261,11 +264,11 @@ func (s *MethodService) begin(q asked, f func() (reply, error)) {
 		s.respond(q, reply{}, err)
 		return
 	}
-	go func() {
+	s.crew.do(func() {
 		defer s.room.give(q.size)
 		r, err := f()
 		s.respond(q, r, err)
-	}()
+	})
 }
 
 // respond sends a reply, or IoT Hub's code and a sentence. micro's own way to

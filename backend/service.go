@@ -76,19 +76,11 @@ func (e endpoint) metadata() map[string]string {
 	return map[string]string{"request_schema": e.request, "response_schema": e.response}
 }
 
-const (
-	getSchema    = `{"type":"object","properties":{"keys":{"type":"boolean","description":"with the symmetric keys"}},"additionalProperties":false}`
-	listSchema   = `{"type":"object","properties":{"after":{"type":"string"},"top":{"type":"integer","minimum":1,"maximum":1000}},"additionalProperties":false}`
-	recordSchema = `{"type":"object","description":"a device or module object as IoT Hub prints it","properties":{"deviceId":{"type":"string"},"moduleId":{"type":"string"},"status":{"enum":["enabled","disabled"]},"statusReason":{"type":"string"},"authentication":{"type":"object"},"capabilities":{"type":"object"}}}`
-	itemsSchema  = `{"type":"object","properties":{"items":{"type":"array","items":{"type":"object"}},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
-	emptySchema  = `{"type":"object"}`
-)
-
 func (s *RegistryService) endpoints() []endpoint {
 	all, family := s.names.RegistryAll, func(v subject.Verb) string { return "registry." + string(v) }
 	return []endpoint{
-		{"get", all(subject.Get), family(subject.Get), getSchema, recordSchema, s.get},
-		{"put", all(subject.Put), family(subject.Put), recordSchema, recordSchema, s.put},
+		{"get", all(subject.Get), family(subject.Get), getSchema, identitySchema, s.get},
+		{"put", all(subject.Put), family(subject.Put), newIdentitySchema, identitySchema, s.put},
 		{"delete", all(subject.Delete), family(subject.Delete), emptySchema, emptySchema, s.delete},
 		{"list", s.names.RegistryVerb(subject.List), "", listSchema, itemsSchema, s.list},
 		{"list-modules", all(subject.List), family(subject.List), listSchema, itemsSchema, s.list},

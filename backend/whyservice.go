@@ -58,16 +58,10 @@ func (b *Backbone) ServeWhy(r *identity.Registry) (*WhyService, error) {
 // Stop takes no more requests.
 func (s *WhyService) Stop() error { return s.micro.Stop() }
 
-const (
-	entriesSchema = `"entries":{"type":"array","description":"the oldest first","items":{"type":"object","required":["time","what","errorCode","message","count"],"properties":{"time":{"type":"string","format":"date-time"},"what":{"type":"string"},"errorCode":{"type":"integer"},"errorName":{"type":"string"},"message":{"type":"string"},"hint":{"type":"string"},"deviceId":{"type":"string"},"moduleId":{"type":"string"},"claimed":{"type":"string"},"remote":{"type":"string"},"node":{"type":"string"},"count":{"type":"integer","minimum":1},"until":{"type":"string","format":"date-time"}}}}`
-	whySchema     = `{"type":"object","required":["deviceId","registered","entries"],"properties":{"deviceId":{"type":"string"},"moduleId":{"type":"string"},"registered":{"type":"boolean"},"status":{"enum":["enabled","disabled"]},"statusReason":{"type":"string"},"connection":{"type":"object","description":"the connection, or how the last one ended"},` + entriesSchema + `}}`
-	addressSchema = `{"type":"object","required":["address","entries"],"properties":{"address":{"type":"string"},` + entriesSchema + `}}`
-)
-
 func (s *WhyService) endpoints() []endpoint {
 	return []endpoint{
 		{"device", s.names.WhyAll(), "why", emptySchema, whySchema, s.device},
-		{"address", s.names.WhyAddressAll(), "", emptySchema, addressSchema, s.address},
+		{"address", s.names.WhyAddressAll(), "", emptySchema, whyAddressSchema, s.address},
 	}
 }
 

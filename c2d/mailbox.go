@@ -48,6 +48,7 @@ type Mailbox struct {
 	tries   int               // failures in a row
 	timer   *time.Timer
 	delay   *time.Timer
+	discard time.Time // messages that were stored until then are rejected
 
 	// Of the goroutine at work.
 	taken  bool
@@ -63,6 +64,7 @@ type flight struct {
 	sent    time.Time
 	again   bool // sent more than once by this connection
 	acked   bool
+	size    int // bytes on the wire
 }
 
 // ErrNotSubscribed is what the send of a [Mailbox] returns when the device has
@@ -183,7 +185,7 @@ func (m *Mailbox) end() {
 
 // kick starts the goroutine unless it is at work. m.mu is held.
 func (m *Mailbox) kick() {
-	if m.ended || !m.started && len(m.flights) == 0 {
+	if m.ended || !m.started && len(m.flights) == 0 && m.discard.IsZero() {
 		return
 	}
 	if m.running {

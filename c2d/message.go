@@ -15,6 +15,7 @@ const (
 	MaxDepth   = 50             // messages in the queue of a device
 	DefaultTTL = time.Hour      // of a message that does not say when it expires
 	MaxTTL     = 48 * time.Hour // of any message
+	maxID      = 128            // bytes of a message id
 	maxTopic   = 65535          // bytes of a topic [MQTT3-1.5.3]
 )
 
@@ -72,7 +73,7 @@ type Message struct {
 	ContentType     string
 	ContentEncoding string
 	Created         time.Time // what the sender says; zero: nothing
-	Expires         time.Time // zero: [DefaultTTL] after it was enqueued
+	Expires         time.Time // zero: some time after it was enqueued, see [Limits]
 	Ack             Ack
 	Body            []byte
 	// Properties are the application's. One with an empty value is kept but
@@ -85,14 +86,6 @@ type Message struct {
 	Fault      error     // why the headers can't be read; such a message is refused
 }
 
-// Deadline is when the message expires.
-func (m *Message) Deadline() time.Time {
-	if m.Expires.IsZero() {
-		return m.Enqueued.Add(DefaultTTL)
-	}
-	return m.Expires
-}
-
 // Size is IoT Hub's count of bytes: the body, and names and values of
 // properties.
 func (m *Message) Size() int {
@@ -103,33 +96,8 @@ func (m *Message) Size() int {
 	return n
 }
 
-// Validate reports, as *hub.Error, what keeps a message from being delivered:
-// ArgumentInvalid, MessageTooLarge or InvalidExpiry. enqueued is when it was
-// or will be stored. It does not look whether the device exists.
-func (m *Message) Validate(enqueued time.Time) error {
-	switch {
-	case m.Fault != nil:
-		return m.Fault
-	case !hub.ValidID(m.Device):
-		return hub.Errorf(hub.ArgumentInvalid, "%.140q is not the id of a device", m.Device)
-	case !m.Ack.valid():
-		return hub.Errorf(hub.ArgumentInvalid, "iothub-ack is %.32q: it must be none, positive, negative or full", string(m.Ack))
-	case !m.Expires.IsZero() && m.Expires.After(enqueued.Add(MaxTTL+time.Minute)):
-		return hub.Errorf(hub.InvalidExpiry, "the message would expire %v after it was sent; the limit is %v", m.Expires.Sub(enqueued).Round(time.Second), MaxTTL)
-	case m.Size() > MaxSize:
-		return hub.Errorf(hub.MessageTooLarge, "the message has %d bytes with its properties; the limit is %d", m.Size(), MaxSize)
-	}
-	if err := m.validateText(); err != nil {
-		return err
-	}
-	if n := len(m.Topic()); n > maxTopic {
-		return hub.Errorf(hub.MessageTooLarge, "the properties make a topic of %d bytes; MQTT's limit is %d", n, maxTopic)
-	}
-	return nil
-}
-
 func (m *Message) validateText() error {
-	for _, p := range m.system() {
+	for _, p := range m.texts() {
 		if !utf8.ValidString(p.value) {
 			return hub.Errorf(hub.ArgumentInvalid, "the property %s is not UTF-8", p.name)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,37 +30,6 @@ type Queues struct {
 
 	mu   sync.Mutex
 	open map[string]*Mailbox // those that were started, by device
-}
-
-// Limits are the numbers of delivery. A zero field means IoT Hub's.
-type Limits struct {
-	// Deliveries is how often a message is delivered in vain at most: 10.
-	Deliveries int
-	// Lock is how long a delivery may stay unacknowledged: 60 s.
-	Lock time.Duration
-	// Window is how many deliveries of a device may be unacknowledged: 16.
-	Window int
-}
-
-func (l Limits) deliveries() int {
-	if l.Deliveries > 0 {
-		return l.Deliveries
-	}
-	return 10
-}
-
-func (l Limits) lock() time.Duration {
-	if l.Lock > 0 {
-		return l.Lock
-	}
-	return time.Minute
-}
-
-func (l Limits) window() int {
-	if l.Window > 0 {
-		return l.Window
-	}
-	return 16
 }
 
 func (q *Queues) now() time.Time {
@@ -136,8 +106,10 @@ func (q *Queues) Wait(ctx context.Context) {
 // before their message expires.
 func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err error) {
 	o := outcome{message: m}
-	o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
-	invalid := m.Validate(m.Enqueued)
+	if hub.ValidID(m.Device) { // what is not may be of any length
+		o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
+	}
+	invalid := q.Limits.Validate(&m, m.Enqueued)
 	switch {
 	case errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}):
 		o.refuse(err)
@@ -145,7 +117,7 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 		return false, err
 	case invalid != nil:
 		o.refuse(invalid)
-	case q.now().Before(m.Deadline().Add(q.Limits.lock() + 5*time.Second)):
+	case q.now().Before(q.Limits.Deadline(&m).Add(q.Limits.lock() + 5*time.Second)):
 		return false, nil
 	default:
 		o.expire()
@@ -200,10 +172,14 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 		if err != nil || !present {
 			return err
 		}
+	} else if m.Deliveries > 0 {
+		if err := q.forget(ctx, m); err != nil {
+			return err
+		}
 	}
 	if m.Ack.Wants(o.status) {
 		err := q.Outcomes.Report(ctx, Feedback{
-			OriginalMessageID: m.MessageID, Description: o.reason, Status: o.status, Device: m.Device,
+			OriginalMessageID: clipID(m.MessageID), Description: o.reason, Status: o.status, Device: m.Device,
 			Generation: o.generation, Time: q.now(), Sequence: m.Sequence,
 		})
 		if err != nil {
@@ -220,6 +196,14 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 		}
 	}
 	return q.Store.Remove(ctx, m.Sequence)
+}
+
+// clipID shortens an id that no valid message has.
+func clipID(id string) string {
+	if len(id) <= maxID {
+		return id
+	}
+	return strings.ToValidUTF8(id[:maxID], "")
 }
 
 // decide writes the outcome into the device's state, or takes the one that is
@@ -247,6 +231,16 @@ func (q *Queues) decide(ctx context.Context, o *outcome) (present bool, err erro
 		return true, nil
 	})
 	return present, err
+}
+
+// forget drops the failures of a message: they would be in the way of those of
+// messages that are still there.
+func (q *Queues) forget(ctx context.Context, m *Message) error {
+	return q.change(ctx, m.Device, func(s *State) (bool, error) {
+		_, there := s.Failures[m.Sequence]
+		delete(s.Failures, m.Sequence)
+		return there, nil
+	})
 }
 
 // take makes the connection with this epoch the one that settles messages, and

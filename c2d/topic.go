@@ -13,6 +13,26 @@ const timeLayout = "2006-01-02T15:04:05.0000000Z"
 // field is a property as it stands in the topic, before it is encoded.
 type field struct{ name, value string }
 
+// texts are the system properties whose value is the sender's own text, by
+// their names in the topic; of one that is not set it is empty.
+func (m *Message) texts() [5]field {
+	return [...]field{
+		{"mid", m.MessageID}, {"cid", m.CorrelationID}, {"uid", m.UserID}, {"ct", m.ContentType}, {"ce", m.ContentEncoding},
+	}
+}
+
+// topicBound is a number of bytes that [Message.Topic] never exceeds, for a
+// device with a valid id.
+func (m *Message) topicBound() int {
+	const (
+		fixed   = 512 // all that is not the sender's or the device's
+		escaped = 3   // bytes of a byte
+		device  = 2   // times its id is there, once not escaped
+	)
+	properties := m.Size() - len(m.Body)
+	return fixed + escaped*(properties+device*len(m.Device)) + 2*len(m.Properties)
+}
+
 // system lists the system properties that are set.
 func (m *Message) system() []field {
 	fields := []field{

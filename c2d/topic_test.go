@@ -130,6 +130,44 @@ func TestTopicDecodes(t *testing.T) {
 	})
 }
 
+// The bound spares writing a topic to know that it is short enough.
+func TestTopicBound(t *testing.T) {
+	t.Parallel()
+	late := time.Date(9999, 12, 31, 23, 59, 59, 999_999_900, time.UTC)
+	full := func(c string) Message {
+		return Message{
+			Device: strings.Repeat("d", 128), MessageID: c, CorrelationID: c, UserID: c, ContentType: c, ContentEncoding: c,
+			Created: late, Expires: late, Ack: AckNegative, Body: []byte("body"), Properties: map[string]string{c: c, c + c: c},
+		}
+	}
+	short := full("%")
+	tests := []Message{{Device: strings.Repeat("#", 128)}, short, full(strings.Repeat("ü", 5000))}
+	for _, m := range tests {
+		if n := len(m.Topic()); n > m.topicBound() {
+			t.Errorf("the bound of %.40s… is %d, the topic has %d bytes", m.Topic(), m.topicBound(), n)
+		}
+	}
+	if n := short.topicBound(); n > maxTopic/16 {
+		t.Errorf("the bound of a short topic is %d", n)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		if m := anyMessage(t); len(m.Topic()) > m.topicBound() {
+			t.Fatalf("the bound is %d, the topic has %d bytes", m.topicBound(), len(m.Topic()))
+		}
+	})
+}
+
+func BenchmarkValidate(b *testing.B) {
+	now := time.Now()
+	m := Message{Device: "dev-1", MessageID: "m-1", Expires: now.Add(time.Hour), Body: make([]byte, 256), Properties: map[string]string{"room": "kitchen"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := (Limits{}).Validate(&m, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestHeadersComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -191,7 +229,7 @@ func TestValidate(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := tt.m.Validate(now); hub.CodeOf(err) != tt.code {
+			if err := (Limits{}).Validate(&tt.m, now); hub.CodeOf(err) != tt.code {
 				t.Errorf("Validate = %v, want code %d", err, tt.code)
 			}
 		})
@@ -206,7 +244,7 @@ func FuzzTopic(f *testing.F) {
 			HeaderMessageID: {id}, HeaderAck: {ack}, AppPrefix + name: {value}, HeaderExpiry: {expiry},
 		})
 		m.Device = "d"
-		if m.Validate(time.Unix(0, 0)) != nil {
+		if (Limits{}).Validate(&m, time.Unix(0, 0)) != nil {
 			return
 		}
 		bag(t, &m)

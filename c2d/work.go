@@ -126,6 +126,9 @@ func (m *Mailbox) step(ctx context.Context) (more bool, err error) {
 	if late := m.late(); len(late) > 0 {
 		return true, m.retry(ctx, late)
 	}
+	if until := m.unwanted(); !until.IsZero() {
+		return true, m.discardNext(ctx, until)
+	}
 	if !m.hasRoom() {
 		return false, nil
 	}
@@ -147,10 +150,19 @@ func (m *Mailbox) isClosed() bool {
 	return m.closed
 }
 
+// windowBytes is how many bytes of deliveries may be unacknowledged before the
+// next one waits. A connection ends when 1 MiB waits for a slow client, and then
+// all of them would have been in vain.
+const windowBytes = 512 << 10
+
 func (m *Mailbox) hasRoom() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.started && !m.blocked && len(m.flights) < m.queues.Limits.window()
+	bytes := 0
+	for _, f := range m.flights {
+		bytes += f.size
+	}
+	return bytes < windowBytes && m.started && !m.blocked && len(m.flights) < m.queues.Limits.window()
 }
 
 // complete settles a message that the device has acknowledged.
@@ -257,11 +269,8 @@ func (m *Mailbox) next(ctx context.Context) (bool, error) {
 		}
 		return false, nil
 	}
-	if !m.taken {
-		if m.state, err = m.queues.take(ctx, m.owner.Device, m.owner.Epoch); err != nil {
-			return false, err
-		}
-		m.taken = true
+	if err := m.takeOver(ctx); err != nil {
+		return false, err
 	}
 	if err := m.deliver(ctx, message); err != nil {
 		return false, err
@@ -276,9 +285,9 @@ func (m *Mailbox) deliver(ctx context.Context, message Message) error {
 	o := outcome{message: message}
 	if done, ok := m.state.Settled[n]; ok { // a crash came between
 		o.status, o.reason = done, string(done)
-	} else if err := message.Validate(message.Enqueued); err != nil {
+	} else if err := m.queues.Limits.Validate(&message, message.Enqueued); err != nil {
 		o.refuse(err)
-	} else if !m.queues.now().Before(message.Deadline()) {
+	} else if !m.queues.now().Before(m.queues.Limits.Deadline(&message)) {
 		o.expire()
 	} else if message.Deliveries >= m.queues.Limits.deliveries() {
 		o.status, o.reason = DeliveryCountExceeded, "Maximum delivery count exceeded"
@@ -327,6 +336,7 @@ func (m *Mailbox) launch(message Message) bool {
 	} else {
 		m.packets[id] = message.Sequence
 	}
+	m.flights[message.Sequence].size = len(d.Topic) + len(d.Payload)
 	return true
 }
 

@@ -121,6 +121,9 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 	if err != nil {
 		return nil, false, &refusal{a.ID, err}
 	}
+	if err := s.duels.refuse(a.ID, peer.Remote, time.Now(), func() bool { return s.occupied(ctx, a.ID) }); err != nil {
+		return nil, false, &refusal{a.ID, err}
+	}
 	c = s.newConn(src, peer, connect, a)
 	c.session, present, err = s.Sessions.Claim(ctx, c.session)
 	if err != nil {
@@ -131,17 +134,36 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 		c.release(time.Now(), err)
 		return nil, false, err
 	}
-	if older != nil {
-		older.stop(errReplaced)
-	}
+	s.displace(c, older)
 	return c, present, nil
+}
+
+// displace ends the connection that c takes over from. One that has ended by
+// itself does not make a duel.
+func (s *Server) displace(c, older *conn) {
+	switch {
+	case older != nil && older.ended() == nil:
+		older.stop(errReplaced)
+		s.takenOver(c, older.peer.Remote)
+	case older == nil && c.session.Displaced != "" && c.session.DisplacedNode != s.Node:
+		s.takenOver(c, c.session.Displaced)
+	}
+}
+
+// occupied reports whether a connection of id lives, here or elsewhere.
+func (s *Server) occupied(ctx context.Context, id hub.Identity) bool {
+	if c := s.live.get(id); c != nil {
+		return c.ended() == nil
+	}
+	owned, err := s.Sessions.Get(ctx, id)
+	return err == nil && owned.Connected && owned.Node != s.Node
 }
 
 func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admission) *conn {
 	now := time.Now()
 	c := &conn{
 		srv: s, src: src, peer: peer, handler: a.Handler, version: connect.Version,
-		silence: silenceOf(connect.KeepAlive), expires: a.Expires, started: now, will: a.Will,
+		silence: silenceOf(connect.KeepAlive), expires: a.Expires, stale: a.Stale, started: now, will: a.Will,
 		session: session.Session{
 			ID: a.ID, Generation: a.Generation, Persistent: !connect.CleanStart,
 			Connected: true, Node: s.Node, Connection: nextConnectionID(now), Remote: peer.Remote,

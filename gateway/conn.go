@@ -22,6 +22,7 @@ type conn struct {
 	version mqtt.Version
 	silence time.Duration // how long a client may send nothing, with some slack
 	expires time.Time     // zero: never
+	stale   time.Time     // zero: never, or it was told; owned by the reader
 	started time.Time
 
 	// Owned by the reader.
@@ -78,8 +79,14 @@ func (c *conn) interrupt() {
 	_ = c.src.SetDeadline(past)
 }
 
-// armRead moves the read deadline on, unless the connection is ending.
+// armRead moves the read deadline on, unless the connection is ending. It is
+// called at least once a keep-alive, which is soon enough to tell of a token
+// that nobody renews.
 func (c *conn) armRead(now time.Time) {
+	if !c.stale.IsZero() && now.After(c.stale) {
+		c.stale = time.Time{}
+		c.srv.stale(c)
+	}
 	deadline := now.Add(c.silence)
 	if !c.expires.IsZero() && deadline.After(c.expires) {
 		deadline = c.expires

@@ -40,6 +40,7 @@ type Admission struct {
 	ClientAgent string    // what the client calls itself, may be empty
 	ModelID     string    // the client's model, may be empty
 	Expires     time.Time // when the connection ends at the latest; zero: never
+	Stale       time.Time // when what let the client in ends, and only the grace is left; zero: never
 	Will        *Will     // nil: none
 	Handler     Handler
 }

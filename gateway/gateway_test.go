@@ -26,6 +26,7 @@ type fakeFace struct {
 	known   map[string]hub.Identity // whom a refusal is about, by client id
 	refuse  func(clientID string) error
 	expires time.Time
+	stale   time.Time
 	handler *fakeHandler
 }
 
@@ -40,7 +41,7 @@ func (f *fakeFace) Admit(_ context.Context, c *mqtt.Connect, _ Peer) (Admission,
 		}
 	}
 	id, err := hub.ParseIdentity(string(c.ClientID))
-	a := Admission{ID: id, Generation: "g1", Expires: f.expires, Handler: f.handler}
+	a := Admission{ID: id, Generation: "g1", Expires: f.expires, Stale: f.stale, Handler: f.handler}
 	if c.Will != nil {
 		a.Will = &Will{Topic: bytes.Clone(c.Will.Topic), Payload: bytes.Clone(c.Will.Payload)}
 	}

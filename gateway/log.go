@@ -129,6 +129,12 @@ func (s *Server) ended(c *conn, cause error, now time.Time) {
 	s.describe(s.record(level, c.entry(timeline.Closed), cause), c).Dur("duration", now.Sub(c.started)).Msg("disconnected")
 }
 
+// stale records a connection that lives on the grace for tokens.
+func (s *Server) stale(c *conn) {
+	err := hub.Errorf(hub.Unauthorized, "what the client showed has expired; unless it comes again with something newer, the connection ends at %s", c.expires.UTC().Format(time.RFC3339))
+	s.describe(s.record(zerolog.InfoLevel, c.entry(timeline.TokenExpired), err), c).Msg("expired, and still connected")
+}
+
 // refusedFilter records a subscription that is not granted.
 func (s *Server) refusedFilter(c *conn, filter string, err error) {
 	s.describe(s.record(zerolog.WarnLevel, c.entry(timeline.SubscribeRefused), err), c).

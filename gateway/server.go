@@ -41,6 +41,7 @@ type Server struct {
 	offences penalties
 	memory   budget
 	live     live
+	duels    duels
 	inboxes  inboxes
 	outputs  outputs
 	writers  *writers
@@ -77,6 +78,12 @@ type Limits struct {
 	// all connections; then those go who hold most. Default 512 MiB; below 0: no
 	// limit.
 	Memory int64
+	// Duplicates is what happens to clients who fight for one identity. Default:
+	// the newest stays.
+	Duplicates Duplicates
+	// Quarantine is for how long nobody is let in with [NobodyStays]. Default
+	// 5 min.
+	Quarantine time.Duration
 }
 
 // maxSilence is IoT Hub's cap on one and a half times the keep-alive.
@@ -94,6 +101,7 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.WindowBytes, 1<<20)
 	setDefault(&l.WriteTimeout, 10*time.Second)
 	setDefault(&l.Memory, 512<<20)
+	setDefault(&l.Quarantine, 5*time.Minute)
 }
 
 func setDefault[T int | int64 | time.Duration](field *T, value T) {
@@ -108,6 +116,7 @@ func (s *Server) init() {
 		s.Limits.setDefaults()
 		s.gate.limit = s.Limits.HalfOpen
 		s.memory.limit = max(s.Limits.Memory, 0)
+		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
 		s.writers = newWriters()
 		s.turns = newTurns()
 		s.offences.rules = s.Penalty

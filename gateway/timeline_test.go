@@ -118,11 +118,24 @@ func TestAFightIsOneLogLine(t *testing.T) {
 	d.want(t, timeline.Closed, hub.Identity{Device: "twice"}, hub.ConnectionReplaced)
 	loud := 0
 	for line := range strings.Lines(w.log.String()) {
-		if strings.Contains(line, "took over") && !strings.Contains(line, `"level":"debug"`) {
+		if strings.Contains(line, `"disconnected"`) && !strings.Contains(line, `"level":"debug"`) {
 			loud++
 		}
 	}
 	if loud != 1 {
 		t.Errorf("%d lines above debug about 200 take-overs, want 1", loud)
 	}
+}
+
+// A connection that lives on the grace for its token is told of, once.
+func TestGraceIsInTheTimeline(t *testing.T) {
+	w, d := watched(t, func(w *world) {
+		w.face.stale, w.face.expires = time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+	})
+	c := w.connect(t, "d1")
+	if e := d.want(t, timeline.TokenExpired, hub.Identity{Device: "d1"}, hub.Unauthorized); !strings.Contains(e.Message, w.face.expires.UTC().Format(time.RFC3339)) {
+		t.Errorf("the entry does not say when the connection ends: %+v", e)
+	}
+	_ = c.nc.Close()
+	d.want(t, timeline.Closed, hub.Identity{Device: "d1"}, hub.ConnectionLost)
 }

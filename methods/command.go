@@ -18,6 +18,10 @@ const (
 	MaxWaitingCommands = 20_000 // of the hub
 )
 
+// Limits are how many commands may wait. A zero field means
+// [MaxDeviceCommands], [MaxWaitingCommands].
+type Limits struct{ Device, All int }
+
 // State is how far a command is.
 type State string
 

@@ -30,17 +30,14 @@ const (
 // as ours do and is none of them is refused: a timeout with a spelling mistake
 // must not pass for one.
 func (o *Order) ParseHeaders(h map[string][]string) (stored bool, err error) {
-	fields := map[string]*time.Duration{
-		HeaderConnectTimeout: &o.ConnectTimeout, HeaderResponseTimeout: &o.ResponseTimeout, HeaderWait: &o.Wait,
-	}
 	for name, values := range h {
-		field, isTime := fields[name]
+		field := o.field(name)
 		switch {
 		case !strings.HasPrefix(strings.ToLower(name), "hub-"):
 			continue
 		case len(values) != 1:
 			return false, hub.Errorf(hub.ArgumentInvalid, "the header %s is there %d times", name, len(values))
-		case isTime:
+		case field != nil:
 			if *field, err = parseTime(name, values[0]); err != nil {
 				return false, err
 			}
@@ -55,6 +52,20 @@ func (o *Order) ParseHeaders(h map[string][]string) (stored bool, err error) {
 		return false, hub.Errorf(hub.ArgumentInvalid, "%s goes with %s; other calls are answered at once", HeaderReplyTo, HeaderWait)
 	}
 	return stored, nil
+}
+
+// field is what a header with a time is about; nil for any other header.
+func (o *Order) field(name string) *time.Duration {
+	switch name {
+	case HeaderConnectTimeout:
+		return &o.ConnectTimeout
+	case HeaderResponseTimeout:
+		return &o.ResponseTimeout
+	case HeaderWait:
+		return &o.Wait
+	default:
+		return nil
+	}
 }
 
 func known() []string {

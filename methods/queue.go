@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -40,6 +41,7 @@ type Queue struct {
 	Devices  Devices
 	Commands CommandStore
 	Results  Results
+	Limits   Limits
 	// Report gets what went wrong with a command behind the scenes. It is
 	// tried again, or resolved as unknown. nil: nobody is told.
 	Report func(c Command, err error)
@@ -127,10 +129,10 @@ func (q *Queue) Submit(ctx context.Context, o Order) (Command, error) {
 		return Command{}, err
 	}
 	own, all := q.index.counts(o.ID)
-	if own >= MaxDeviceCommands {
+	if own >= cmp.Or(q.Limits.Device, MaxDeviceCommands) {
 		return Command{}, hub.Errorf(hub.QuotaExceeded, "%d commands wait for %s already", own, o.ID)
 	}
-	if all >= MaxWaitingCommands {
+	if all >= cmp.Or(q.Limits.All, MaxWaitingCommands) {
 		return Command{}, hub.Errorf(hub.QuotaExceeded, "%d commands wait in this hub already", all)
 	}
 	now := q.now()

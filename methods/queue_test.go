@@ -561,6 +561,27 @@ func TestSubmitRefusals(t *testing.T) {
 	})
 }
 
+func TestLimitsOfSubmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		q.Limits = Limits{Device: 2, All: 3}
+		submit(t, q, "m")
+		submit(t, q, "m")
+		if _, err := q.Submit(t.Context(), order("m")); hub.CodeOf(err) != hub.QuotaExceeded {
+			t.Errorf("one too many of the device: %v", err)
+		}
+		other := order("m")
+		other.ID.Device = "other"
+		if _, err := q.Submit(t.Context(), other); err != nil {
+			t.Errorf("another device: %v", err)
+		}
+		if _, err := q.Submit(t.Context(), other); hub.CodeOf(err) != hub.QuotaExceeded {
+			t.Errorf("one too many of all: %v", err)
+		}
+	})
+}
+
 func TestList(t *testing.T) {
 	if _, _, err := new(Queue).List(Query{}); hub.CodeOf(err) != hub.ServiceUnavailable {
 		t.Errorf("before it is loaded: %v", err)

@@ -48,6 +48,10 @@ type Session struct {
 	// node died, and nobody may know what it has sent.
 	Resumed bool `json:"-"`
 	Cut     bool `json:"-"`
+	// Displaced is, in a claim, the address and port of the client that was the
+	// owner until then; empty when there was none.
+	Displaced     string `json:"-"`
+	DisplacedNode string `json:"-"` // that it was connected to
 }
 
 // Resume returns next as it is to be stored after prev, and whether a session
@@ -56,6 +60,10 @@ type Session struct {
 // zero prev means that there was none.
 func Resume(prev, next Session) (s Session, present bool) {
 	next.Subscriptions, next.Resumed, next.Cut = nil, false, false
+	next.Displaced, next.DisplacedNode = "", ""
+	if prev.Connected {
+		next.Displaced, next.DisplacedNode = prev.Remote, prev.Node
+	}
 	if !prev.Persistent || !next.Persistent || prev.Generation != next.Generation {
 		return next, false
 	}

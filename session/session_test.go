@@ -46,6 +46,9 @@ func TestResume(t *testing.T) {
 				want.Subscriptions = prev.Subscriptions
 				want.Resumed, want.Cut = true, prev.Connected
 			}
+			if prev.Connected {
+				want.Displaced, want.DisplacedNode = prev.Remote, prev.Node
+			}
 			if diff := cmp.Diff(want, got); diff != "" || present != tc.present {
 				t.Errorf("present %v, want %v; session (-want +got):\n%s", present, tc.present, diff)
 			}

@@ -11,6 +11,9 @@ import (
 // version, tags unless they are empty, and properties with $metadata and
 // $version.
 func (t Twin) AppendJSON(dst []byte) []byte {
+	if n := t.length(); cap(dst)-len(dst) < n {
+		dst = append(make([]byte, 0, len(dst)+n), dst...)
+	}
 	dst = append(dst, `{"deviceId":`...)
 	dst = appendString(dst, t.ID.Device)
 	if t.ID.IsModule() {
@@ -31,6 +34,20 @@ func (t Twin) AppendJSON(dst []byte) []byte {
 	dst = appendSection(dst, t.reported.root, t.reported.version, nil)
 	return append(dst, '}', '}')
 }
+
+// length is about how many bytes AppendJSON appends.
+func (t Twin) length() int {
+	n, _ := t.tags.root.length()
+	for _, s := range []section{t.desired, t.reported} {
+		members, tree := s.root.length()
+		n += members + tree
+	}
+	return n + len(t.ID.Device) + len(t.ID.Module) + frameLength
+}
+
+// metadataLength is what appendMetadata appends for a value without members at
+// most.
+const metadataLength = len(`{"$lastUpdated":"2006-01-02T15:04:05.9999999Z","$lastUpdatedVersion":9223372036854775807}`)
 
 // Tags are the tags as a JSON object.
 func (t Twin) Tags() []byte { return appendValue(nil, t.tags.root) }

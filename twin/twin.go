@@ -66,12 +66,19 @@ func (t Twin) Sizes() Sizes {
 // Device is the twin as its device gets it:
 // {"desired":{…,"$version":n},"reported":{…,"$version":m}}.
 func (t Twin) Device() []byte {
-	dst := append([]byte(nil), `{"desired":`...)
+	desired, _ := t.desired.root.length()
+	reported, _ := t.reported.root.length()
+	dst := make([]byte, 0, desired+reported+frameLength)
+	dst = append(dst, `{"desired":`...)
 	dst = appendVersioned(dst, t.desired.root, t.desired.version)
 	dst = append(dst, `,"reported":`...)
 	dst = appendVersioned(dst, t.reported.root, t.reported.version)
 	return append(dst, '}')
 }
+
+// frameLength is what is around the sections of a document at most, but for the
+// id and the tags.
+const frameLength = 256
 
 // Desired is all desired properties with their $version, in the form of a
 // notification.

@@ -162,6 +162,35 @@ func appendKey(dst []byte, key string) []byte { return append(appendString(dst, 
 // appendString appends s as a JSON string. All strings of this package are
 // valid UTF-8: nothing else is read.
 func appendString(dst []byte, s string) []byte {
+	if isVerbatim(s) { // as nearly all keys are, and a document has each of them twice
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
+}
+
+// isVerbatim reports whether s stands in JSON as it is: ASCII without anything
+// to escape.
+func isVerbatim(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7F || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// length is about how many bytes appendMembers appends for v, and how many
+// appendMetadata; of ASCII it is never too few.
+func (v *value) length() (members, tree int) {
+	members, tree = len(v.text)+2, metadataLength
+	for _, m := range v.members {
+		name := len(m.key) + len(`"":,`)
+		inner, below := m.value.length()
+		members += name + inner
+		tree += name + below
+	}
+	return members, tree
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/hub"
@@ -32,11 +33,11 @@ const ttlGrace = 24 * time.Hour
 
 // Send puts a message into the queue of its device and returns it with its
 // number, and with a message id if it had none. It fails with QueueFull when
-// the queue is full, and with what [c2d.Message.Validate] finds. Whether the
+// the queue is full, and with what [c2d.Limits.Validate] finds. Whether the
 // device exists is not known here: a message to nobody becomes a dead letter.
 func (s *C2D) Send(ctx context.Context, m c2d.Message) (c2d.Message, error) {
-	now := time.Now()
-	if err := m.Validate(now); err != nil {
+	now, limits := time.Now(), s.Limits(ctx)
+	if err := limits.Validate(&m, now); err != nil {
 		return m, err
 	}
 	if m.MessageID == "" {
@@ -47,7 +48,7 @@ func (s *C2D) Send(ctx context.Context, m c2d.Message) (c2d.Message, error) {
 	msg := nats.NewMsg(s.c.names.C2D(m.Device))
 	msg.Header, msg.Data = m.Headers(), m.Body
 	m.Enqueued = now
-	ttl := max(m.Deadline().Sub(now), 0) + ttlGrace
+	ttl := max(limits.Deadline(&m).Sub(now), 0) + ttlGrace
 	ctx, cancel := limited(ctx)
 	defer cancel()
 	ack, err := s.c.js.PublishMsg(ctx, msg, jetstream.WithMsgTTL(ttl.Truncate(time.Second)))
@@ -72,7 +73,7 @@ const storeFailed = 10077
 func (s *C2D) fault(device string, err error) error {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	if ok && e.ErrorCode == storeFailed && strings.Contains(e.Description, "per subject") {
-		return hub.Errorf(hub.QueueFull, "the queue of %s is full", device)
+		return hub.Errorf(hub.QueueFull, "the queue of %s is full: the device must take its messages first, or somebody purges it", device)
 	}
 	if ok && e.ErrorCode == storeFailed {
 		return hub.Errorf(hub.QuotaExceeded, "the stream %s is full: %w", s.c.names.C2DStream(), err)
@@ -104,6 +105,9 @@ func (s *C2D) Queue(ctx context.Context, device string) iter.Seq2[c2d.Message, e
 			}
 			m := c2d.ParseHeaders(raw.Header)
 			m.Device, m.Body, m.Sequence, m.Enqueued = device, raw.Data, raw.Sequence, raw.Time
+			if raw.Damaged {
+				m.Fault = hub.Errorf(hub.ArgumentInvalid, "the headers are not those of a NATS message")
+			}
 			if !yield(m, nil) {
 				return
 			}
@@ -111,29 +115,41 @@ func (s *C2D) Queue(ctx context.Context, device string) iter.Seq2[c2d.Message, e
 	}
 }
 
-// read goes through the messages of a stream that are there now, by direct
-// gets.
-func (s *C2D) read(ctx context.Context, name, subjects string) iter.Seq2[*jetstream.RawStreamMsg, error] {
-	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
-		stream, err := s.stream(ctx, name)
-		for next := uint64(1); err == nil; {
-			var raw *jetstream.RawStreamMsg
-			raw, err = getMsg(ctx, stream, next, subjects)
-			if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && !yield(raw, nil) {
+// read goes through the messages of a stream that are there now, without a
+// consumer.
+func (s *C2D) read(ctx context.Context, name, subjects string) iter.Seq2[direct.Message, error] {
+	return func(yield func(direct.Message, error) bool) {
+		reader := direct.New(s.c.js, name)
+		for next := uint64(1); ; {
+			m, err := readNext(ctx, reader, next, subjects)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				return
 			}
-			if err == nil {
-				next = raw.Sequence + 1
+			if err != nil {
+				yield(m, unread(name, err))
+				return
 			}
+			if !yield(m, nil) {
+				return
+			}
+			next = m.Sequence + 1
 		}
-		yield(nil, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", name, err))
 	}
 }
 
-func getMsg(ctx context.Context, stream jetstream.Stream, from uint64, subjects string) (*jetstream.RawStreamMsg, error) {
+func readNext(ctx context.Context, r *direct.Reader, from uint64, subjects string) (direct.Message, error) {
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	return stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subjects))
+	return r.Next(ctx, from, subjects)
+}
+
+// unread says that a stream can't be read. That the caller has given up is no
+// fault of it.
+func unread(name string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", name, err)
 }
 
 func (s *C2D) stream(ctx context.Context, name string) (jetstream.Stream, error) {
@@ -162,7 +178,7 @@ func (s *C2D) DeadLetters(ctx context.Context, device string) iter.Seq2[c2d.Dead
 	}
 }
 
-func (s *C2D) deadLetter(raw *jetstream.RawStreamMsg) c2d.DeadLetter {
+func (s *C2D) deadLetter(raw direct.Message) c2d.DeadLetter {
 	d := c2d.DeadLetter{
 		Message: c2d.ParseHeaders(raw.Header), Status: c2d.Status(raw.Header.Get(subject.DeadLetterStatus)),
 		Description: raw.Header.Get(subject.DeadLetterDescription), Sequence: raw.Sequence, Time: raw.Time,
@@ -186,7 +202,7 @@ func (s *C2D) Requeue(ctx context.Context, sequence uint64) (c2d.Message, error)
 	}
 	limit, cancel := limited(ctx)
 	defer cancel()
-	raw, err := stream.GetMsg(limit, sequence)
+	raw, err := direct.New(s.c.js, s.c.names.DeadLetterStream()).Get(limit, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c2d.Message{}, hub.Errorf(hub.NotFound, "there is no dead letter %d", sequence)
 	}
@@ -225,7 +241,7 @@ func (s *C2D) Feedback(ctx context.Context, o FeedbackOptions, handle func(c2d.F
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "make a consumer of stream %s: %w", s.c.names.FeedbackStream(), err)
 	}
-	messages, err := consumer.Messages()
+	messages, err := consumer.Messages(o.prefetch()...)
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.c.names.FeedbackStream(), err)
 	}
@@ -259,10 +275,23 @@ func (o FeedbackOptions) take(m jetstream.Msg, handle func(c2d.Feedback) error) 
 	if json.Unmarshal(m.Data(), &f) == nil {
 		err = handle(f)
 	}
-	if o.Durable != "" && (err == nil || errors.Is(err, ErrStop)) {
+	switch {
+	case o.Durable == "":
+		return err
+	case err == nil, errors.Is(err, ErrStop):
 		return errors.Join(err, m.Ack())
+	default:
+		return errors.Join(err, m.Nak()) // it comes again at once
 	}
-	return err
+}
+
+// prefetch keeps a durable consumer from having more than the feedback that is
+// handled: what it has and does not handle comes again only after a while.
+func (o FeedbackOptions) prefetch() []jetstream.PullMessagesOpt {
+	if o.Durable == "" {
+		return nil
+	}
+	return []jetstream.PullMessagesOpt{jetstream.PullMaxMessages(1)}
 }
 
 func (s *C2D) feedback(ctx context.Context, o FeedbackOptions) (jetstream.Consumer, error) {

@@ -30,6 +30,8 @@ type Client struct {
 	js    jetstream.JetStream
 	names subject.Names
 	owned bool
+
+	limits limits
 }
 
 // Connect connects to the NATS of a hub. The connection comes back by itself

@@ -207,8 +207,8 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("Policy = %v, %v", got.Name, err)
 	}
 	for _, name := range []string{"nobody", "", "a>b"} {
-		if _, err := c.Policy(testContext(t), name); hub.CodeOf(err) != hub.ArgumentInvalid {
-			t.Errorf("Policy %q = %v, want ArgumentInvalid", name, err)
+		if _, err := c.Policy(testContext(t), name); hub.CodeOf(err) != hub.NotFound {
+			t.Errorf("Policy %q = %v, want NotFound", name, err)
 		}
 	}
 	if name, err := c.HostName(testContext(t)); err != nil || name != "plant.example.net" {

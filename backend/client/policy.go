@@ -12,8 +12,8 @@ import (
 	"github.com/hubgate/hubgate/sas"
 )
 
-// Policy returns the shared access policy of that name with its keys. There
-// is no service for policies: the account must be allowed to read the bucket.
+// Policy returns the shared access policy of that name with its keys, or fails
+// with NotFound. There is no service for policies: the account must be allowed to read the bucket.
 func (c *Client) Policy(ctx context.Context, name string) (sas.Policy, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -23,7 +23,7 @@ func (c *Client) Policy(ctx context.Context, name string) (sas.Policy, error) {
 	}
 	e, err := kv.Get(ctx, subject.EncodeToken(name))
 	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
-		return sas.Policy{}, hub.Errorf(hub.ArgumentInvalid, "the hub has no shared access policy %q", name)
+		return sas.Policy{}, hub.Errorf(hub.NotFound, "the hub has no shared access policy %q", name)
 	}
 	if err != nil {
 		return sas.Policy{}, hub.Errorf(hub.ServiceUnavailable, "read policy %s: %w", name, err)

@@ -50,7 +50,7 @@ type c2dSendCmd struct {
 // Run sends a message.
 func (c *c2dSendCmd) Run(ctx context.Context, a *app) error {
 	return a.with(c.Device, func(h *remote, id hub.Identity) error {
-		m, err := c.message(id)
+		m, err := c.message(id, os.Stdin)
 		if err != nil {
 			return err
 		}
@@ -63,11 +63,11 @@ func (c *c2dSendCmd) Run(ctx context.Context, a *app) error {
 		if a.format == formatJSON {
 			return writeJSON(a.out, map[string]any{"deviceId": m.Device, "messageId": m.MessageID, "sequence": m.Sequence})
 		}
-		return a.say("Message %s is in the queue of %s.", m.MessageID, m.Device)
+		return a.say("Message %s is in the queue of %s.", visible(m.MessageID), m.Device)
 	})
 }
 
-func (c *c2dSendCmd) message(id hub.Identity) (c2d.Message, error) {
+func (c *c2dSendCmd) message(id hub.Identity, stdin io.Reader) (c2d.Message, error) {
 	m := c2d.Message{
 		Device: id.Device, MessageID: c.MessageID, CorrelationID: c.CorrelationID, UserID: c.UserID, Body: []byte(c.Body),
 		ContentType: c.ContentType, ContentEncoding: c.ContentEncoding, Ack: c2d.Ack(c.Ack), Properties: c.Property,
@@ -77,16 +77,22 @@ func (c *c2dSendCmd) message(id hub.Identity) (c2d.Message, error) {
 		if err := d.UnmarshalText([]byte(c.Expires)); err != nil {
 			return m, usagef("--expires: %w", err)
 		}
+		if d < config.Second {
+			return m, usagef("--expires: a message that expires after %v reaches nobody; give at least 1s", d)
+		}
 		m.Expires = time.Now().Add(time.Duration(d))
 	}
 	if c.Body == "-" {
 		var err error
-		if m.Body, err = io.ReadAll(io.LimitReader(os.Stdin, c2d.MaxSize+1)); err != nil {
+		if m.Body, err = io.ReadAll(io.LimitReader(stdin, maxBody)); err != nil {
 			return m, fmt.Errorf("read the body: %w", err)
 		}
 	}
 	return m, nil
 }
+
+// maxBody is how much of a body is read: more than any hub takes.
+const maxBody = 1 << 20
 
 type c2dPeekCmd struct {
 	Device string `arg:"" help:"Id of the device."`
@@ -95,14 +101,17 @@ type c2dPeekCmd struct {
 // Run shows a queue.
 func (c *c2dPeekCmd) Run(ctx context.Context, a *app) error {
 	return a.with(c.Device, func(h *remote, id hub.Identity) error {
-		views, rows := []messageView{}, []row{}
+		if _, err := h.Registry().Get(ctx, id); err != nil {
+			return err
+		}
+		views, rows, limits := []messageView{}, []row{}, h.C2D().Limits(ctx)
 		for m, err := range h.C2D().Queue(ctx, id.Device) {
 			if err != nil {
 				return err
 			}
-			v := viewOf(m)
+			v := viewOf(m, limits)
 			views = append(views, v)
-			rows = append(rows, row{strconv.FormatUint(m.Sequence, 10), timeText(m.Enqueued), timeText(m.Deadline()), m.MessageID, v.text()})
+			rows = append(rows, row{strconv.FormatUint(m.Sequence, 10), timeText(m.Enqueued), timeText(v.ExpiryTime), visible(m.MessageID), v.text()})
 		}
 		if a.format == formatJSON {
 			return writeJSON(a.out, views)
@@ -133,25 +142,37 @@ type deadLettersCmd struct {
 	Device string `arg:"" optional:"" help:"Id of the device; default: all."`
 }
 
-// Run shows dead letters.
+// Run shows dead letters. The device may be gone.
 func (c *deadLettersCmd) Run(ctx context.Context, a *app) error {
+	if err := checkDevice(c.Device); err != nil {
+		return err
+	}
 	h, err := a.connect(a.client)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	views, rows := []deadLetterView{}, []row{}
+	views, rows, limits := []deadLetterView{}, []row{}, h.C2D().Limits(ctx)
 	for d, err := range h.C2D().DeadLetters(ctx, c.Device) {
 		if err != nil {
 			return err
 		}
-		views = append(views, deadLetterView{d.Sequence, d.Time, d.Status, d.Description, viewOf(d.Message)})
-		rows = append(rows, row{strconv.FormatUint(d.Sequence, 10), timeText(d.Time), d.Message.Device, d.Message.MessageID, string(d.Status), d.Description})
+		views = append(views, deadLetterView{d.Sequence, d.Time, d.Status, d.Description, viewOf(d.Message, limits)})
+		rows = append(rows, row{strconv.FormatUint(d.Sequence, 10), timeText(d.Time), visible(d.Message.Device), visible(d.Message.MessageID), visible(string(d.Status)), visible(d.Description)})
 	}
 	if a.format == formatJSON {
 		return writeJSON(a.out, views)
 	}
 	return writeTable(a.out, row{"NUMBER", "TIME", "DEVICE", "ID", "STATUS", "REASON"}, rows)
+}
+
+// checkDevice refuses what is no id; empty means all devices.
+func checkDevice(id string) error {
+	if id == "" {
+		return nil
+	}
+	_, err := devices.parse(id)
+	return err
 }
 
 type requeueCmd struct {
@@ -173,7 +194,7 @@ func (c *requeueCmd) Run(ctx context.Context, a *app) error {
 		if a.format == formatJSON {
 			err = writeJSON(a.out, map[string]any{"deviceId": m.Device, "messageId": m.MessageID, "sequence": m.Sequence})
 		} else {
-			err = a.say("Message %s is in the queue of %s again.", m.MessageID, m.Device)
+			err = a.say("Message %s is in the queue of %s again.", visible(m.MessageID), visible(m.Device))
 		}
 		if err != nil {
 			return err
@@ -190,6 +211,9 @@ type feedbackCmd struct {
 
 // Run prints feedback until ctx ends, or as much as is asked for.
 func (c *feedbackCmd) Run(ctx context.Context, a *app) error {
+	if err := checkDevice(c.Device); err != nil {
+		return err
+	}
 	h, err := a.connect(a.client)
 	if err != nil {
 		return err
@@ -200,7 +224,7 @@ func (c *feedbackCmd) Run(ctx context.Context, a *app) error {
 		if a.format == formatJSON {
 			err = writeJSON(a.out, f)
 		} else {
-			err = a.say("%s  %s  %s  %s  %s", timeText(f.Time), f.Device, f.OriginalMessageID, f.Status, f.Description)
+			err = a.say("%s  %s  %s  %s  %s", timeText(f.Time), visible(f.Device), visible(f.OriginalMessageID), visible(string(f.Status)), visible(f.Description))
 		}
 		if err != nil {
 			return err
@@ -240,9 +264,9 @@ type deadLetterView struct {
 	Message     messageView `json:"message"`
 }
 
-func viewOf(m c2d.Message) messageView {
+func viewOf(m c2d.Message, l c2d.Limits) messageView {
 	v := messageView{
-		DeviceID: m.Device, Sequence: m.Sequence, EnqueuedTime: m.Enqueued, ExpiryTime: m.Deadline(), MessageID: m.MessageID,
+		DeviceID: m.Device, Sequence: m.Sequence, EnqueuedTime: m.Enqueued, ExpiryTime: l.Deadline(&m), MessageID: m.MessageID,
 		CorrelationID: m.CorrelationID, UserID: m.UserID, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding,
 		Ack: m.Ack, Properties: m.Properties,
 	}
@@ -268,8 +292,7 @@ func (v messageView) text() string {
 	case v.BodyText != nil:
 		text = *v.BodyText
 	}
-	text = strconv.Quote(text)
-	text = text[1 : len(text)-1]
+	text = visible(text)
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}

@@ -63,7 +63,7 @@ func (c *createCmd) Run(ctx context.Context, a *app) error {
 		if r, err = h.Registry().Create(ctx, r); err != nil {
 			return err
 		}
-		out := created{r, connectionString(host, r, primary)}
+		out := newCreated(host, r)
 		if a.format == formatJSON {
 			return writeJSON(a.out, out)
 		}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -16,7 +19,7 @@ const (
 	exitUsage        = 2 // the command line or the configuration is wrong
 	exitNotFound     = 3
 	exitConflict     = 4 // it exists already, or was changed by somebody else
-	exitUnauthorized = 5
+	exitUnauthorized = 5 // or disabled
 	exitUnavailable  = 6 // NATS does not answer
 )
 
@@ -40,12 +43,12 @@ func exitCode(err error) int {
 		return exitUsage
 	}
 	switch code := hub.CodeOf(err); {
-	case code == hub.ServiceUnavailable, code == hub.GatewayTimeout:
+	case code == hub.ServiceUnavailable, code == hub.GatewayTimeout && isTimeout(err):
 		return exitUnavailable
-	case code.Status() == 401, code == hub.DeviceDisabled:
-		return exitUnauthorized
 	case code == hub.InvalidExpiry:
 		return exitUsage
+	case code.Status() == 401, code == hub.DeviceDisabled: // the others with 403 are quotas
+		return exitUnauthorized
 	case code.Status() == 404:
 		return exitNotFound
 	case code.Status() == 409, code.Status() == 412:
@@ -55,6 +58,11 @@ func exitCode(err error) int {
 	default:
 		return exitFailure
 	}
+}
+
+// isTimeout tells that NATS has not answered from that a device has not.
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 }
 
 // codeOf is the code of err as scripts see it.

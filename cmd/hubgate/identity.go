@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -28,10 +29,25 @@ func (k key) of(r identity.Record) string {
 
 // connectionString is what an SDK needs to connect as r.
 func connectionString(host string, r identity.Record, k key) string {
+	return connectionOf(host, r, k).String()
+}
+
+func connectionOf(host string, r identity.Record, k key) sas.ConnectionString {
 	return sas.ConnectionString{
 		HostName: host, DeviceID: r.ID.Device, ModuleID: r.ID.Module, SharedAccessKey: k.of(r),
 		X509: r.Authentication.Type != identity.AuthSAS,
-	}.String()
+	}
+}
+
+// usableConnectionString is connectionString, unless no SDK could read the id
+// out of it.
+func usableConnectionString(host string, r identity.Record, k key) (string, error) {
+	text := connectionString(host, r, k)
+	if back, err := sas.ParseConnectionString(text); err != nil || back != connectionOf(host, r, k) {
+		return "", hub.Errorf(hub.ArgumentInvalid, "no connection string can hold the id %s: a semicolon ends a part of it; "+
+			"connect with host name, id and a token of hubgate sas, or choose an id without semicolon", r.ID)
+	}
+	return text, nil
 }
 
 // kind is what a command is about.
@@ -61,16 +77,30 @@ func (k kind) parse(text string) (hub.Identity, error) {
 type created struct {
 	identity.Record
 	ConnectionString string
+	Note             string // why there is none
+}
+
+// newCreated describes r, which has just been created.
+func newCreated(host string, r identity.Record) created {
+	text, err := usableConnectionString(host, r, primary)
+	if err != nil {
+		return created{Record: r, Note: sentence(err)}
+	}
+	return created{Record: r, ConnectionString: text}
 }
 
 // MarshalJSON implements json.Marshaler: the object of the identity, without
 // its keys, and the connection string.
 func (c created) MarshalJSON() ([]byte, error) {
-	return withField(c.Record.WithoutKeys(), "connectionString", c.ConnectionString)
+	object, err := withField(c.Record.WithoutKeys(), "connectionString", c.ConnectionString)
+	if err != nil || c.Note == "" {
+		return object, err
+	}
+	return withField(json.RawMessage(object), "note", c.Note)
 }
 
 func (c created) write(w io.Writer) error {
-	return writePairs(w, append(pairsOf(c.Record), row{"Connection string", c.ConnectionString}))
+	return writePairs(w, append(pairsOf(c.Record), row{"Connection string", c.ConnectionString}, row{"Note", c.Note}))
 }
 
 // pairsOf describes an identity to people, without its keys.

@@ -70,7 +70,10 @@ func (c *connectionStringCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		text := connectionString(host, r, c.Key)
+		text, err := usableConnectionString(host, r, c.Key)
+		if err != nil {
+			return err
+		}
 		if a.format == formatJSON {
 			return writeJSON(a.out, map[string]string{"connectionString": text})
 		}

@@ -15,11 +15,13 @@ import (
 
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/embedded"
+	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/iothub"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/methods"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -129,6 +131,8 @@ func (n *node) connect(ctx context.Context) error {
 		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
 		Telemetry:        backend.Limits{MaxAge: time.Duration(n.cfg.Telemetry.MaxAge), MaxBytes: int64(n.cfg.Telemetry.MaxBytes)},
 		Events:           backend.Limits{MaxAge: time.Duration(n.cfg.Events.MaxAge), MaxBytes: int64(n.cfg.Events.MaxBytes)},
+		C2D:              c2dLimits(n.cfg.C2D),
+		Commands:         methods.Limits{Device: n.cfg.Methods.MaxPending, All: n.cfg.Methods.MaxPendingAll},
 		StoreTimeout:     time.Duration(n.cfg.Telemetry.StoreTimeout),
 		MaxInFlight:      n.cfg.Telemetry.MaxInFlight,
 		MaxInFlightBytes: int64(n.cfg.Telemetry.MaxInFlightBytes),
@@ -169,12 +173,21 @@ func (n *node) connect(ctx context.Context) error {
 	return nil
 }
 
+func c2dLimits(c config.C2D) c2d.Limits {
+	return c2d.Limits{
+		Deliveries: c.MaxDeliveryCount, Lock: time.Duration(c.LockDuration), Depth: c.QueueDepth, Size: int(c.MaxSize),
+		DefaultTTL: time.Duration(c.DefaultTTL), MaxTTL: time.Duration(c.MaxTTL),
+	}
+}
+
 // build makes the front end.
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
-		C2D: n.back.C2D(), Timeline: n.back.Recorder(),
+		Timeline: n.back.Recorder(),
+		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
+		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,
 		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
 	l := n.cfg.Limits
@@ -195,6 +208,8 @@ func (n *node) build(s secrets) {
 			Window:           l.Window,
 			WindowBytes:      int(l.WindowBytes),
 			WriteTimeout:     time.Duration(l.WriteTimeout),
+			Duplicates:       gateway.Duplicates(l.Duplicates),
+			Quarantine:       time.Duration(l.Quarantine),
 		},
 	}
 	n.https = newHTTPServer(n.gateway.WebSocket(), s.ca, n.cfg, n.log)

@@ -3,6 +3,7 @@ package iothub
 import (
 	"context"
 	"crypto/sha256"
+	"time"
 
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/mqtt"
@@ -44,7 +45,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	}
 	return gateway.Admission{
 		ID: u.ID, Generation: record.GenerationID, ClientAgent: u.ClientAgent, ModelID: u.ModelID,
-		Expires: token.Expiry.Add(sas.ClockSkew), Will: will, Handler: h,
+		Stale: token.Expiry, Expires: token.Expiry.Add(sas.ClockSkew), Will: will, Handler: h,
 	}, nil
 }
 
@@ -87,7 +88,7 @@ func (f *Face) authenticate(h *handler, record identity.Record, password string)
 		return sas.Token{}, err
 	}
 	if token.ExpiredAt(f.now()) {
-		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token expired at %s", token.Expiry.UTC().Format("2006-01-02T15:04:05Z"))
+		return sas.Token{}, expired(token, f.now())
 	}
 	if !f.isOurs(hostOf(token.Host())) {
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token is for the host %q; this hub is %q: give the other name as an alias", clip(token.Host()), f.HostName)
@@ -96,6 +97,13 @@ func (f *Face) authenticate(h *handler, record identity.Record, password string)
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) does not cover %s", h.id)
 	}
 	return token, f.verify(h, record, token)
+}
+
+// expired says by how much a token has expired: a device whose clock is behind
+// makes tokens that are old from the start, by at least as much as its clock.
+func expired(t sas.Token, now time.Time) error {
+	ago := now.Sub(t.Expiry).Round(time.Second)
+	return hub.Errorf(hub.Unauthorized, "the SAS token expired at %s, %v ago: it is old, or the device's clock is behind by at least that", t.Expiry.UTC().Format(time.RFC3339), ago)
 }
 
 // verify checks the signature against the identity's keys or the policy's.

@@ -41,6 +41,8 @@ func (h *handler) openMail(l gateway.Link) {
 	})
 	if _, ok := mailQoS(l, h.id.Device); ok {
 		h.mail.box.StartAfter(flushDelay)
+	} else if h.face.DiscardC2D {
+		h.mail.box.Discard(h.face.now())
 	}
 }
 

@@ -30,13 +30,19 @@ type Face struct {
 	Telemetry telemetry.Sink
 	Twins     *twin.Twins
 	C2D       *c2d.Queues // nil: devices get no messages
+	// DiscardC2D rejects what waits for a device that connects without a
+	// subscription to its messages in its session, as IoT Hub does.
+	DiscardC2D bool
 	// ReplayDesired sends a client all its desired properties when it connects
 	// with the subscription, or subscribes. IoT Hub does not.
 	ReplayDesired bool
-	Timeline      *timeline.Recorder // nil: nobody asks why
-	Limiter       *gateway.Limiter   // nil: no rate is limited
-	Log           zerolog.Logger
-	Now           func() time.Time // nil: time.Now
+	// MaxCalls is how many calls of direct methods may wait for the answers of
+	// one device or module. 0: 1000.
+	MaxCalls int
+	Timeline *timeline.Recorder // nil: nobody asks why
+	Limiter  *gateway.Limiter   // nil: no rate is limited
+	Log      zerolog.Logger
+	Now      func() time.Time // nil: time.Now
 
 	// Callable is told that direct methods of id can be called from now on. It
 	// does not block. nil: nobody is told.

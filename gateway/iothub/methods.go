@@ -2,6 +2,7 @@ package iothub
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -24,12 +25,9 @@ import (
 
 const prefixMethodAnswer = "$iothub/methods/res/"
 
-var (
-	errDetached     = hub.Errorf(hub.DeviceNotOnline, "the device's connection has just ended")
-	errTooManyCalls = hub.Errorf(hub.TooManyCalls, "the device has %d calls to answer", maxCalls)
-)
+var errDetached = hub.Errorf(hub.DeviceNotOnline, "the device's connection has just ended")
 
-// maxCalls is how many calls of one device may wait for their answers.
+// maxCalls is the default of [Face.MaxCalls].
 const maxCalls = 1000
 
 // calls is the calls of one connection that wait for their answers.
@@ -41,18 +39,18 @@ type calls struct {
 	ended   bool
 }
 
-// begin enters a call and returns its rid, and what is closed when the
-// connection ends. The epoch of the connection is part of the rid: a client may
-// send an answer again on its next connection, where it must not be taken for
-// that to another call.
-func (c *calls) begin(epoch uint64, answer chan<- methods.Answer) (rid uint64, gone <-chan struct{}, err error) {
+// begin enters a call, if there are less than most, and returns its rid, and
+// what is closed when the connection ends. The epoch of the connection is part
+// of the rid: a client may send an answer again on its next connection, where
+// it must not be taken for that to another call.
+func (c *calls) begin(epoch uint64, answer chan<- methods.Answer, most int) (rid uint64, gone <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.ended:
 		return 0, nil, errDetached
-	case len(c.waiting) >= maxCalls:
-		return 0, nil, errTooManyCalls
+	case len(c.waiting) >= most:
+		return 0, nil, hub.Errorf(hub.TooManyCalls, "the device has %d calls to answer", most)
 	case c.waiting == nil:
 		c.waiting, c.gone = make(map[uint64]chan<- methods.Answer), make(chan struct{})
 		c.last = epoch << 32
@@ -105,7 +103,7 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 		return methods.Answer{}, err
 	}
 	answer := make(chan methods.Answer, 1)
-	rid, gone, err := h.calls.begin((*link).Epoch(), answer)
+	rid, gone, err := h.calls.begin((*link).Epoch(), answer, cmp.Or(h.face.MaxCalls, maxCalls))
 	if err != nil {
 		return methods.Answer{}, err
 	}

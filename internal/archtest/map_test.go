@@ -35,16 +35,17 @@ func arrows() map[string]rule {
 
 		// The backbone. It never sees the front end.
 		"backend/subject":  {imports: []string{"hub"}},
+		"backend/direct":   {tests: []string{"backend/embedded"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "backend/subject", "backend/direct"},
 			tests:   []string{"backend/embedded", "backend/backendtest"},
 		},
 		"backend/backendtest": {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "backend/subject"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "backend/subject", "backend/direct"},
 			tests:   []string{"backend", "backend/embedded", "sas", "session"},
 		},
 	}

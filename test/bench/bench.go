@@ -31,11 +31,16 @@ const (
 	sectionConnect    = "connect"
 	sectionIdle       = "idle"
 	sectionSync       = "sync"
+	sectionTwin       = "twin"
+	sectionMethod     = "method"
+	sectionC2D        = "c2d"
 )
 
 // sections are all of them.
 func sections() []string {
-	return []string{sectionThroughput, sectionLatency, sectionConnect, sectionIdle, sectionSync}
+	return []string{
+		sectionThroughput, sectionLatency, sectionConnect, sectionIdle, sectionSync, sectionTwin, sectionMethod, sectionC2D,
+	}
 }
 
 // settings is what the flags set.
@@ -44,7 +49,9 @@ type settings struct {
 	warm, measure time.Duration
 	connects      int // connects of one handshake in one round
 	idle          int // idle connections
+	queues        int // idle queues of cloud-to-device messages
 	quick         bool
+	profiles      string // directory for CPU profiles of the gateway; empty: none
 	only          string // sections, comma-separated; empty: all
 	targets       string // targets whose name contains one of these; empty: all
 	rows          string // rows whose name contains one of these; empty: all
@@ -97,10 +104,17 @@ type starter struct {
 // starters are the targets that run through the whole bench.
 func (b *bench) starters() []starter {
 	loaded := b.wants(sectionThroughput) || b.wants(sectionLatency)
-	if !loaded && !b.wants(sectionConnect) {
+	talks := b.wants(sectionTwin) || b.wants(sectionMethod) || b.wants(sectionC2D)
+	if !loaded && !talks && !b.wants(sectionConnect) {
 		return nil
 	}
 	list := []starter{{nameHubgate, b.gateway(gatewayRun{dir: "hubgate", devices: maxConns})}}
+	if b.wants(sectionMethod) {
+		list = append(list, starter{nameBareNATS, b.startBareNATS})
+	}
+	if !loaded && !b.wants(sectionConnect) {
+		return list
+	}
 	if loaded {
 		list = append(list,
 			starter{nameNoSub, func(ctx context.Context) (*server, error) { return b.startNATS(ctx, nameNoSub, "plain") }},
@@ -181,6 +195,9 @@ func (b *bench) round(ctx context.Context, round int) error {
 		func() error { return b.rawRound(ctx) },
 		func() error { return b.idleRound(ctx) },
 		func() error { return b.syncRound(ctx) },
+		func() error { return b.twinRound(ctx, round) },
+		func() error { return b.methodRound(ctx, turned) },
+		func() error { return b.mailRound(ctx, round) },
 	}
 	for _, step := range steps {
 		if err := errors.Join(step(), ctx.Err()); err != nil {
@@ -344,7 +361,7 @@ func (b *bench) syncRound(ctx context.Context) error {
 // progress tells on the log what a cell just gave.
 func (b *bench) progress(row, target string) {
 	var parts []string
-	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle} {
+	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU} {
 		if values := b.book.values(row, target, metric); len(values) > 0 {
 			parts = append(parts, fmt.Sprintf("%s %.1f", metric, values[len(values)-1]))
 		}

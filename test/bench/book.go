@@ -24,6 +24,11 @@ const (
 	metricConnCPU = "server_cpu_us_per_connect"
 	metricConns   = "connects_per_second"
 	metricIdle    = "idle_bytes_per_connection"
+	metricOps     = "operations_per_second"
+	metricOpCPU   = "server_cpu_us_per_operation"
+	metricDone    = "operations"
+	metricTrip50  = "round_trip_p50_us"
+	metricTrip99  = "round_trip_p99_us"
 )
 
 // key names a figure.

@@ -94,6 +94,15 @@ func TestGoalsAreMeasured(t *testing.T) {
 	for _, h := range handshakes(false) {
 		rows[h.row] = true
 	}
+	for _, row := range []string{rowBareGet, rowBareUpdate, rowMail, rowMailIdle} {
+		rows[row] = true
+	}
+	for _, c := range twinCells(false) {
+		rows[c.row] = true
+	}
+	for _, callers := range methodCallers(false) {
+		rows[methodRow(callers)] = true
+	}
 	seen := map[string]bool{}
 	for _, g := range goals() {
 		for _, f := range []figure{g.over, g.under} {
@@ -247,6 +256,9 @@ func TestParse(t *testing.T) {
 		"an argument":  {[]string{"fast"}, "unexpected argument"},
 		"bad section":  {[]string{"-only", "speed"}, "no section"},
 		"two sections": {[]string{"-only", "idle,sync"}, ""},
+		"no queues":    {[]string{"-queues", "0"}, "must be positive"},
+		"profiles":     {[]string{"-profile", "dir"}, ""},
+		"old binary":   {[]string{"-profile", "dir", "-hubgate", "bin/hubgate"}, "leave out -hubgate"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

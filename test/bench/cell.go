@@ -24,6 +24,7 @@ type cell struct {
 	window int
 	rate   int
 	secure bool
+	clean  bool // no session that stays
 
 	measure time.Duration // 0: as the flags say
 }
@@ -95,6 +96,14 @@ func (b *bench) measureCell(c cell, s *server) error {
 	return errors.Join(s.proc.fault(), s.purge())
 }
 
+// login is who connects in this cell.
+func (c cell) login(who login) login {
+	if c.clean && who.clean != nil {
+		who.connect = who.clean
+	}
+	return who
+}
+
 // count is how many messages the server's stream has taken in, 0 when it has none.
 func (s *server) count() (uint64, error) {
 	if s.stored == nil {
@@ -126,7 +135,7 @@ func dialAll(s *server, c cell) ([]*client, error) {
 	for d := range dialers {
 		wg.Go(func() {
 			for i := d; i < c.conns && errs[d] == nil; i += dialers {
-				clients[i], errs[d] = dialClient(addr, config, s.who(i))
+				clients[i], errs[d] = dialClient(addr, config, c.login(s.who(i)))
 			}
 		})
 	}

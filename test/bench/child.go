@@ -34,6 +34,8 @@ func child(args []string) error {
 		return childTLSD(ctx, args[0], args[1])
 	case kind == "raw" && len(args) == 1:
 		return childRaw(ctx, args[0])
+	case kind == "bare" && len(args) == 1:
+		return childBare(ctx, args[0])
 	}
 	return fmt.Errorf("unknown child %q", kind)
 }

@@ -22,6 +22,7 @@ const dialTimeout = 20 * time.Second
 // login is who a simulated device is: its CONNECT and its message.
 type login struct {
 	connect []byte
+	clean   []byte // CONNECT without a session that stays; nil: connect is one
 	message publish
 }
 
@@ -31,12 +32,14 @@ type client struct {
 	fd      int
 	index   int // in the engine's list
 	message publish
+	asks    *request // what it sends instead of message; nil: message
 	secure  *records // nil on a plain connection
 
 	sent, acked uint64
 	raw         []byte // the part of a TLS record that has come
 	rx          []byte // the part of a packet that has come
 	tx          []byte // what the socket did not take
+	reply       []byte // PUBACKs that are due
 	closed      bool   // the server ended it
 }
 

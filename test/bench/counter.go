@@ -21,16 +21,24 @@ type counter struct {
 	stream string
 }
 
+func (n natsSide) connect() (*nats.Conn, error) {
+	opts := []nats.Option{nats.Name("bench"), nats.MaxReconnects(0)}
+	if n.creds != "" {
+		opts = append(opts, nats.UserCredentials(n.creds))
+	}
+	conn, err := nats.Connect(n.url, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", n.url, err)
+	}
+	return conn, nil
+}
+
 // newCounter connects to the NATS side of a server. The stream may be made
 // later; creds is the path of a credentials file, or empty.
 func newCounter(url, creds, stream string) (*counter, error) {
-	opts := []nats.Option{nats.Name("bench"), nats.MaxReconnects(0)}
-	if creds != "" {
-		opts = append(opts, nats.UserCredentials(creds))
-	}
-	conn, err := nats.Connect(url, opts...)
+	conn, err := natsSide{url, creds}.connect()
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", url, err)
+		return nil, err
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {

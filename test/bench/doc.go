@@ -1,7 +1,7 @@
 // Command bench measures hubgate beside its references in one run: raw
 // JetStream asynchronous publish, nats-server's own MQTT listener, mosquitto
-// where it is installed, and a bare Go TLS listener. It is what `make bench`
-// starts; it needs Linux, for epoll and /proc.
+// where it is installed, a bare Go TLS listener, and bare operations of NATS. It
+// is what `make bench` starts; it needs Linux, for epoll and /proc.
 //
 // Every server is a process of its own, pinned to one core; the generator runs
 // on another (-pin=false leaves both to the scheduler). The generator speaks
@@ -12,6 +12,16 @@
 // connection and give throughput; open-loop cells send on a schedule and give
 // latency, counted from the moment a message was due. Every PUBACK is checked
 // for its order, and the acknowledged messages against what the stream holds.
+//
+// Conversations are measured beside what they need at least. A twin request
+// stands beside the read or the compare-and-set of a key, and the delivery of a
+// cloud-to-device message beside the direct get and the deletion of a message:
+// by sixteen callers in the server's process, as the gateway is in its. A direct
+// method, which a device of the generator answers at once, stands beside a
+// request that a NATS client of the generator does. The queues are full before
+// their devices subscribe, and a row ends when they are empty. Every answer is
+// checked for its status and its order, and every delivery for its place in the
+// queue.
 //
 // The cells of all targets are interleaved within a round, a ratio is taken
 // within a round, and the table shows the median of the rounds with the lowest

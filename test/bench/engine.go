@@ -41,6 +41,8 @@ type outcome struct {
 	Used        usage // within the measured time
 	Disorder    int   // PUBACKs that came out of order
 	Dropped     int   // connections that the server ended
+	Refused     int   // requests that were answered with an error
+	Refusal     string
 	Latency     []time.Duration
 }
 
@@ -61,11 +63,21 @@ type engine struct {
 // run drives clients until the load is over and every message is acknowledged,
 // or was not for too long. The clients stay open.
 func run(clients []*client, l load) (outcome, error) {
+	e, err := newEngine(clients, l)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer e.close()
+	e.loop()
+	return e.out, nil
+}
+
+// newEngine takes clients over, until close.
+func newEngine(clients []*client, l load) (*engine, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return outcome{}, fmt.Errorf("create poller: %w", err)
+		return nil, fmt.Errorf("create poller: %w", err)
 	}
-	defer unix.Close(poll)
 	e := &engine{poll: poll, clients: clients, load: l, rbuf: make([]byte, readSize)}
 	e.out.Latency = make([]time.Duration, 0, int(l.measure.Seconds()+1)*l.rate)
 	for i, c := range clients {
@@ -73,12 +85,14 @@ func run(clients []*client, l load) (outcome, error) {
 		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
 		err := errors.Join(unix.SetNonblock(c.fd, true), unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, c.fd, &ev))
 		if err != nil {
-			return outcome{}, fmt.Errorf("watch socket: %w", err)
+			e.close()
+			return nil, fmt.Errorf("watch socket: %w", err)
 		}
 	}
-	e.loop()
-	return e.out, nil
+	return e, nil
 }
+
+func (e *engine) close() { unix.Close(e.poll) }
 
 func (e *engine) loop() {
 	e.now = time.Now()
@@ -200,13 +214,17 @@ func (e *engine) receive(c *client) {
 	}
 	e.out.Acked += uint64(acks)
 	e.out.Counted += uint64(acks)
+	if len(c.reply) > 0 {
+		e.transmit(c, c.reply)
+		c.reply = c.reply[:0]
+	}
 	if e.load.window > 0 && !e.stopping {
 		e.send(c, acks)
 	}
 }
 
-// take counts the PUBACKs in what was read from client c, and keeps the start
-// of a packet that has not come whole.
+// take counts the PUBACKs, answers and deliveries in what was read from client
+// c, and keeps the start of a packet that has not come whole.
 func (e *engine) take(c *client, data []byte) (acks int, err error) {
 	if data, err = c.opened(data); err != nil {
 		return 0, err
@@ -228,7 +246,15 @@ func (e *engine) take(c *client, data []byte) (acks int, err error) {
 		case typePuback:
 			e.acknowledged(c, binary.BigEndian.Uint16(data[2:]))
 			acks++
-		case typePingresp:
+		case typePublishQ0:
+			e.answered(c, data[:size])
+			acks++
+		case typePublishQ1, typePublishQ1 | flagDup:
+			if err := e.delivered(c, data[:size]); err != nil {
+				return acks, err
+			}
+			acks++
+		case typeSuback, typePingresp:
 		default:
 			return acks, fmt.Errorf("unexpected packet %x", data[:size])
 		}
@@ -256,11 +282,15 @@ func (e *engine) send(c *client, n int) {
 	}
 	e.wbuf = e.wbuf[:0]
 	for range n {
-		e.wbuf = c.message.append(e.wbuf, packetID(c.sent))
+		e.wbuf = c.next(e.wbuf)
 		c.sent++
 	}
 	e.out.Sent += uint64(n)
-	data := e.wbuf
+	e.transmit(c, e.wbuf)
+}
+
+// transmit sends data behind what the socket has not taken yet.
+func (e *engine) transmit(c *client, data []byte) {
 	if c.secure != nil {
 		e.sbuf = c.secure.seal(e.sbuf[:0], data)
 		data = e.sbuf

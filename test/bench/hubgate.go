@@ -64,7 +64,17 @@ func (h *host) startHubgate(ctx context.Context, r gatewayRun) (*server, error) 
 	if r.syncAlways {
 		args = append(args, "--sync", "always")
 	}
-	p, err := startProcess(ctx, h.core, nil, h.hubgate, args...)
+	var env []string
+	pprof := ""
+	if h.profiled {
+		addr, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		pprof = addr.String()
+		env = append(env, envPprof+"="+pprof)
+	}
+	p, err := startProcess(ctx, h.core, env, h.hubgate, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +83,13 @@ func (h *host) startHubgate(ctx context.Context, r gatewayRun) (*server, error) 
 		p.stop()
 		return nil, fmt.Errorf("%w: %s", err, p.tail)
 	}
+	s.pprof = pprof
 	return s, nil
 }
 
 func (h *host) openHubgate(ctx context.Context, p *process, devices int) (*server, error) {
 	var r hubReady
-	if err := p.firstLine(&r); err != nil {
+	if err := p.firstLine(startTimeout, &r); err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
@@ -96,7 +107,7 @@ func (h *host) openHubgate(ctx context.Context, p *process, devices int) (*serve
 	}
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	return &server{
-		name: nameHubgate, proc: p, stored: stored,
+		name: nameHubgate, proc: p, stored: stored, nats: natsSide{r.NATSURL, r.NATSCreds},
 		plain: netip.AddrPortFrom(loopback, r.Ports.Plain), secure: netip.AddrPortFrom(loopback, r.Ports.MQTT),
 		config: clientTLS(roots, r.HostName),
 		who:    func(i int) login { return logins[i%len(logins)] },
@@ -152,5 +163,7 @@ func (h *host) device(hostName string, i int) login {
 	id := hub.Identity{Device: deviceName(i)}
 	token := sas.Sign(sas.Resource(hostName, id), deviceKey(id.Device), time.Now().Add(tokenLife), "")
 	c := connect{ClientID: id.Device, Username: hostName + "/" + id.Device + agentOption, Password: token, KeepAlive: 300}
-	return login{connect: c.append(nil), message: newPublish(topic(id.Device)+bag, h.payload)}
+	clean := c
+	clean.Clean = true
+	return login{connect: c.append(nil), clean: clean.append(nil), message: newPublish(topic(id.Device)+bag, h.payload)}
 }

@@ -70,6 +70,7 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.measure, "measure", 1200*time.Millisecond, "measured time of a cell")
 	f.IntVar(&o.connects, "connects", 480, "connects per way to connect and round")
 	f.IntVar(&o.idle, "idle", 4000, "idle connections")
+	f.IntVar(&o.queues, "queues", 100_000, "idle queues of cloud-to-device messages")
 	f.BoolVar(&o.quick, "quick", false, "one round of the main rows, within a minute")
 	f.StringVar(&o.only, "only", "", "sections to run, of "+strings.Join(sections(), ","))
 	f.StringVar(&o.targets, "targets", "", "targets to run: parts of their names, comma-separated")
@@ -77,6 +78,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.output, "o", "table", "output: table or json")
 	f.BoolVar(&o.pin, "pin", true, "servers on one core, generator on another, where there are two")
 	f.StringVar(&o.dir, "dir", "", "directory for stores, on a real disk (default: the system's temporary one)")
+	f.StringVar(&o.profiles, "profile", "", "directory for CPU profiles of the gateway in the rows of conversations")
 	f.StringVar(&o.hubgate, "hubgate", "", "gateway binary (default: built from ./cmd/hubgate)")
 	f.IntVar(&o.payload, "payload", 256, "bytes of a message's body")
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "upper bound of the whole run")
@@ -96,8 +98,10 @@ func (o options) check(rest []string) error {
 		return fmt.Errorf("unexpected argument %q", rest[0])
 	case o.output != "table" && o.output != "json":
 		return fmt.Errorf("-o is table or json, not %q", o.output)
-	case o.rounds < 1 || o.connects < 1 || o.idle < 1 || o.payload < 1 || o.measure <= 0:
-		return errors.New("-rounds, -connects, -idle, -payload and -measure must be positive")
+	case o.profiles != "" && o.hubgate != "":
+		return errors.New("-profile is for a gateway that the bench builds: leave out -hubgate")
+	case min(o.rounds, o.connects, o.idle, o.queues, o.payload) < 1 || o.measure <= 0:
+		return errors.New("-rounds, -connects, -idle, -queues, -payload and -measure must be positive")
 	}
 	for _, section := range o.sections() {
 		if !slices.Contains(sections(), section) {
@@ -141,7 +145,12 @@ func (o options) build(dir string) error {
 	if o.hubgate != "" || !o.wantsTarget(nameHubgate) {
 		return nil
 	}
-	out, err := exec.Command("go", "build", "-o", binaryIn(dir), "./cmd/hubgate").CombinedOutput()
+	args, err := o.overlay(dir)
+	if err != nil {
+		return err
+	}
+	args = append(append([]string{"build"}, args...), "-o", binaryIn(dir), "./cmd/hubgate")
+	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build hubgate: %w: %s", err, out)
 	}
@@ -206,7 +215,7 @@ func (o options) bench(dir string) (*bench, error) {
 	b := &bench{settings: o.settings, book: newBook(), log: os.Stderr}
 	b.host = host{
 		dir: dir, core: anyCore, cert: cert, hubgate: o.hubgate,
-		payload: []byte(strings.Repeat("x", o.payload)),
+		payload: []byte(strings.Repeat("x", o.payload)), profiled: o.profiles != "",
 	}
 	if b.hubgate == "" {
 		b.hubgate = binaryIn(dir)

@@ -13,7 +13,9 @@ import (
 const (
 	typeConnect    byte = 0x10
 	typeConnack    byte = 0x20
+	typePublishQ0  byte = 0x30
 	typePublishQ1  byte = 0x32
+	flagDup        byte = 0x08
 	typePuback     byte = 0x40
 	typeSubscribe  byte = 0x82
 	typeSuback     byte = 0x90

@@ -35,7 +35,8 @@ func goals() []goal {
 	list := throughputGoals()
 	list = append(list, latencyGoals()...)
 	list = append(list, connectGoals()...)
-	return append(list, memoryGoals()...)
+	list = append(list, memoryGoals()...)
+	return append(list, conversationGoals()...)
 }
 
 func throughputGoals() []goal {
@@ -126,13 +127,15 @@ func (k *book) ratios() []ratioResult {
 	return results
 }
 
-// byCPU is the ratio of a throughput goal in messages per second of processor
+// byCPU is the ratio of a throughput goal in messages or operations per second of processor
 // time.
 func (k *book) byCPU(g goal) float64 {
-	if g.over.metric != metricRate {
+	costs := map[string]string{metricRate: metricCPU, metricOps: metricOpCPU}
+	cost, ok := costs[g.over.metric]
+	if !ok {
 		return 0
 	}
-	return summarize(divide(k.values(g.under.row, g.under.target, metricCPU), k.values(g.over.row, g.over.target, metricCPU))).Median
+	return summarize(divide(k.values(g.under.row, g.under.target, cost), k.values(g.over.row, g.over.target, cost))).Median
 }
 
 // verdict compares a ratio with the goal.

@@ -30,6 +30,10 @@ const (
 	nameRawInbox = "raw JetStream, own inbox"
 	nameRawFull  = "raw JetStream, gateway's headers"
 	nameRawJS    = "raw JetStream, js.PublishMsgAsync"
+	nameBareNATS = "bare NATS request"
+	nameBareKV   = "bare KV, 16 callers"
+	nameBareBig  = "bare KV, 16 callers, as long as a twin"
+	nameBareGet  = "bare get and delete, 16 callers"
 )
 
 // server is one running target with what a client has to know of it.
@@ -40,7 +44,13 @@ type server struct {
 	config        *tls.Config       // for clients of secure
 	who           func(i int) login // the device of connection i
 	stored        *counter          // nil: it stores nothing, or nothing countable
+	nats          natsSide
+	pprof         string // address of its profiles, empty: none
 }
+
+// natsSide is how to reach a server over NATS; creds is the path of a
+// credentials file, or empty.
+type natsSide struct{ url, creds string }
 
 func (s *server) close() {
 	if s.stored != nil {
@@ -51,11 +61,12 @@ func (s *server) close() {
 
 // host is what every server is started with.
 type host struct {
-	dir     string // scratch space on a real disk
-	core    int
-	cert    certificate
-	payload []byte
-	hubgate string // path of the gateway's binary
+	dir      string // scratch space on a real disk
+	core     int
+	cert     certificate
+	payload  []byte
+	hubgate  string // path of the gateway's binary
+	profiled bool   // a gateway is to serve profiles
 }
 
 // ready is the line that a child of the bench prints when it serves.
@@ -66,6 +77,12 @@ type ready struct {
 
 // startChild runs this program as a child and decodes its first line into v.
 func (h *host) startChild(ctx context.Context, v any, args ...string) (*process, error) {
+	return h.startSlowChild(ctx, startTimeout, v, args...)
+}
+
+// startSlowChild is startChild for one that has something to do before it
+// prints its line.
+func (h *host) startSlowChild(ctx context.Context, limit time.Duration, v any, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
@@ -74,16 +91,17 @@ func (h *host) startChild(ctx context.Context, v any, args ...string) (*process,
 	if err != nil {
 		return nil, err
 	}
-	if err := p.firstLine(v); err != nil {
+	if err := p.firstLine(limit, v); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return p, nil
 }
 
-// firstLine decodes the JSON line with which a process says that it is ready.
-func (p *process) firstLine(v any) error {
-	timer := time.AfterFunc(startTimeout, func() { p.out.Close() })
+// firstLine decodes the JSON line with which a process says, within limit, that
+// it is ready.
+func (p *process) firstLine(limit time.Duration, v any) error {
+	timer := time.AfterFunc(limit, func() { p.out.Close() })
 	defer timer.Stop()
 	lines := bufio.NewScanner(p.out)
 	lines.Buffer(nil, 1<<20)
@@ -171,7 +189,7 @@ func (h *host) startNATS(ctx context.Context, name, mode string) (*server, error
 	if err != nil {
 		return nil, err
 	}
-	s := &server{name: name, proc: p, config: h.cert.client(), who: h.anyone}
+	s := &server{name: name, proc: p, config: h.cert.client(), who: h.anyone, nats: natsSide{url: r.NATS}}
 	addr, err := netip.ParseAddrPort(r.MQTT)
 	if err != nil {
 		s.close()

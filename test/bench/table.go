@@ -53,6 +53,7 @@ func metrics() []string {
 	return []string{
 		metricRate, metricCPU, metricOwn, metricBusy, metricOthers, metricAcked, metricStored, metricDropped,
 		metricP50, metricP99, metricConnCPU, metricConns, metricIdle,
+		metricTrip50, metricTrip99, metricOps, metricOpCPU, metricDone,
 	}
 }
 
@@ -120,6 +121,8 @@ func (r report) writeRows(w io.Writer) {
 	r.writeBlock(w, []string{metricP50, metricP99, metricCPU, metricAcked, metricStored}, "latency\ttarget\tp50 us\tp99 us\tserver us/msg\tacked\tstored\tremarks")
 	r.writeBlock(w, []string{metricConnCPU, metricConns}, "connect\ttarget\tserver us/connect\tconnects/s\tremarks")
 	r.writeBlock(w, []string{metricIdle}, "idle\ttarget\tbytes/connection\tremarks")
+	r.writeBlock(w, []string{metricOps, metricOpCPU, metricBusy, metricOwn, metricDone}, "conversation\ttarget\tops/s\tserver us/op\tserver\tgenerator\tdone\tremarks")
+	r.writeBlock(w, []string{metricTrip50, metricTrip99, metricOps, metricOpCPU, metricBusy, metricOwn, metricDone}, "round trip\ttarget\tp50 us\tp99 us\tcalls/s\tserver us/call\tserver\tgenerator\tdone\tremarks")
 }
 
 // writeBlock prints the rows that are of the block's kind, which its first
@@ -188,7 +191,7 @@ func (l tableLine) remarks() string {
 
 // kind is the metric that says to which block a line belongs.
 func (l tableLine) kind() string {
-	for _, metric := range []string{metricP50, metricConnCPU, metricIdle} {
+	for _, metric := range []string{metricP50, metricConnCPU, metricIdle, metricTrip50, metricOps} {
 		if _, ok := l.values[metric]; ok {
 			return metric
 		}
@@ -204,9 +207,9 @@ func (l tableLine) cell(metric string) string {
 	switch metric {
 	case metricOwn, metricBusy:
 		return fmt.Sprintf("%.0f%%", 100*s.Median)
-	case metricAcked, metricStored:
+	case metricAcked, metricStored, metricDone:
 		return fmt.Sprintf("%.0f", s.Median)
-	case metricCPU:
+	case metricCPU, metricOpCPU:
 		return fmt.Sprintf("%.1f [%.1f..%.1f]", s.Median, s.Low, s.High)
 	}
 	return fmt.Sprintf("%.0f [%.0f..%.0f]", s.Median, s.Low, s.High)

@@ -101,7 +101,9 @@ func cut(t *testing.T, g *gateway, s *sdk) {
 		done := time.Now()
 		d.await("disconnect after device "+verb, func(l line) bool { return l.Event == "disconnected" })
 		end := g.awaitEnd(id, "disconnect after device "+verb, func(event) bool { return true })
-		if took := end.Time.Sub(done); took > time.Second {
+		took := end.Time.Sub(done)
+		t.Logf("%s: cut %v after the command", verb, took)
+		if took > time.Second {
 			t.Errorf("device %s cut the connection after %v, want within a second", verb, took)
 		}
 	}

@@ -62,6 +62,7 @@ func (c *Config) Complete(role Role) error {
 	errs = append(errs, c.checkListeners()...)
 	errs = append(errs, c.checkNATS()...)
 	errs = append(errs, c.checkLimits()...)
+	errs = append(errs, c.checkFeatures()...)
 	return errors.Join(errs...)
 }
 
@@ -174,6 +175,7 @@ func (c *Config) checkLimits() []error {
 		{"limits.window", l.Window == 0},
 		{"limits.window_bytes", l.WindowBytes == 0},
 		{"limits.write_timeout", l.WriteTimeout == 0},
+		{"limits.quarantine", l.Quarantine == 0},
 		{"telemetry.store_timeout", t.StoreTimeout == 0},
 		{"telemetry.max_in_flight", t.MaxInFlight == 0},
 		{"telemetry.max_in_flight_bytes", t.MaxInFlightBytes == 0},

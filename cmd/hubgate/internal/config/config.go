@@ -16,8 +16,9 @@ package config
 // Config is the configuration of a node. A path such as hub.host names each
 // value in messages. The zero value is not useful: use [Default].
 type Config struct {
-	DataDir string `key:"data_dir" flag:"data-dir" doc:"Directory of everything the node keeps: the certificates it makes, the embedded NATS server's streams and credentials. Empty: $XDG_DATA_HOME/hubgate, else ~/.local/share/hubgate; on macOS ~/Library/Application Support/hubgate; on Windows %AppData%\\hubgate."`
-	Node    string `key:"node" flag:"node" doc:"Name of this node in sessions and events. Empty: the machine's name."`
+	DataDir string  `key:"data_dir" flag:"data-dir" doc:"Directory of everything the node keeps: the certificates it makes, the embedded NATS server's streams and credentials. Empty: $XDG_DATA_HOME/hubgate, else ~/.local/share/hubgate; on macOS ~/Library/Application Support/hubgate; on Windows %AppData%\\hubgate."`
+	Profile Profile `key:"profile" flag:"profile" enum:"relaxed,strict-azure" doc:"Numbers and rules of keys that are not set. relaxed: the defaults on this page, the numbers of IoT Hub with kinder rules. strict-azure: IoT Hub's in all, to find out on Hubgate what would fail there. A key that is set, in whichever place, counts more than the profile."`
+	Node    string  `key:"node" flag:"node" doc:"Name of this node in sessions and events. Empty: the machine's name."`
 
 	Hub        Hub        `key:"hub"`
 	Listen     Listen     `key:"listen"`
@@ -25,6 +26,9 @@ type Config struct {
 	Limits     Limits     `key:"limits"`
 	Telemetry  Telemetry  `key:"telemetry"`
 	Events     Events     `key:"events"`
+	C2D        C2D        `key:"c2d"`
+	Twins      Twins      `key:"twins"`
+	Methods    Methods    `key:"methods"`
 	Durability Durability `key:"durability"`
 	NATS       NATS       `key:"nats"`
 	Log        Log        `key:"log"`
@@ -63,6 +67,8 @@ type Limits struct {
 	Window           int      `key:"window" doc:"How many messages of one connection may wait for JetStream; then the connection is read no further."`
 	WindowBytes      Bytes    `key:"window_bytes" doc:"The same in bytes."`
 	WriteTimeout     Duration `key:"write_timeout" doc:"How long a client may take to read what it is sent."`
+	Duplicates       string   `key:"duplicates" enum:"newest,oldest,quarantine" doc:"What happens when several clients fight for one identity, six take-overs within a minute: the newest connection stays, as with IoT Hub; the oldest stays while they fight; or all are cut and nobody is let in for limits.quarantine."`
+	Quarantine       Duration `key:"quarantine" doc:"For how long nobody is let in, with limits.duplicates: quarantine."`
 }
 
 // Telemetry says how device messages are stored.
@@ -78,6 +84,39 @@ type Telemetry struct {
 type Events struct {
 	MaxAge   Duration `key:"max_age" doc:"How long events are kept. 0: 7d for a stream that is made; an existing one stays as it is."`
 	MaxBytes Bytes    `key:"max_bytes" doc:"How much is kept. 0: 1GiB for a stream that is made; an existing one stays as it is."`
+}
+
+// Unsubscribed is what becomes of messages without a subscription.
+type Unsubscribed string
+
+// The values of c2d.unsubscribed.
+const (
+	UnsubscribedKeep    Unsubscribed = "keep"
+	UnsubscribedDiscard Unsubscribed = "discard"
+)
+
+// C2D says what cloud-to-device messages may be. All nodes of a hub need the
+// same.
+type C2D struct {
+	QueueDepth       int          `key:"queue_depth" doc:"How many messages may wait for one device, 1 to 10000; the next one is refused with 403004. The stream is changed at the start; it is not lowered while a queue holds more. 0: 50 for a stream that is made; an existing one stays as it is."`
+	MaxDeliveryCount int          `key:"max_delivery_count" doc:"How often a message is delivered in vain before it becomes a dead letter, 1 to 100."`
+	LockDuration     Duration     `key:"lock_duration" doc:"How long a device may take to acknowledge a message before it is delivered again, 5s to 5m."`
+	DefaultTTL       Duration     `key:"default_ttl" doc:"How long a message waits that does not say when it expires, 1m to c2d.max_ttl."`
+	MaxTTL           Duration     `key:"max_ttl" doc:"How long any message may wait, 1m to 30d; one that would expire later is refused with 403009."`
+	MaxSize          Bytes        `key:"max_size" doc:"How large a message may be with its properties, 1KiB to 256KiB; the next byte is refused with 413001."`
+	Unsubscribed     Unsubscribed `key:"unsubscribed" enum:"keep,discard" doc:"What becomes of the messages that wait when a device connects and its session has no subscription to them, as always with clean session 1: they are kept until it subscribes, or discarded as IoT Hub does, which makes them dead letters."`
+}
+
+// Twins says how twins are delivered.
+type Twins struct {
+	ReplayDesired bool `key:"replay_desired" doc:"Send all desired properties to a client that subscribes to them, or comes back with that subscription, as if they had changed. For clients that never ask for their twin; IoT Hub does not."`
+}
+
+// Methods says how many direct methods may wait.
+type Methods struct {
+	MaxInFlight   int `key:"max_in_flight" doc:"How many calls may wait for the answers of one device or module, 1 to 10000; the next one is refused with 403800."`
+	MaxPending    int `key:"max_pending" doc:"How many calls may be kept for one device or module that is away, 1 to 10000; the next one is refused with 403002."`
+	MaxPendingAll int `key:"max_pending_all" doc:"The same of all devices, 1 to 1000000. What all of them take in memory and in the bucket grows with it."`
 }
 
 // Sync is when JetStream's files reach the disk.
@@ -131,7 +170,15 @@ func Default() *Config {
 			Window:           64,
 			WindowBytes:      MiB,
 			WriteTimeout:     10 * Second,
+			Duplicates:       "newest",
+			Quarantine:       300 * Second,
 		},
+		Profile: ProfileRelaxed,
+		C2D: C2D{
+			MaxDeliveryCount: 10, LockDuration: 60 * Second, DefaultTTL: 3600 * Second, MaxTTL: 48 * 3600 * Second,
+			MaxSize: 64 * KiB, Unsubscribed: UnsubscribedKeep,
+		},
+		Methods:    Methods{MaxInFlight: 1000, MaxPending: 50, MaxPendingAll: 20000},
 		Telemetry:  Telemetry{StoreTimeout: 30 * Second, MaxInFlight: 16384, MaxInFlightBytes: 64 * MiB},
 		Durability: Durability{Sync: SyncInterval, Interval: 120 * Second},
 		NATS:       NATS{Prefix: "hub", Address: "127.0.0.1", Port: 4222},

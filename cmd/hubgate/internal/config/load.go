@@ -22,7 +22,8 @@ type Setting struct {
 }
 
 // Load returns the configuration that the file, the environment and the
-// command line make, in rising order of precedence. The error joins all that
+// command line make, in rising order of precedence; what none of them sets has
+// the value of the profile. The error joins all that
 // is wrong, each with where it stands. What values mean together is for
 // [Config.Check].
 func Load(src Source) (*Config, error) {
@@ -38,7 +39,7 @@ func Load(src Source) (*Config, error) {
 	if err := c.apply(src.Settings); err != nil {
 		return nil, err
 	}
-	return c, nil
+	return c, c.applyProfile()
 }
 
 // readEnv overrides c with the environment. A variable that is set and empty

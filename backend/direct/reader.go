@@ -1,0 +1,184 @@
+package direct
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Message is a message of a stream.
+type Message struct {
+	Subject  string
+	Sequence uint64
+	Time     time.Time
+	// Header has the publisher's headers, and may have the server's behind them.
+	// It is nil when they can't be read; then Damaged is set.
+	Header  nats.Header
+	Damaged bool
+	Data    []byte
+}
+
+// Reader reads one stream. It is safe for concurrent use.
+type Reader struct {
+	nc            *nats.Conn
+	direct, exact string // subjects of the two ways
+}
+
+// New returns the reader of a stream, which need not be there yet.
+func New(js jetstream.JetStream, stream string) *Reader {
+	prefix := "$JS.API."
+	if domain := js.Options().Domain; domain != "" {
+		prefix = "$JS." + domain + ".API."
+	}
+	return &Reader{nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream}
+}
+
+// get is a request for a message, as JetStream has it.
+type get struct {
+	Sequence uint64 `json:"seq"`
+	Subjects string `json:"next_by_subj,omitempty"`
+}
+
+// Next returns the first message with a number of at least from whose subject
+// matches subjects, or fails with [jetstream.ErrMsgNotFound].
+func (r *Reader) Next(ctx context.Context, from uint64, subjects string) (Message, error) {
+	return r.read(ctx, get{max(from, 1), subjects})
+}
+
+// Get returns the message with a number, or fails with
+// [jetstream.ErrMsgNotFound].
+func (r *Reader) Get(ctx context.Context, sequence uint64) (Message, error) {
+	return r.read(ctx, get{Sequence: sequence})
+}
+
+func (r *Reader) read(ctx context.Context, g get) (Message, error) {
+	body, err := json.Marshal(g)
+	if err != nil {
+		return Message{}, err
+	}
+	reply, err := r.nc.RequestWithContext(ctx, r.direct, body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders): // the stream has no direct gets
+		return r.readExactly(ctx, body)
+	case err != nil:
+		return Message{}, err
+	case isNotFound(reply):
+		return Message{}, jetstream.ErrMsgNotFound
+	}
+	if m, ok := parse(reply); ok {
+		return m, nil
+	}
+	return r.readExactly(ctx, body)
+}
+
+const headerLine = "NATS/1.0\r\n"
+
+// headerBytes is how long the headers of a received message are on the wire.
+func headerBytes(m *nats.Msg) int {
+	return m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
+}
+
+// isNotFound reports whether the server says, and not a publisher, that there
+// is no message.
+func isNotFound(m *nats.Msg) bool {
+	const status = "404"
+	text := m.Header.Get("Description")
+	return len(m.Header) == 2 && len(m.Data) == 0 && m.Header.Get("Status") == status &&
+		headerBytes(m) == len(headerLine)+len(" ")+len(status)+len(" ")+len(text)+len("\r\n")
+}
+
+// parse reads the answer to a direct get. It fails when there are bytes in the
+// headers that nobody has read.
+func parse(m *nats.Msg) (Message, bool) {
+	n := len(headerLine) + len("\r\n")
+	for name, values := range m.Header {
+		for _, v := range values {
+			n += len(name) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	if n != headerBytes(m) {
+		return Message{}, false
+	}
+	var err error
+	found := Message{Subject: last(m.Header, jetstream.SubjectHeader), Header: m.Header, Data: m.Data}
+	if found.Sequence, err = strconv.ParseUint(last(m.Header, jetstream.SequenceHeader), 10, 64); err != nil {
+		return found, false
+	}
+	found.Time, err = time.Parse(time.RFC3339Nano, last(m.Header, jetstream.TimeStampHeaer))
+	return found, err == nil && found.Subject != ""
+}
+
+// last is the last value of a header: the server's, if the publisher has one of
+// this name too.
+func last(h nats.Header, name string) string {
+	values := h[name]
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// Sequence is the number in the headers of a message that a stream has
+// republished; 0 when there is none.
+func Sequence(h nats.Header) uint64 {
+	n, _ := strconv.ParseUint(last(h, jetstream.SequenceHeader), 10, 64)
+	return n
+}
+
+// Size is how long, by the headers of a message that was republished without
+// its body, the body is; 0 when they don't say.
+func Size(h nats.Header) int {
+	n, _ := strconv.Atoi(last(h, "Nats-Msg-Size"))
+	return n
+}
+
+// readExactly reads a message by the API.
+func (r *Reader) readExactly(ctx context.Context, body []byte) (Message, error) {
+	reply, err := r.nc.RequestWithContext(ctx, r.exact, body)
+	if err != nil {
+		return Message{}, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return Message{}, fmt.Errorf("read the answer on %s: %w", r.exact, err)
+	}
+	switch e := answer.Error; {
+	case e != nil && e.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return Message{}, jetstream.ErrMsgNotFound
+	case e != nil:
+		return Message{}, e
+	}
+	m := answer.Message
+	found := Message{Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Data: m.Data}
+	found.Header, found.Damaged = decode(m.Header)
+	return found, nil
+}
+
+// decode reads headers as they were published. Those that end before their end
+// are damaged: another reader may see something else.
+func decode(b []byte) (h nats.Header, damaged bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	h, err := nats.DecodeHeadersMsg(b)
+	if err != nil || bytes.Index(b, []byte("\r\n\r\n")) != len(b)-len("\r\n\r\n") {
+		return nil, true
+	}
+	return h, false
+}
