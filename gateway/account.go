@@ -80,19 +80,19 @@ func (a *Account) Allow(k Kind, n int, now time.Time) *Excess {
 			return a.excess(r, k, false, at)
 		}
 	}
-	if r.hub[k] == 0 {
+	if r.node[k] == 0 {
 		return nil
 	}
-	cost := int64(float64(n) * r.hub[k])
+	cost := int64(float64(n) * r.node[k])
 	ahead, fresh := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
 	if r.device[k] == 0 {
 		u.spell[k].note(at, n, fresh)
 	}
-	if ok, _ := a.limiter.hub[k].allow(at, cost, r.burst); ok {
+	if ok, _ := a.limiter.node[k].allow(at, cost, r.burst); ok {
 		return nil
 	}
 	if ahead <= r.burst { // an equal part is everybody's
-		a.limiter.hub[k].charge(at, cost, r.burst+mostAhead)
+		a.limiter.node[k].charge(at, cost, r.burst+mostAhead)
 		return nil
 	}
 	u.own[k].refund(own)
@@ -115,7 +115,7 @@ func (a *Account) excess(r *compiled, k Kind, whole bool, at int64) *Excess {
 	a.limiter.refused[k].Add(1)
 	cost := r.device[k]
 	if whole {
-		cost = r.hub[k]
+		cost = r.node[k]
 	}
 	lasted := at - s.begin.Load()
 	e := &Excess{
@@ -155,9 +155,9 @@ func (a *Account) Slow(k Kind, n int, now time.Time, obeys bool) *Excess {
 		wait, fresh = u.own[k].charge(at, int64(float64(n)*r.device[k]), mostOwn)
 		s.note(at, n, fresh)
 	}
-	if r.hub[k] > 0 {
-		cost := int64(float64(n) * r.hub[k])
-		ahead, _ := a.limiter.hub[k].charge(at, cost, r.burst+mostAhead)
+	if r.node[k] > 0 {
+		cost := int64(float64(n) * r.node[k])
+		ahead, _ := a.limiter.node[k].charge(at, cost, r.burst+mostAhead)
 		share, fresh := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
 		if r.device[k] == 0 {
 			s.note(at, n, fresh)

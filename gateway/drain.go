@@ -14,10 +14,7 @@ const wave = 50 * time.Millisecond
 // error, which leaves the rest to [Server.Shutdown]. It may be called again: a
 // shorter time, such as 0, hurries it.
 func (s *Server) Drain(ctx context.Context, over time.Duration) error {
-	s.init()
-	s.draining.Store(true)
-	s.listeners.close()
-	s.live.close()
+	s.StopAccepting()
 	if err := s.closeInWaves(ctx, s.live.all(), over); err != nil {
 		return err
 	}
@@ -33,6 +30,14 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// StopAccepting takes no more devices, and leaves those alone that are here.
+func (s *Server) StopAccepting() {
+	s.init()
+	s.draining.Store(true)
+	s.listeners.close()
+	s.live.close()
 }
 
 // closeInWaves stops conns, the last ones at the end of the time. The pause

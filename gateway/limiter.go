@@ -11,7 +11,7 @@ import (
 // limits nothing. It is safe for concurrent use.
 type Limiter struct {
 	rates   atomic.Pointer[compiled]
-	hub     [kinds]bucket
+	node    [kinds]bucket
 	sharers atomic.Int64 // connections, between which the node's rates are shared out
 	slowed  [kinds]atomic.Uint64
 	refused [kinds]atomic.Uint64
@@ -77,10 +77,10 @@ func (l *Limiter) current(k Kind) *compiled {
 // Connect counts a CONNECT, and refuses it if there are too many.
 func (l *Limiter) Connect(now time.Time) error {
 	r := l.current(Connects)
-	if r == nil || r.hub[Connects] == 0 {
+	if r == nil || r.node[Connects] == 0 {
 		return nil
 	}
-	if ok, _ := l.hub[Connects].allow(now.UnixNano(), int64(r.hub[Connects]), r.burst); ok {
+	if ok, _ := l.node[Connects].allow(now.UnixNano(), int64(r.node[Connects]), r.burst); ok {
 		return nil
 	}
 	l.refused[Connects].Add(1)

@@ -36,7 +36,7 @@ type Rates struct {
 	// Device is for each device or module, Hub for all connections of this node
 	// together. What the node has is shared out fairly: a connection that takes
 	// no more than its equal part is never slowed or refused for the others.
-	Device, Hub [kinds]float64
+	Device, Node [kinds]float64
 	// Burst is the time whose worth may come at once. Default 1 s.
 	Burst time.Duration
 	// A connection is cut that tries more than AbuseFactor times what it may
@@ -50,8 +50,8 @@ type Rates struct {
 type compiled struct {
 	Rates
 
-	device, hub [kinds]float64 // for each unit; 0: no limit
-	burst       int64
+	device, node [kinds]float64 // for each unit; 0: no limit
+	burst        int64
 }
 
 func compile(r Rates) *compiled {
@@ -62,7 +62,7 @@ func compile(r Rates) *compiled {
 	}
 	c := &compiled{Rates: r, burst: int64(r.Burst)}
 	for k := range kinds {
-		c.device[k], c.hub[k] = costOf(r.Device[k]), costOf(r.Hub[k])
+		c.device[k], c.node[k] = costOf(r.Device[k]), costOf(r.Node[k])
 	}
 	return c
 }
@@ -75,15 +75,15 @@ func costOf(rate float64) float64 {
 }
 
 // limits reports whether there is a limit of k.
-func (c *compiled) limits(k Kind) bool { return c != nil && (c.device[k] > 0 || c.hub[k] > 0) }
+func (c *compiled) limits(k Kind) bool { return c != nil && (c.device[k] > 0 || c.node[k] > 0) }
 
 // of says which limit it is, for people: what, how much, whose, and its key.
 func (c *compiled) of(k Kind, whole bool) string {
 	rate, whose, key := c.Device[k], "of one device", "device_"
 	if whole {
-		rate, whose, key = c.Hub[k], "of the node", "hub_"
+		rate, whose, key = c.Node[k], "of the node", "node_"
 	}
-	return strconv.FormatFloat(rate, 'g', 6, 64) + " " + k.words() + " a second " + whose + " (limits." + key + k.String() + ")"
+	return strconv.FormatFloat(rate, 'g', 6, 64) + " " + k.words() + " a second " + whose + " (rates." + key + k.String() + ")"
 }
 
 func (k Kind) words() string {

@@ -30,6 +30,7 @@ type commands struct {
 	Twin      twinCmd      `cmd:"" help:"Read and write the twins of devices and modules."`
 	C2D       c2dCmd       `cmd:"" name:"c2d" help:"Send messages to devices and see what becomes of them."`
 	Why       whyCmd       `cmd:"" help:"Show why a device, or whoever is at an address, was refused, cut or not obeyed."`
+	Drain     drainCmd     `cmd:"" help:"Have a node take no more devices, close its connections in waves, and wait until it is done."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
