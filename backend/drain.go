@@ -51,7 +51,6 @@ func (b *Backbone) ServeDrain(d Drainer) (stop func(), err error) {
 	orders, err := b.nc.Subscribe(to, func(m *nats.Msg) {
 		over, err := parseDrain(m.Data)
 		if err == nil {
-			b.cfg.Log.Info().Dur("over", over).Msg("draining, as somebody asked for by NATS")
 			d.Drain(over)
 		}
 		respond(m, state(), err)

@@ -21,13 +21,13 @@ func (b *bucket) charge(now, cost, most int64) (ahead int64, fresh bool) {
 	}
 }
 
-// allow uses cost if the bucket is less than burst ahead of its rate, and
-// reports whether it was; fresh says that it was full before. A bucket that is
-// full allows anything: what is larger than the burst would never pass.
+// allow uses cost if the bucket is not more than burst ahead of its rate then,
+// and reports whether it was; fresh says that it was full before. A bucket that
+// is full allows anything: what is larger than the burst would never pass.
 func (b *bucket) allow(now, cost, burst int64) (ok, fresh bool) {
 	for {
 		old := b.full.Load()
-		if old-now >= burst {
+		if old > now && old-now+cost > burst {
 			return false, false
 		}
 		if b.full.CompareAndSwap(old, max(old, now)+cost) {
