@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// wave is the time between two waves of a drain.
+// wave is the shortest time between two waves of a drain.
 const wave = 50 * time.Millisecond
 
 // Drain stops accepting and closes all connections, in waves over a time: the
@@ -40,21 +40,18 @@ func (s *Server) StopAccepting() {
 	s.live.close()
 }
 
-// closeInWaves stops conns, the last ones at the end of the time. The pause
-// comes after each wave but the last.
+// closeInWaves stops conns, equally many at a time.
 func (s *Server) closeInWaves(ctx context.Context, conns []*conn, over time.Duration) error {
-	waves := max(int(over/wave), 1)
-	size := max((len(conns)+waves-1)/waves, 1)
-	for len(conns) > 0 {
-		n := min(size, len(conns))
-		for _, c := range conns[:n] {
+	waves := max(min(int(over/wave), len(conns)), 1)
+	for i := range waves {
+		for _, c := range conns[len(conns)*i/waves : len(conns)*(i+1)/waves] {
 			c.stop(errShutdown)
 		}
-		if conns = conns[n:]; len(conns) == 0 {
+		if i == waves-1 {
 			break
 		}
 		select {
-		case <-time.After(wave):
+		case <-time.After(over / time.Duration(waves)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -152,7 +152,7 @@ func (p *penalties) repeated(addr netip.Addr, now time.Time) {
 }
 
 // add counts one refusal, which is made up for after refill, and begins a
-// penalty if there were burst of them. p.mu is held.
+// penalty if it is number burst. p.mu is held.
 func (p *penalties) add(who offender, at int64, refill time.Duration, burst int64) {
 	r := p.find(who)
 	longest := int64(p.rules.Longest)
@@ -160,7 +160,7 @@ func (p *penalties) add(who offender, at int64, refill time.Duration, burst int6
 		r.level = 0
 	}
 	ahead, _ := r.used.charge(at, int64(refill), int64(refill)*burst)
-	if ahead < int64(refill)*burst || at < r.until {
+	if ahead <= int64(refill)*(burst-1) || at < r.until {
 		return
 	}
 	r.until = at + min(int64(firstPenalty)<<r.level, longest)

@@ -47,14 +47,20 @@ func newBubble(t *testing.T, configure func(*world)) *world {
 // piped connects a client by a pipe.
 func (w *world) piped(t *testing.T, id string, keepAlive uint16) *client {
 	t.Helper()
-	near, far := net.Pipe()
-	c := newClient(t, far)
-	go w.accept(context.Background(), pipe{near}, Peer{Remote: "192.0.2.1:5"}, w.gate.enter(near))
+	c := pipedRaw(t, w)
 	c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: keepAlive})
 	if k := c.connack(); k.Code != 0 {
 		t.Fatalf("CONNACK %d, want 0", k.Code)
 	}
 	return c
+}
+
+// pipedRaw is a peer who has not said CONNECT.
+func pipedRaw(t *testing.T, w *world) *client {
+	t.Helper()
+	near, far := net.Pipe()
+	go w.accept(context.Background(), pipe{near}, Peer{Remote: "192.0.2.1:5"}, w.gate.enter(near))
+	return newClient(t, far)
 }
 
 // close ends the server before the bubble does.

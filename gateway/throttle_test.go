@@ -66,6 +66,7 @@ func TestThrottledDeviceIsReadMoreSlowly(t *testing.T) {
 		if took := time.Since(begin); took != 4*time.Second { // 50 take 5 s, of which 1 s may come at once
 			t.Errorf("the next packet was read after %v, want 4 s", took)
 		}
+		synctest.Wait()
 		got := b.all()
 		if len(got) != 2 || got[0].What != timeline.Throttled || got[0].Code != hub.Throttled || got[0].ID.Device != "d" {
 			t.Errorf("the timeline has %+v", got)
@@ -104,10 +105,13 @@ func TestRequestsAreNoMessages(t *testing.T) {
 
 // The end of a connection does not wait for a pause.
 func TestPauseEndsWithTheConnection(t *testing.T) {
-	for name, end := range map[string]func(w *world){
-		"shutdown": func(*world) {},
-		"replaced": func(w *world) { w.Displaced(hub.Identity{Device: "d"}, 1000) },
-		"token":    func(*world) { <-time.After(10 * time.Second) },
+	for name, tc := range map[string]struct {
+		end  func(w *world)
+		code hub.Code
+	}{
+		"shutdown": {func(*world) {}, hub.ServiceUnavailable},
+		"replaced": {func(w *world) { w.Displaced(hub.Identity{Device: "d"}, 1000) }, hub.ConnectionReplaced},
+		"token":    {func(*world) { <-time.After(11 * time.Second) }, hub.Unauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -123,12 +127,11 @@ func TestPauseEndsWithTheConnection(t *testing.T) {
 				c.write(messages(1, 50, 0)...)
 				synctest.Wait()
 				go c.hungUp()
-				end(w)
+				tc.end(w)
 				w.close(t)
-				if took := time.Since(begin); took > 11*time.Second {
-					t.Errorf("the end took %v", took)
+				if e := w.event(t); e.Code != tc.code || time.Since(begin) > 11*time.Second {
+					t.Errorf("it ended after %v by %d %q, want %d", time.Since(begin), e.Code, e.Reason, tc.code)
 				}
-				t.Log(w.event(t).Reason)
 			})
 		})
 	}
