@@ -53,6 +53,7 @@ func TestHungriestIsCut(t *testing.T) {
 		next[*mqtt.Pingresp](small)
 		go small.hungUp()
 		w.close(t)
+		synctest.Wait() // for the writers
 		if used, going := w.memory.used.Load(), w.memory.going.Load(); used != 0 || going != 0 {
 			t.Errorf("%d bytes are counted in the end, %d of them as going", used, going)
 		}
@@ -84,6 +85,7 @@ func TestUnreadOutputCounts(t *testing.T) {
 		go deaf.hungUp()
 		go other.hungUp()
 		w.close(t)
+		synctest.Wait() // for the writers
 		if used, going := w.memory.used.Load(), w.memory.going.Load(); used != 0 || going != 0 {
 			t.Errorf("%d bytes are counted in the end, %d of them as going", used, going)
 		}

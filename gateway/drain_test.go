@@ -23,6 +23,7 @@ func TestDrainComesInWaves(t *testing.T) {
 			c := w.piped(t, fmt.Sprint("d", i), 0)
 			_ = c.nc.SetDeadline(time.Time{})
 			go func() { c.hungUp(); closed.Add(1) }()
+			w.event(t)
 		}
 		drained := make(chan error, 1)
 		begin := time.Now()
@@ -37,9 +38,6 @@ func TestDrainComesInWaves(t *testing.T) {
 		}
 		if err := <-drained; err != nil || w.Serving() != 0 || !w.Draining() {
 			t.Errorf("%v, %d are left", err, w.Serving())
-		}
-		for range n {
-			w.event(t)
 		}
 		for range n {
 			if e := w.event(t); e.Code != hub.ServiceUnavailable {
