@@ -30,6 +30,7 @@ type spell struct {
 	begin   atomic.Int64
 	offered atomic.Int64 // units, refused ones included
 	verdict atomic.Int32 // of judge
+	refused atomic.Int64 // when something was, last
 	told    atomic.Int64 // when the timeline heard of it last
 }
 
@@ -75,7 +76,7 @@ func (a *Account) Allow(k Kind, n int, now time.Time) *Excess {
 	own := int64(float64(n) * r.device[k])
 	if r.device[k] > 0 {
 		ok, fresh := u.own[k].allow(at, own, r.burst)
-		u.spell[k].note(at, n, fresh)
+		u.spell[k].note(at, n, fresh && u.spell[k].isOver(at, r.burst+own))
 		if !ok {
 			return a.excess(r, k, false, at)
 		}
@@ -86,7 +87,7 @@ func (a *Account) Allow(k Kind, n int, now time.Time) *Excess {
 	cost := int64(float64(n) * r.node[k])
 	ahead, fresh := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
 	if r.device[k] == 0 {
-		u.spell[k].note(at, n, fresh)
+		u.spell[k].note(at, n, fresh && u.spell[k].isOver(at, r.burst+cost))
 	}
 	if ok, _ := a.limiter.node[k].allow(at, cost, r.burst); ok {
 		return nil
@@ -109,10 +110,15 @@ func (s *spell) note(at int64, n int, fresh bool) {
 	s.offered.Add(int64(n))
 }
 
+// isOver reports whether nothing was refused for a while: where the rate is low,
+// a bucket is full again each time it allows something.
+func (s *spell) isOver(at, while int64) bool { return at-s.refused.Load() > while }
+
 // excess makes the refusal of an operation.
 func (a *Account) excess(r *compiled, k Kind, whole bool, at int64) *Excess {
 	s := &a.usage().spell[k]
 	a.limiter.refused[k].Add(1)
+	s.refused.Store(at)
 	cost := r.device[k]
 	if whole {
 		cost = r.node[k]

@@ -159,13 +159,18 @@ func TestAbuse(t *testing.T) {
 	r := deviceRate(TwinReads, 10)
 	r.AbuseFactor, r.AbuseAfter = 5, 10*time.Second
 	for name, tc := range map[string]struct {
+		rate  float64
 		every time.Duration
 		want  time.Duration // 0: never
 	}{
-		"four times": {25 * time.Millisecond, 0},
-		"ten times":  {10 * time.Millisecond, 10 * time.Second},
+		"four times":          {10, 25 * time.Millisecond, 0},
+		"ten times":           {10, 10 * time.Millisecond, 10 * time.Second},
+		"ten times of little": {0.5, 200 * time.Millisecond, 10 * time.Second},
+		"four of little":      {0.5, 500 * time.Millisecond, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			r := r
+			r.Device[TwinReads] = tc.rate
 			_, a := limited(r, 1)
 			begin := time.Unix(1000, 0)
 			for now := begin; now.Before(begin.Add(time.Minute)); now = now.Add(tc.every) {
