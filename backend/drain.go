@@ -36,29 +36,51 @@ type drainOrder struct {
 	Over string `json:"over"` // a Go duration
 }
 
+// drainQueue is how many requests may wait for an answer.
+const drainQueue = 64
+
 // ServeDrain answers on hub.session.node and hub.session.drain.{node} until stop
 // is called.
 func (b *Backbone) ServeDrain(d Drainer) (stop func(), err error) {
-	state := func() NodeState {
-		n, draining := d.State()
-		return NodeState{Node: b.cfg.Node, Connections: n, Draining: draining}
+	requests, quit := make(chan *nats.Msg, drainQueue), make(chan struct{})
+	var subs []*nats.Subscription
+	stop = func() {
+		for _, sub := range subs {
+			_ = sub.Unsubscribe()
+		}
+		close(quit)
 	}
-	states, err := b.nc.Subscribe(b.names.NodeStates(), func(m *nats.Msg) { respond(m, state(), nil) })
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to %s: %w", b.names.NodeStates(), err)
+	for _, to := range []string{b.names.NodeStates(), b.names.NodeDrain(b.cfg.Node)} {
+		sub, err := b.nc.ChanSubscribe(to, requests)
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("subscribe to %s: %w", to, err)
+		}
+		subs = append(subs, sub)
 	}
-	to := b.names.NodeDrain(b.cfg.Node)
-	orders, err := b.nc.Subscribe(to, func(m *nats.Msg) {
-		over, err := parseDrain(m.Data)
-		if err == nil {
+	go func() {
+		for {
+			select {
+			case m := <-requests:
+				b.answerDrain(d, m)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return stop, b.nc.FlushTimeout(requestTimeout)
+}
+
+func (b *Backbone) answerDrain(d Drainer, m *nats.Msg) {
+	var err error
+	if m.Subject != b.names.NodeStates() {
+		var over time.Duration
+		if over, err = parseDrain(m.Data); err == nil {
 			d.Drain(over)
 		}
-		respond(m, state(), err)
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("subscribe to %s: %w", to, err), states.Unsubscribe())
 	}
-	return func() { _, _ = states.Unsubscribe(), orders.Unsubscribe() }, b.nc.FlushTimeout(requestTimeout)
+	n, draining := d.State()
+	respond(m, NodeState{Node: b.cfg.Node, Connections: n, Draining: draining}, err)
 }
 
 func parseDrain(data []byte) (time.Duration, error) {
