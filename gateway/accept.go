@@ -171,7 +171,6 @@ func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admissi
 		},
 	}
 	c.changed.L = &c.mu
-	c.account.Open(s.Limiter)
 	return c
 }
 

@@ -273,6 +273,8 @@ func TestLimitsCostNothing(t *testing.T) {
 	}
 }
 
+// BenchmarkLimits is what the limits cost for each read, however many messages
+// that has.
 func BenchmarkLimits(b *testing.B) {
 	var free Account
 	_, one := limited(deviceRate(Messages, 1e9), 1)

@@ -30,22 +30,48 @@ func (b *budget) exceeded() bool {
 // tight reports whether connections should keep one message in flight only.
 func (b *budget) tight() bool { return b.limit > 0 && b.used.Load() > b.limit-b.limit/4 }
 
+// rare is what a connection needs that is limited, or holds much: most idle ones
+// do without.
+type rare struct {
+	account Account
+
+	heldInput  int  // bytes of an unfinished packet, as counted; the reader's
+	heldOutput int  // of output, as counted; under mu
+	released   bool // what was held is given back; under mu
+
+	held      atomic.Int64 // of both
+	condemned atomic.Int64 // of them, what counts as free soon
+}
+
+// more returns what is rare of c, which it makes if need be.
+func (c *conn) more() *rare {
+	if r := c.rare.Load(); r != nil {
+		return r
+	}
+	r := &rare{}
+	r.account.Open(c.srv.Limiter)
+	if !c.rare.CompareAndSwap(nil, r) {
+		return c.rare.Load()
+	}
+	return r
+}
+
 // hold counts delta bytes more that c holds. When that is too much, those go who
 // hold most, this one or others.
-func (c *conn) hold(delta int64) {
+func (c *conn) hold(delta int) {
 	if delta == 0 {
 		return
 	}
-	b := &c.srv.memory
+	b, r, n := &c.srv.memory, c.more(), int64(delta)
 	c.mu.Lock()
-	if c.released { // by the end, while a writer was stuck
+	if r.released { // by the end, while a writer was stuck
 		c.mu.Unlock()
 		return
 	}
-	c.held.Add(delta)
+	r.held.Add(n)
 	c.mu.Unlock()
-	b.used.Add(delta)
-	if delta > 0 && b.exceeded() {
+	b.used.Add(n)
+	if n > 0 && b.exceeded() {
 		c.srv.relieveMemory()
 	}
 }
@@ -55,30 +81,50 @@ func (c *conn) holdInput(in *inbox) {
 	n := 0
 	if in != nil {
 		n = cap(in.buf)
+	} else if c.rare.Load() == nil {
+		return
 	}
-	c.hold(int64(n - c.heldInput))
-	c.heldInput = n
+	r := c.more()
+	c.hold(n - r.heldInput)
+	r.heldInput = n
 }
 
 // outputGrown returns by how much the counted output has grown; c.mu is held,
 // so that the caller has to call hold later.
-func (c *conn) outputGrown() int64 {
+func (c *conn) outputGrown() int {
 	if len(c.out) < countedOutput {
 		return 0
 	}
-	delta := len(c.out) - c.heldOutput
-	c.heldOutput += delta
-	return int64(delta)
+	r := c.more()
+	delta := len(c.out) - r.heldOutput
+	r.heldOutput += delta
+	return delta
+}
+
+// outputTaken returns what was counted of the output that is being written now;
+// c.mu is held, and the caller has to give it back to hold.
+func (c *conn) outputTaken() int {
+	r := c.rare.Load()
+	if r == nil {
+		return 0
+	}
+	n := r.heldOutput
+	r.heldOutput = 0
+	return n
 }
 
 // releaseMemory gives back all that an ended connection has held.
 func (c *conn) releaseMemory() {
+	r := c.rare.Load()
+	if r == nil {
+		return
+	}
 	c.mu.Lock()
-	c.released = true
-	n := c.held.Swap(0)
+	r.released = true
+	n := r.held.Swap(0)
 	c.mu.Unlock()
 	c.srv.memory.used.Add(-n)
-	c.srv.memory.going.Add(-c.condemned.Swap(0))
+	c.srv.memory.going.Add(-r.condemned.Swap(0))
 }
 
 // relieveMemory ends those who hold most, until the rest fits.
@@ -89,21 +135,29 @@ func (s *Server) relieveMemory() {
 	}
 	defer b.busy.Store(false)
 	for b.exceeded() {
-		var worst *conn
-		for _, c := range s.live.all() {
-			if c.condemned.Load() == 0 && (worst == nil || c.held.Load() > worst.held.Load()) {
-				worst = c
-			}
-		}
-		if worst == nil || worst.held.Load() <= 0 {
+		worst, n := s.hungriest()
+		if worst == nil {
 			return
 		}
-		n := worst.held.Load()
-		worst.condemned.Store(n)
+		worst.more().condemned.Store(n)
 		b.going.Add(n)
 		b.cut.Add(1)
 		worst.stop(hub.Errorf(hub.Throttled, "the connections of this node hold more than %d bytes for their clients (limits.memory), and this one held most: %d", b.limit, n))
 	}
+}
+
+// hungriest returns the connection that holds most of those that are to stay.
+func (s *Server) hungriest() (worst *conn, most int64) {
+	for _, c := range s.live.all() {
+		r := c.rare.Load()
+		if r == nil || r.condemned.Load() != 0 {
+			continue
+		}
+		if n := r.held.Load(); n > most {
+			worst, most = c, n
+		}
+	}
+	return worst, most
 }
 
 // errMemory refuses a CONNECT that would not fit.

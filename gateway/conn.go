@@ -29,28 +29,22 @@ type conn struct {
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time
 	will      *Will
-	batch     batch
-	account   Account
-	heldInput int // bytes of an unfinished packet, as counted
 
 	// Owned by whoever flushes.
 	writeArmed time.Time
 
-	mu         sync.Mutex
-	changed    sync.Cond // of pending, out, writing or cause
-	pending    ring
-	blocked    bool // the reader waits for room in pending
-	sent       unacked
-	out        []byte // packets to be written; nil when there are none
-	heldOutput int    // of out, as counted
-	writing    bool   // a goroutine is flushing
-	torn       bool   // a write has failed: the stream may end within a TLS record
-	greeted    bool   // CONNACK is written; before, the deadline of accept holds
-	cause      error  // why the connection ends; the first one wins
-	released   bool   // what it held is given back
+	mu      sync.Mutex
+	changed sync.Cond // of pending, out, writing or cause
+	pending ring
+	sent    unacked
+	out     []byte // packets to be written; nil when there are none
+	blocked bool   // the reader waits for room in pending
+	writing bool   // a goroutine is flushing
+	torn    bool   // a write has failed: the stream may end within a TLS record
+	greeted bool   // CONNACK is written; before, the deadline of accept holds
+	cause   error  // why the connection ends; the first one wins
 
-	held      atomic.Int64 // bytes of input and output, as counted
-	condemned atomic.Int64 // of them, what counts as free soon
+	rare atomic.Pointer[rare]
 }
 
 // stop ends the connection because of cause. The first cause wins; later

@@ -29,12 +29,14 @@ func (c *conn) readLoop(in *inbox) error {
 			if err := c.handleAll(in); err != nil {
 				return err
 			}
+			read := in.batch
+			in.batch = batch{}
 			if len(in.unread()) == 0 {
 				buffers.put(in)
 				in = nil
 			}
 			c.holdInput(in)
-			if err := c.throttle(); err != nil {
+			if err := c.throttle(read); err != nil {
 				return err
 			}
 		}
@@ -80,7 +82,7 @@ func (c *conn) handleAll(in *inbox) error {
 		if err != nil {
 			return protocolError(err)
 		}
-		c.batch.bytes += len(b)
+		in.batch.add(p, len(b))
 		if err := c.handle(p, len(b)); err != nil {
 			return err
 		}
@@ -145,7 +147,6 @@ func (c *conn) handlePublish(p *mqtt.Publish, size int) error {
 	if p.QoS > 1 {
 		return hub.Errorf(hub.ArgumentInvalid, "PUBLISH with QoS 2: only QoS 0 and 1 are supported")
 	}
-	c.batch.add(p)
 	tag, err := c.reserve(p.ID, size)
 	if err != nil {
 		return err

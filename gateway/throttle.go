@@ -13,19 +13,21 @@ import (
 // until it has added up.
 const minWait = 2 * time.Millisecond
 
-// batch is what the reader has handled since it last looked at the limits.
+// batch is what one read had in it.
 type batch struct {
 	messages int
 	unacked  int // of them, with QoS 0
 	bytes    int
 }
 
-func (b *batch) add(p *mqtt.Publish) {
-	if len(p.Topic) > 0 && p.Topic[0] == '$' {
-		return // requests have limits of their own
+func (b *batch) add(p mqtt.Packet, size int) {
+	b.bytes += size
+	m, ok := p.(*mqtt.Publish)
+	if !ok || len(m.Topic) > 0 && m.Topic[0] == '$' { // requests have limits of their own
+		return
 	}
 	b.messages++
-	if p.QoS == 0 {
+	if m.QoS == 0 {
 		b.unacked++
 	}
 }
@@ -33,17 +35,16 @@ func (b *batch) add(p *mqtt.Publish) {
 // throttle charges what was read to the limits and pauses the reader if it was
 // too much. It comes between two reads, when nothing but an unfinished packet is
 // held for the client; the writers go on meanwhile. An error ends the connection.
-func (c *conn) throttle() error {
-	b := c.batch
-	c.batch = batch{}
+func (c *conn) throttle(b batch) error {
 	l := c.srv.Limiter
 	if b.bytes == 0 || l.current(Messages) == nil && l.current(Bytes) == nil {
 		return nil
 	}
 	now := time.Now()
 	obeys := 2*b.unacked < b.messages || b.messages == 0
-	e := c.account.Slow(Messages, b.messages, now, obeys)
-	if more := c.account.Slow(Bytes, b.bytes, now, obeys); e == nil || more != nil && more.Wait > e.Wait {
+	account := &c.more().account
+	e := account.Slow(Messages, b.messages, now, obeys)
+	if more := account.Slow(Bytes, b.bytes, now, obeys); e == nil || more != nil && more.Wait > e.Wait {
 		e = more
 	}
 	if e == nil || e.Wait < minWait {

@@ -111,8 +111,8 @@ func (c *conn) flush() {
 	for {
 		c.mu.Lock()
 		b := c.out
-		held := c.heldOutput
-		c.out, c.heldOutput = nil, 0
+		held := c.outputTaken()
+		c.out = nil
 		if len(b) == 0 {
 			c.writing = false
 			c.changed.Broadcast()
@@ -125,7 +125,7 @@ func (c *conn) flush() {
 			c.stop(writeFailed(err))
 		}
 		c.srv.outputs.put(b)
-		c.hold(-int64(held))
+		c.hold(-held)
 	}
 }
 

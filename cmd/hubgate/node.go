@@ -188,7 +188,7 @@ func c2dLimits(c config.C2D) c2d.Limits {
 func (n *node) build(s secrets) {
 	n.limiter = gateway.NewLimiter(ratesOf(n.cfg.Rates))
 	n.face = &iothub.Face{
-		Limiter: n.limiter,
+		Limiter:  n.limiter,
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),

@@ -56,7 +56,9 @@ func TestFloodingDeviceIsSlowed(t *testing.T) {
 	if most := rate*(took.Seconds()+2) + 700; float64(sent) > most { // one read may hold some 500
 		t.Errorf("%d messages passed in %v, want at most %.0f", sent, took, most)
 	}
-	r := why(t, g, "flood", func(r timeline.Report) bool { return told(r, timeline.Throttled, hub.Throttled, "50 messages a second") })
+	r := why(t, g, "flood", func(r timeline.Report) bool {
+		return told(r, timeline.Throttled, hub.Throttled, "50 messages a second")
+	})
 	if r.Connection == nil || !r.Connection.Connected {
 		t.Error("the device that was slowed is not connected any more")
 	}
@@ -126,7 +128,9 @@ func TestTwinFlood(t *testing.T) {
 	if err := c.publish(d.eventsTopic(""), "still here", 1); err != nil {
 		t.Error(err)
 	}
-	why(t, g, "asks", func(r timeline.Report) bool { return told(r, timeline.Throttled, hub.Throttled, "rates.device_twin_reads") })
+	why(t, g, "asks", func(r timeline.Report) bool {
+		return told(r, timeline.Throttled, hub.Throttled, "rates.device_twin_reads")
+	})
 }
 
 // TestAbuseIsCut ends the connection of a device that cares for no 429.
