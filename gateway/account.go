@@ -76,68 +76,74 @@ func (a *Account) Allow(k Kind, n int, now time.Time) *Excess {
 	own := int64(float64(n) * r.device[k])
 	if r.device[k] > 0 {
 		ok, fresh := u.own[k].allow(at, own, r.burst)
-		u.spell[k].note(at, n, fresh && u.spell[k].isOver(at, r.burst+own))
+		if fresh {
+			u.spell[k].renew(at, r.burst+own)
+		}
+		u.spell[k].offered.Add(int64(n))
 		if !ok {
-			return a.excess(r, k, false, at)
+			return a.excess(bound{r, k, ofDevice}, at)
 		}
 	}
-	if r.node[k] == 0 {
-		return nil
+	if r.node[k] > 0 && !a.allowOfNode(r, k, n, at) {
+		u.own[k].refund(own)
+		return a.excess(bound{r, k, ofNode}, at)
 	}
-	cost := int64(float64(n) * r.node[k])
+	return nil
+}
+
+// allowOfNode uses n units of the node's rate. An equal part is everybody's, even
+// when others have left nothing.
+func (a *Account) allowOfNode(r *compiled, k Kind, n int, at int64) bool {
+	u, cost := a.usage(), int64(float64(n)*r.node[k])
 	ahead, fresh := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
 	if r.device[k] == 0 {
-		u.spell[k].note(at, n, fresh && u.spell[k].isOver(at, r.burst+cost))
+		if fresh {
+			u.spell[k].renew(at, r.burst+cost)
+		}
+		u.spell[k].offered.Add(int64(n))
 	}
-	if ok, _ := a.limiter.node[k].allow(at, cost, r.burst); ok {
-		return nil
-	}
-	if ahead <= r.burst { // an equal part is everybody's
+	ok, _ := a.limiter.node[k].allow(at, cost, r.burst)
+	if !ok && ahead <= r.burst {
 		a.limiter.node[k].charge(at, cost, r.burst+mostAhead)
-		return nil
+		ok = true
 	}
-	u.own[k].refund(own)
-	return a.excess(r, k, true, at)
+	return ok
 }
 
-// note counts what is tried.
-func (s *spell) note(at int64, n int, fresh bool) {
-	if fresh {
-		s.begin.Store(at)
-		s.offered.Store(0)
-		s.verdict.Store(unjudged)
+// renew begins a new spell, if nothing was refused for a while: where the rate is
+// low, a bucket is full again each time it allows something.
+func (s *spell) renew(at, while int64) {
+	if at-s.refused.Load() > while {
+		s.restart(at)
 	}
-	s.offered.Add(int64(n))
 }
 
-// isOver reports whether nothing was refused for a while: where the rate is low,
-// a bucket is full again each time it allows something.
-func (s *spell) isOver(at, while int64) bool { return at-s.refused.Load() > while }
+func (s *spell) restart(at int64) {
+	s.begin.Store(at)
+	s.offered.Store(0)
+	s.verdict.Store(unjudged)
+}
 
 // excess makes the refusal of an operation.
-func (a *Account) excess(r *compiled, k Kind, whole bool, at int64) *Excess {
-	s := &a.usage().spell[k]
-	a.limiter.refused[k].Add(1)
+func (a *Account) excess(b bound, at int64) *Excess {
+	s := &a.usage().spell[b.kind]
+	a.limiter.refused[b.kind].Add(1)
 	s.refused.Store(at)
-	cost := r.device[k]
-	if whole {
-		cost = r.node[k]
-	}
 	lasted := at - s.begin.Load()
 	e := &Excess{
-		Err:   hub.Errorf(hub.Throttled, "more than %s", r.of(k, whole)),
+		Err:   hub.Errorf(hub.Throttled, "more than %s", b),
 		First: s.tell(at),
-		Cut:   r.AbuseAfter > 0 && lasted >= int64(r.AbuseAfter) && float64(s.offered.Load())*cost >= r.AbuseFactor*float64(lasted),
+		Cut:   b.AbuseAfter > 0 && lasted >= int64(b.AbuseAfter) && float64(s.offered.Load())*b.cost() >= b.AbuseFactor*float64(lasted),
 	}
 	if e.Cut {
-		e.Err = a.limiter.abused(r, k, whole)
+		e.Err = a.limiter.abused(b)
 	}
 	return e
 }
 
-func (l *Limiter) abused(r *compiled, k Kind, whole bool) error {
+func (l *Limiter) abused(b bound) error {
 	l.cut.Add(1)
-	return hub.Errorf(hub.Throttled, "more than %g times %s for %v, whatever was answered", r.AbuseFactor, r.of(k, whole), r.AbuseAfter)
+	return hub.Errorf(hub.Throttled, "more than %g times %s for %v, whatever was answered", b.AbuseFactor, b, b.AbuseAfter)
 }
 
 // tell reports whether the timeline is to be told now.
@@ -146,63 +152,74 @@ func (s *spell) tell(at int64) bool {
 	return at-last >= tellEvery && s.told.CompareAndSwap(last, at)
 }
 
-// Slow uses n units, and says how long to wait before the next ones. obeys says
-// that the client waits for acknowledgements.
-func (a *Account) Slow(k Kind, n int, now time.Time, obeys bool) *Excess {
+// Manner is how a client sends.
+type Manner int
+
+// The manners.
+const (
+	Presses Manner = iota // as fast as the network takes it
+	Obeys                 // it waits for acknowledgements
+)
+
+// Slow uses n units, and says how long to wait before the next ones.
+func (a *Account) Slow(k Kind, n int, now time.Time, m Manner) *Excess {
 	r := a.limiter.current(k)
 	if r == nil || n == 0 {
 		return nil
 	}
 	at, u := now.UnixNano(), a.usage()
-	s := &u.spell[k]
+	s, b := &u.spell[k], bound{r, k, ofDevice}
 	var wait int64
-	var whole, fresh bool
+	var fresh bool
 	if r.device[k] > 0 {
 		wait, fresh = u.own[k].charge(at, int64(float64(n)*r.device[k]), mostOwn)
-		s.note(at, n, fresh)
 	}
 	if r.node[k] > 0 {
 		cost := int64(float64(n) * r.node[k])
 		ahead, _ := a.limiter.node[k].charge(at, cost, r.burst+mostAhead)
-		share, fresh := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
-		if r.device[k] == 0 {
-			s.note(at, n, fresh)
-		}
+		share, first := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
+		fresh = fresh || r.device[k] == 0 && first
 		if ahead = min(ahead, share); ahead > wait {
-			wait, whole = ahead, true
+			wait, b = ahead, bound{r, k, ofNode}
 		}
 	}
-	if wait -= r.burst; wait <= 0 {
+	if fresh {
+		s.restart(at)
+	}
+	if m == Obeys {
+		s.verdict.Store(harmless)
+	}
+	if wait <= r.burst {
 		return nil
 	}
-	return a.slowed(r, k, whole, at, wait, obeys)
+	return a.slowed(b, at, wait)
 }
 
-func (a *Account) slowed(r *compiled, k Kind, whole bool, at, wait int64, obeys bool) *Excess {
-	s := &a.usage().spell[k]
-	a.limiter.slowed[k].Add(1)
+// slowed makes the pause of a client that is ahead of its rate.
+func (a *Account) slowed(b bound, at, ahead int64) *Excess {
+	s := &a.usage().spell[b.kind]
+	a.limiter.slowed[b.kind].Add(1)
 	e := &Excess{
-		Err:  hub.Errorf(hub.Throttled, "more than %s; it is read more slowly", r.of(k, whole)),
-		Wait: time.Duration(wait), First: s.tell(at),
+		Err:  hub.Errorf(hub.Throttled, "more than %s; it is read more slowly", b),
+		Wait: time.Duration(ahead - b.burst), First: s.tell(at),
 	}
 	lasted := at - s.begin.Load()
-	if s.judge(float64(wait+r.burst+lasted) >= r.AbuseFactor*float64(lasted), obeys) && r.AbuseAfter > 0 && lasted >= int64(r.AbuseAfter) {
-		e.Cut, e.Err = true, a.limiter.abused(r, k, whole)
+	if s.verdict.Load() == unjudged {
+		s.judge(float64(ahead+lasted), b.AbuseFactor*float64(lasted))
+	}
+	if s.verdict.Load() == abusive && b.AbuseAfter > 0 && lasted >= int64(b.AbuseAfter) {
+		e.Cut, e.Err = true, a.limiter.abused(b)
 	}
 	return e
 }
 
 // judge decides, when a client is slowed for the first time in a spell, whether
 // it abuses: then it has shown how fast it sends, and from then on TCP holds it
-// back. It reports the judgement.
-func (s *spell) judge(fast, obeys bool) bool {
-	switch {
-	case obeys:
-		s.verdict.Store(harmless)
-	case s.verdict.Load() == unjudged && fast:
+// back.
+func (s *spell) judge(had, abuse float64) {
+	if had >= abuse {
 		s.verdict.Store(abusive)
-	case s.verdict.Load() == unjudged:
+	} else {
 		s.verdict.Store(harmless)
 	}
-	return s.verdict.Load() == abusive
 }

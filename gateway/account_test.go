@@ -99,21 +99,21 @@ func TestTheNodesRateIsShared(t *testing.T) {
 func TestSlow(t *testing.T) {
 	l, a := limited(deviceRate(Messages, 10), 1)
 	now := time.Unix(1000, 0)
-	if e := a[0].Slow(Messages, 10, now, true); e != nil {
+	if e := a[0].Slow(Messages, 10, now, Obeys); e != nil {
 		t.Errorf("a second's worth had to wait %v", e.Wait)
 	}
-	e := a[0].Slow(Messages, 30, now, true)
+	e := a[0].Slow(Messages, 30, now, Obeys)
 	if e == nil || e.Wait != 3*time.Second || !e.First || e.Cut {
 		t.Fatalf("got %+v, want a pause of 3 s", e)
 	}
-	e = a[0].Slow(Messages, 1, now.Add(e.Wait), true)
+	e = a[0].Slow(Messages, 1, now.Add(e.Wait), Obeys)
 	if e == nil || e.Wait != 100*time.Millisecond {
 		t.Errorf("after the pause: %+v, want 100 ms", e)
 	}
 	if got := l.Counts().Slowed["messages"]; got != 2 {
 		t.Errorf("%d pauses are counted", got)
 	}
-	if e := a[0].Slow(Bytes, 1<<30, now, true); e != nil {
+	if e := a[0].Slow(Bytes, 1<<30, now, Obeys); e != nil {
 		t.Errorf("bytes have no limit: %+v", e)
 	}
 }
@@ -135,12 +135,12 @@ func TestSlowIsFair(t *testing.T) {
 		for i := range greedy {
 			if g := &greedy[i]; !now.Before(g.next) {
 				g.sent += 10
-				if e := a[i].Slow(Messages, 10, now, true); e != nil {
+				if e := a[i].Slow(Messages, 10, now, Obeys); e != nil {
 					g.next = now.Add(e.Wait)
 				}
 			}
 		}
-		if ms%50 == 0 && a[2].Slow(Messages, 1, now, true) != nil { // 20 a second of its 25
+		if ms%50 == 0 && a[2].Slow(Messages, 1, now, Obeys) != nil { // 20 a second of its 25
 			slowed++
 		}
 	}
@@ -198,20 +198,20 @@ func TestAbuseOfASlowedSender(t *testing.T) {
 	r := deviceRate(Messages, 10)
 	r.AbuseFactor, r.AbuseAfter = 5, 10*time.Second
 	for name, tc := range map[string]struct {
-		first int // messages at once
-		rest  time.Duration
-		obeys bool
-		cut   bool
+		first  int // messages at once
+		rest   time.Duration
+		manner Manner
+		cut    bool
 	}{
-		"flood":              {100, 0, false, true},
-		"flood with PUBACKs": {100, 0, true, false},
-		"with breaks":        {100, 2 * time.Second, false, false},
+		"flood":              {100, 0, Presses, true},
+		"flood with PUBACKs": {100, 0, Obeys, false},
+		"with breaks":        {100, 2 * time.Second, Presses, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, a := limited(r, 1)
 			now, cut := time.Unix(1000, 0), false
 			for range 100 {
-				e := a[0].Slow(Messages, tc.first, now, tc.obeys)
+				e := a[0].Slow(Messages, tc.first, now, tc.manner)
 				if e != nil && e.Cut {
 					cut = true
 					break
@@ -230,7 +230,7 @@ func TestAbuseOfASlowedSender(t *testing.T) {
 		now := time.Unix(1000, 0)
 		for range 10_000 { // 11 a second
 			wait := time.Second / 11
-			if e := a[0].Slow(Messages, 1, now, false); e != nil {
+			if e := a[0].Slow(Messages, 1, now, Presses); e != nil {
 				if e.Cut {
 					t.Fatal("cut")
 				}
@@ -262,10 +262,10 @@ func TestLimitsCostNothing(t *testing.T) {
 	var free Account
 	_, a := limited(deviceRate(Messages, 1e9), 1)
 	now := time.Now()
-	a[0].Slow(Messages, 1, now, true)
+	a[0].Slow(Messages, 1, now, Obeys)
 	for name, f := range map[string]func(){
-		"without limits": func() { free.Slow(Messages, 1, now, true) },
-		"with one":       func() { a[0].Slow(Messages, 1, now, true) },
+		"without limits": func() { free.Slow(Messages, 1, now, Obeys) },
+		"with one":       func() { a[0].Slow(Messages, 1, now, Obeys) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -290,8 +290,8 @@ func BenchmarkLimits(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(time.Microsecond)
-				bc.a.Slow(Messages, 1, now, true)
-				bc.a.Slow(Bytes, 256, now, true)
+				bc.a.Slow(Messages, 1, now, Obeys)
+				bc.a.Slow(Bytes, 256, now, Obeys)
 			}
 		})
 	}

@@ -131,7 +131,8 @@ func TestTightMemoryNarrowsTheWindow(t *testing.T) {
 		w := newBubble(t, func(w *world) { w.Limits.Memory = 300 << 10; w.handler.hold = true })
 		w.memory.used.Add(250 << 10)
 		c := w.piped(t, "d", 0)
-		go c.write(messages(1, 3, 1)...)
+		three := encoded(t, messages(1, 3, 1)...)
+		go func() { _, _ = c.nc.Write(three) }()
 		for i := range 3 {
 			synctest.Wait()
 			if n := len(w.handler.held); n != i+1 {

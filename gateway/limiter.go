@@ -84,5 +84,5 @@ func (l *Limiter) Connect(now time.Time) error {
 		return nil
 	}
 	l.refused[Connects].Add(1)
-	return hub.Errorf(hub.Throttled, "more than %s; try again in a few seconds", r.of(Connects, true))
+	return hub.Errorf(hub.Throttled, "more than %s; try again in a few seconds", bound{r, Connects, ofNode})
 }

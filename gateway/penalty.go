@@ -221,18 +221,18 @@ func (p *penalties) welcome(addr netip.Addr, client string, now time.Time) {
 // markGood remembers that somebody has come with good credentials. A place holds
 // the last of all who share it: some are forgotten.
 func (p *penalties) markGood(who offender) {
-	place, print := p.place(who)
-	if place.Load() != print {
-		place.Store(print)
+	place, mark := p.place(who)
+	if place.Load() != mark {
+		place.Store(mark)
 	}
 }
 
 func (p *penalties) isGood(who offender) bool {
-	place, print := p.place(who)
-	return place.Load() == print
+	place, mark := p.place(who)
+	return place.Load() == mark
 }
 
-func (p *penalties) place(who offender) (place *atomic.Uint32, print uint32) {
+func (p *penalties) place(who offender) (place *atomic.Uint32, mark uint32) {
 	h := maphash.Comparable(p.seed, who)
 	return &p.good[h%goodPlaces], uint32(h>>32) | 1 //nolint:gosec // the upper half
 }

@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"strconv"
+	"fmt"
 	"time"
 )
 
@@ -77,13 +77,37 @@ func costOf(rate float64) float64 {
 // limits reports whether there is a limit of k.
 func (c *compiled) limits(k Kind) bool { return c != nil && (c.device[k] > 0 || c.node[k] > 0) }
 
-// of says which limit it is, for people: what, how much, whose, and its key.
-func (c *compiled) of(k Kind, whole bool) string {
-	rate, whose, key := c.Device[k], "of one device", "device_"
-	if whole {
-		rate, whose, key = c.Node[k], "of the node", "node_"
+// bound is one limit.
+type bound struct {
+	*compiled
+
+	kind Kind
+	of   scope
+}
+
+// scope is whose limit it is.
+type scope string
+
+const (
+	ofDevice scope = "device"
+	ofNode   scope = "node"
+)
+
+// cost is the time in which the rate brings one unit, in nanoseconds.
+func (b bound) cost() float64 {
+	if b.of == ofNode {
+		return b.node[b.kind]
 	}
-	return strconv.FormatFloat(rate, 'g', 6, 64) + " " + k.words() + " a second " + whose + " (rates." + key + k.String() + ")"
+	return b.device[b.kind]
+}
+
+// String says which limit it is, for people.
+func (b bound) String() string {
+	rate, whose := b.Device[b.kind], "of one device"
+	if b.of == ofNode {
+		rate, whose = b.Node[b.kind], "of the node"
+	}
+	return fmt.Sprintf("%.6g %s a second %s (rates.%s_%s)", rate, b.kind.words(), whose, b.of, b.kind)
 }
 
 func (k Kind) words() string {

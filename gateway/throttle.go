@@ -32,6 +32,13 @@ func (b *batch) add(p mqtt.Packet, size int) {
 	}
 }
 
+func (b *batch) manner() Manner {
+	if b.messages == 0 || 2*b.unacked < b.messages {
+		return Obeys
+	}
+	return Presses
+}
+
 // throttle charges what was read to the limits and pauses the reader if it was
 // too much. It comes between two reads, when nothing but an unfinished packet is
 // held for the client; the writers go on meanwhile. An error ends the connection.
@@ -41,10 +48,9 @@ func (c *conn) throttle(b batch) error {
 		return nil
 	}
 	now := time.Now()
-	obeys := 2*b.unacked < b.messages || b.messages == 0
 	account := &c.more().account
-	e := account.Slow(Messages, b.messages, now, obeys)
-	if more := account.Slow(Bytes, b.bytes, now, obeys); e == nil || more != nil && more.Wait > e.Wait {
+	e := account.Slow(Messages, b.messages, now, b.manner())
+	if more := account.Slow(Bytes, b.bytes, now, b.manner()); e == nil || more != nil && more.Wait > e.Wait {
 		e = more
 	}
 	if e == nil || e.Wait < minWait {

@@ -10,10 +10,8 @@ import (
 	"github.com/hubgate/hubgate/timeline"
 )
 
-// allow counts an operation of the connection, or says why it is refused. It
-// ends a connection that goes on and on in spite of that; guilty says that it is
-// the client's doing.
-func (h *handler) allow(k gateway.Kind, n int, guilty bool) error {
+// allow counts an operation of the connection, or says why it is refused.
+func (h *handler) allow(k gateway.Kind, n int) error {
 	e := h.account.Allow(k, n, time.Now())
 	if e == nil {
 		return nil
@@ -21,7 +19,20 @@ func (h *handler) allow(k gateway.Kind, n int, guilty bool) error {
 	if e.First {
 		h.throttled(e.Err)
 	}
-	if link := h.link.Load(); e.Cut && guilty && link != nil {
+	return e.Err
+}
+
+// allowRequest is allow for what the client itself asks for. It ends a
+// connection that goes on and on in spite of what it is answered.
+func (h *handler) allowRequest(k gateway.Kind) error {
+	e := h.account.Allow(k, 1, time.Now())
+	if e == nil {
+		return nil
+	}
+	if e.First {
+		h.throttled(e.Err)
+	}
+	if link := h.link.Load(); e.Cut && link != nil {
 		(*link).Stop(e.Err)
 	}
 	return e.Err
@@ -39,9 +50,9 @@ func (h *handler) throttled(err error) {
 
 // allowCall counts a call of a direct method.
 func (h *handler) allowCall(size int) error {
-	if err := h.allow(gateway.Methods, 1, false); err != nil {
+	if err := h.allow(gateway.Methods, 1); err != nil {
 		return err
 	}
 	meters := max((size+gateway.MethodMeter-1)/gateway.MethodMeter, 1)
-	return h.allow(gateway.MethodBytes, meters*gateway.MethodMeter, false)
+	return h.allow(gateway.MethodBytes, meters*gateway.MethodMeter)
 }

@@ -59,7 +59,7 @@ func (h *handler) twinRequest(topic, body []byte) (act func(), err error) {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "a twin request needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
 	}
 	return func() {
-		if err := h.allow(kind, 1, true); err != nil {
+		if err := h.allowRequest(kind); err != nil {
 			h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
 			return
 		}

@@ -76,6 +76,12 @@ func (c *Config) checkRates() []error {
 	if r.AbuseFactor < 2 {
 		errs = append(errs, c.wrong("rates.abuse_factor", "%d is not 2 or more", r.AbuseFactor))
 	}
+	return append(errs, c.checkStorms()...)
+}
+
+// checkStorms refuses limits of what a crowd of peers may do.
+func (c *Config) checkStorms() []error {
+	var errs []error
 	for _, text := range c.Limits.PenaltyExempt {
 		if _, err := ParseNetwork(text); err != nil {
 			errs = append(errs, c.wrong("limits.penalty_exempt", "%w", err))
