@@ -114,7 +114,7 @@ func connectReadFailed(err error, in *inbox) error {
 // admit authenticates, claims the identity and enters the connection into the
 // live table. From then on the connection must be begun.
 func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt.Connect) (c *conn, present bool, err error) {
-	if s.Limits.Connections > 0 && s.live.len() >= s.Limits.Connections {
+	if most := s.connections.Load(); most > 0 && int64(s.live.len()) >= most {
 		return nil, false, errBusy
 	}
 	a, err := s.Face.Admit(ctx, connect, peer)

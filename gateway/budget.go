@@ -11,7 +11,7 @@ import (
 // what a connection in use takes anyway, so that counting costs nothing as long
 // as all is well.
 type budget struct {
-	limit int64 // bytes; 0: none
+	limit atomic.Int64 // bytes; 0: none
 	used  atomic.Int64
 	going atomic.Int64 // of used, what connections hold that were told to end
 	busy  atomic.Bool  // somebody looks for the hungriest
@@ -24,11 +24,15 @@ const countedOutput = 8 << 10
 // exceeded reports whether more is held than the limit, leaving out what is
 // about to be free.
 func (b *budget) exceeded() bool {
-	return b.limit > 0 && b.used.Load()-b.going.Load() > b.limit
+	limit := b.limit.Load()
+	return limit > 0 && b.used.Load()-b.going.Load() > limit
 }
 
 // tight reports whether connections should keep one message in flight only.
-func (b *budget) tight() bool { return b.limit > 0 && b.used.Load() > b.limit-b.limit/4 }
+func (b *budget) tight() bool {
+	limit := b.limit.Load()
+	return limit > 0 && b.used.Load() > limit-limit/4
+}
 
 // rare is what a connection needs that is limited, or holds much: most idle ones
 // do without.
@@ -142,7 +146,7 @@ func (s *Server) relieveMemory() {
 		worst.more().condemned.Store(n)
 		b.going.Add(n)
 		b.cut.Add(1)
-		worst.stop(hub.Errorf(hub.Throttled, "the connections of this node hold more than %d bytes for their clients (limits.memory), and this one held most: %d", b.limit, n))
+		worst.stop(hub.Errorf(hub.Throttled, "the connections of this node hold more than %d bytes for their clients (limits.memory), and this one held most: %d", b.limit.Load(), n))
 	}
 }
 

@@ -151,8 +151,8 @@ func TestMemoryHasADefault(t *testing.T) {
 	for set, want := range map[int64]int64{0: 512 << 20, -1: 0, 7: 7} {
 		s := &Server{Limits: Limits{Memory: set}}
 		s.init()
-		if s.memory.limit != want {
-			t.Errorf("%d makes %d", set, s.memory.limit)
+		if got := s.memory.limit.Load(); got != want {
+			t.Errorf("%d makes %d", set, got)
 		}
 	}
 }

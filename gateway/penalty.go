@@ -43,7 +43,7 @@ const firstPenalty = time.Second
 // penalties is the peers with bad credentials. Its memory is bounded: who has
 // not been seen for longest is forgotten first.
 type penalties struct {
-	rules Penalty
+	rules atomic.Pointer[Penalty]
 
 	mu     sync.Mutex
 	known  map[offender]*list.Element // of *record
@@ -90,13 +90,22 @@ func network(a netip.Addr) netip.Addr {
 	return a
 }
 
-func (p *penalties) setDefaults() {
-	setDefault(&p.rules.Longest, 30*time.Second)
-	p.seed = maphash.MakeSeed()
+// set changes the rules. Without any, all is forgotten.
+func (p *penalties) set(rules Penalty) {
+	setDefault(&rules.Longest, 30*time.Second)
+	p.rules.Store(&rules)
+	if rules.Longest > 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = nil
+	p.order.Init()
+	p.count.Store(0)
 }
 
 func (p *penalties) exempt(a netip.Addr) bool {
-	return slices.ContainsFunc(p.rules.Exempt, func(x netip.Prefix) bool { return x.Contains(a) })
+	return slices.ContainsFunc(p.rules.Load().Exempt, func(x netip.Prefix) bool { return x.Contains(a) })
 }
 
 // refuses reports whether a peer is refused now. first says that this is worth
@@ -129,7 +138,7 @@ func (p *penalties) refuses(who offender, now time.Time) (refused, first bool) {
 
 // failed notes a client with bad credentials.
 func (p *penalties) failed(addr netip.Addr, client string, now time.Time) {
-	if p.rules.Longest < 0 || !addr.IsValid() {
+	if p.rules.Load().Longest < 0 || !addr.IsValid() {
 		return
 	}
 	at := now.UnixNano()
@@ -143,7 +152,7 @@ func (p *penalties) failed(addr netip.Addr, client string, now time.Time) {
 
 // repeated notes a client that was refused for what he did before.
 func (p *penalties) repeated(addr netip.Addr, now time.Time) {
-	if p.exempt(addr) {
+	if p.rules.Load().Longest < 0 || p.exempt(addr) {
 		return
 	}
 	p.mu.Lock()
@@ -155,7 +164,7 @@ func (p *penalties) repeated(addr netip.Addr, now time.Time) {
 // penalty if it is number burst. p.mu is held.
 func (p *penalties) add(who offender, at int64, refill time.Duration, burst int64) {
 	r := p.find(who)
-	longest := int64(p.rules.Longest)
+	longest := int64(p.rules.Load().Longest)
 	if at-r.until > 10*longest {
 		r.level = 0
 	}
@@ -200,7 +209,7 @@ func (p *penalties) forget(e *list.Element) {
 // welcome notes a client with good credentials: he is forgiven, and so is part
 // of what others did at his address.
 func (p *penalties) welcome(addr netip.Addr, client string, now time.Time) {
-	if p.rules.Longest < 0 || !addr.IsValid() {
+	if p.rules.Load().Longest < 0 || !addr.IsValid() {
 		return
 	}
 	p.markGood(offender{addr: addr})

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"testing"
 	"time"
@@ -11,8 +12,8 @@ import (
 )
 
 func newPenalties(rules Penalty) *penalties {
-	p := &penalties{rules: rules}
-	p.setDefaults()
+	p := &penalties{seed: maphash.MakeSeed()}
+	p.set(rules)
 	return p
 }
 
@@ -137,6 +138,26 @@ func TestPenaltyCanBeOff(t *testing.T) {
 	}
 	if p.isRefused(evil, "d", at(0)) || p.isRefused(evil, "", at(0)) || len(p.known) != 0 {
 		t.Error("somebody is refused")
+	}
+}
+
+// A change of the rules counts at once, and none forgives everybody.
+func TestPenaltyCanBeChanged(t *testing.T) {
+	p := newPenalties(Penalty{Longest: time.Hour})
+	for range clientBurst {
+		p.failed(evil, "d", at(0))
+	}
+	if !p.isRefused(evil, "d", at(0)) {
+		t.Error("nobody is refused")
+	}
+	p.set(Penalty{Longest: -1})
+	if p.isRefused(evil, "d", at(0)) || p.count.Load() != 0 {
+		t.Error("somebody is still refused")
+	}
+	p.failed(evil, "d", at(0))
+	p.repeated(evil, at(0))
+	if p.count.Load() != 0 {
+		t.Error("offenders are remembered")
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"hash/maphash"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -40,12 +41,14 @@ type Server struct {
 	turns    *turns
 	offences penalties
 	memory   budget
-	live     live
-	duels    duels
-	inboxes  inboxes
-	outputs  outputs
-	writers  *writers
-	logLimit logLimit
+
+	connections atomic.Int64 // as in Limits, or as adjusted
+	live        live
+	duels       duels
+	inboxes     inboxes
+	outputs     outputs
+	writers     *writers
+	logLimit    logLimit
 
 	listeners listeners
 	draining  atomic.Bool
@@ -92,6 +95,9 @@ const maxSilence = 1767 * time.Second
 // maxSlack is by how much a silent client may be cut late.
 const maxSlack = 5 * time.Second
 
+// defaultMemory is the default of Limits.Memory.
+const defaultMemory = 512 << 20
+
 func (l *Limits) setDefaults() {
 	setDefault(&l.MaxPacket, 256<<10+64<<10+16)
 	setDefault(&l.HandshakeTimeout, 10*time.Second)
@@ -100,7 +106,7 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.Window, 64)
 	setDefault(&l.WindowBytes, 1<<20)
 	setDefault(&l.WriteTimeout, 10*time.Second)
-	setDefault(&l.Memory, 512<<20)
+	setDefault(&l.Memory, defaultMemory)
 	setDefault(&l.Quarantine, 5*time.Minute)
 }
 
@@ -115,12 +121,13 @@ func (s *Server) init() {
 	s.start.Do(func() {
 		s.Limits.setDefaults()
 		s.gate.limit = s.Limits.HalfOpen
-		s.memory.limit = max(s.Limits.Memory, 0)
+		s.connections.Store(int64(s.Limits.Connections))
+		s.memory.limit.Store(max(s.Limits.Memory, 0))
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
 		s.writers = newWriters()
 		s.turns = newTurns()
-		s.offences.rules = s.Penalty
-		s.offences.setDefaults()
+		s.offences.seed = maphash.MakeSeed()
+		s.offences.set(s.Penalty)
 	})
 }
 
