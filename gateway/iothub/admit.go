@@ -34,6 +34,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 		return refused, lookupErr
 	}
 	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent)}
+	h.account.Open(f.Limiter)
 	token, err := f.authenticate(h, record, string(c.Password))
 	if err != nil {
 		return refused, err

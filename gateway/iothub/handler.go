@@ -25,6 +25,7 @@ type handler struct {
 	remote     string                       // address and port of the client
 	java       bool                         // the client is Java's SDK
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
+	account    gateway.Account              // of twin operations, calls and messages to the device
 	calls      calls
 	callable   bool // methods are being subscribed to; owned by the reader
 	mail       mail
