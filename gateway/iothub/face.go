@@ -42,6 +42,7 @@ type Face struct {
 	// one device or module. 0: 1000.
 	MaxCalls int
 	Timeline *timeline.Recorder // nil: nobody asks why
+	Limiter  *gateway.Limiter   // nil: no rate is limited
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
 
