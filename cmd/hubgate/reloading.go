@@ -49,7 +49,7 @@ func (n *node) parts(a *app) []reload.Part {
 	return []reload.Part{
 		n.certs.part(),
 		n.policies.part(a.getenv, func() { n.face.PoliciesChanged(n.gateway) }),
-		logLevel(),
+		n.ratesPart(), n.limitsPart(), logLevel(),
 	}
 }
 
