@@ -17,7 +17,7 @@ type conn struct {
 	// Set by accept, then read only.
 	srv     *Server
 	src     source
-	peer    Peer
+	peer    origin
 	handler Handler
 	version mqtt.Version
 	silence time.Duration // how long a client may send nothing, with some slack
@@ -46,6 +46,9 @@ type conn struct {
 
 	rare atomic.Pointer[rare]
 }
+
+// origin is what stays of a Peer as long as its connection lives.
+type origin struct{ Remote, Transport string }
 
 // stop ends the connection because of cause. The first cause wins; later
 // calls do nothing. Any goroutine may call it; it does not block.

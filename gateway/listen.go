@@ -121,6 +121,7 @@ func (s *Server) receive(nc net.Conn, t *ticket, own *turn, handshake secure) {
 	ctx := context.Background()
 	stream, transport, err := handshake(ctx, src, own)
 	peer.Transport = transport
+	peer.Certificates = certificatesOf(stream)
 	if err != nil {
 		s.refused(peer, t.explain(err))
 		_ = nc.Close()

@@ -64,7 +64,7 @@ func TestReloadLimits(t *testing.T) {
 	h := startReload(t, "")
 	h.configure(t, "rates: {node_connects: 1/h, burst: 1s}\nlimits: {memory: 7MiB, window: 5}\n")
 	r := h.reload(t, exitOK)
-	wantAll(t, r.out, "rates: for all connections", "limits: connections, memory and penalty", "restart needed", "limits.window")
+	wantAll(t, r.out, "rates: read again", "limits: read again", "restart needed", "limits.window")
 	if strings.Contains(r.out, "limits.memory") || strings.Contains(r.out, "rates.node_connects") {
 		t.Errorf("these need no restart:\n%s", r.out)
 	}

@@ -2,12 +2,9 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"reflect"
 	"time"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
-	"github.com/hubgate/hubgate/cmd/hubgate/internal/reload"
 	"github.com/hubgate/hubgate/gateway"
 )
 
@@ -53,41 +50,13 @@ func drainTime(c config.Limits, n int) time.Duration {
 	return min(time.Duration(c.Drain), time.Duration(n)*time.Millisecond)
 }
 
-// ratesPart changes rates while the node runs.
-func (n *node) ratesPart() reload.Part {
-	applied := n.cfg.Rates
-	return reload.Part{
-		Name: "rates", Keys: []string{"rates"},
-		Apply: func(_ context.Context, cfg *config.Config) (reload.Change, error) {
-			if cfg.Rates == applied {
-				return reload.Change{}, nil
-			}
-			applied = cfg.Rates
-			n.limiter.Set(ratesOf(cfg.Rates))
-			return reload.Change{Applied: []string{"for all connections, from now on"}}, nil
-		},
-	}
-}
+// adjustableKeys are the limits of peers that may change while the node runs.
+//
+//nolint:gochecknoglobals // a constant
+var adjustableKeys = []string{"limits.connections", "limits.memory", "limits.penalty", "limits.penalty_exempt"}
 
-// adjustable are the limits of peers that may change while the node runs.
+// adjustable is what they are.
 func adjustable(c config.Limits) gateway.Adjustable {
 	_, connections := fitFiles(c.HalfOpen, c.Connections, openFiles())
 	return gateway.Adjustable{Connections: connections, Memory: memoryOf(c), Penalty: penaltyOf(c)}
-}
-
-// limitsPart changes them.
-func (n *node) limitsPart() reload.Part {
-	applied := adjustable(n.cfg.Limits)
-	return reload.Part{
-		Name: "limits", Keys: []string{"limits.connections", "limits.memory", "limits.penalty", "limits.penalty_exempt"},
-		Apply: func(_ context.Context, cfg *config.Config) (reload.Change, error) {
-			next := adjustable(cfg.Limits)
-			if reflect.DeepEqual(next, applied) {
-				return reload.Change{}, nil
-			}
-			applied = next
-			n.gateway.Adjust(next)
-			return reload.Change{Applied: []string{"connections, memory and penalty"}}, nil
-		},
-	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/methods"
 	"github.com/hubgate/hubgate/sas"
+	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -41,6 +42,7 @@ type node struct {
 	policies *policies
 	certs    *certificates
 	twins    *twin.Twins
+	trust    *trust.Pool
 	face     *iothub.Face
 	gateway  *gateway.Server
 	limiter  *gateway.Limiter
@@ -94,6 +96,9 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 		return err
 	}
 	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
+	if err := n.openTrust(); err != nil {
+		return err
+	}
 	n.build(s)
 	if err := n.serveMethods(ctx); err != nil {
 		return err
@@ -197,7 +202,7 @@ func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		Limiter:  n.limiter,
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.policies, Telemetry: n.back.Telemetry(), Twins: n.twins,
+		Devices: n.registry, Policies: n.policies, Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),
 		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
 		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -49,7 +50,19 @@ func (n *node) parts(a *app) []reload.Part {
 	return []reload.Part{
 		n.certs.part(),
 		n.policies.part(a.getenv, func() { n.face.PoliciesChanged(n.gateway) }),
-		n.ratesPart(), n.limitsPart(), logLevel(),
+		logLevel(),
+		reload.Whole(reload.Part{
+			Name: "client authorities", Keys: []string{"tls.client_ca_files", "tls.crl_files", "tls.crl_strict"},
+			Files: func(cfg *config.Config) []string { return slices.Concat(cfg.TLS.ClientCAFiles, cfg.TLS.CRLFiles) },
+		}, func(cfg *config.Config) error { return n.applyTrust(cfg.TLS) }),
+		reload.Whole(reload.Part{Name: "rates", Keys: []string{"rates"}}, func(cfg *config.Config) error {
+			n.limiter.Set(ratesOf(cfg.Rates))
+			return nil
+		}),
+		reload.Whole(reload.Part{Name: "limits", Keys: adjustableKeys}, func(cfg *config.Config) error {
+			n.gateway.Adjust(adjustable(cfg.Limits))
+			return nil
+		}),
 	}
 }
 
