@@ -62,6 +62,7 @@ func TestRatesReachTheGateway(t *testing.T) {
 func TestReloadLimits(t *testing.T) {
 	t.Parallel()
 	h := startReload(t, "")
+	h.reload(t, exitOK) // the first one tells of no part that is applied as a whole
 	h.configure(t, "rates: {node_connects: 1/h, burst: 1s}\nlimits: {memory: 7MiB, window: 5}\n")
 	r := h.reload(t, exitOK)
 	wantAll(t, r.out, "rates: read again", "limits: read again", "restart needed", "limits.window")
