@@ -79,7 +79,8 @@ func (e endpoint) metadata() map[string]string {
 func (s *RegistryService) endpoints() []endpoint {
 	all, family := s.names.RegistryAll, func(v subject.Verb) string { return "registry." + string(v) }
 	return []endpoint{
-		{"get", all(subject.Get), family(subject.Get), getSchema, identitySchema, s.get},
+		{"get", all(subject.Get), family(subject.Get), emptySchema, identitySchema, s.get},
+		{"keys", all(subject.Keys), family(subject.Keys), emptySchema, identitySchema, s.keys},
 		{"put", all(subject.Put), family(subject.Put), newIdentitySchema, identitySchema, s.put},
 		{"delete", all(subject.Delete), family(subject.Delete), emptySchema, emptySchema, s.delete},
 		{"list", s.names.RegistryVerb(subject.List), "", listSchema, itemsSchema, s.list},

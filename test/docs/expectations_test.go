@@ -63,7 +63,7 @@ func natsPage() []expectation {
 		}},
 		{line: `nats micro info hub-registry --json`, want: []string{`"request_schema":`, `"response_schema":`, `"hostName": "127.0.0.1"`, `"subject": "hub.registry.list"`}},
 		{line: `nats req hub.registry.put.thermostat '{}'`, want: []string{`{"deviceId":"thermostat"`, keys, `"status":"enabled"`}},
-		{line: `nats req hub.registry.get.thermostat '{"keys":true}'`, want: []string{`{"deviceId":"thermostat"`, keys}},
+		{line: `nats req hub.registry.keys.thermostat ''`, want: []string{`{"deviceId":"thermostat"`, keys}},
 		{line: `nats req hub.registry.put.thermostat '{"status":"disabled","statusReason":"stolen"}' -H 'If-Match:*'`, want: []string{`"status":"disabled"`, `"statusReason":"stolen"`, keys}},
 		{line: `nats req hub.registry.list ''`, want: []string{`{"items":[{"deviceId":"dev1"`, `{"deviceId":"thermostat"`, `"primaryKey":null`}},
 		{line: `nats req hub.registry.delete.thermostat ''`, want: []string{"\n{}\n"}, after: func(r *reader) {
