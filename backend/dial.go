@@ -46,6 +46,7 @@ func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(d.faults.handle),
+		nats.CustomInboxPrefix(d.cfg.names().Inbox()),
 	}
 	all = append(all, d.credentials()...)
 	all = append(all, opts...)

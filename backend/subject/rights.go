@@ -32,7 +32,8 @@ func (n Names) NodeRights() Rights {
 // may, and the registry with all keys.
 func (n Names) OperatorRights() Rights {
 	r := n.BackendRights()
-	r.Publish = append(r.Publish, n.prefix()+".registry.>")
+	// The second is for sending a dead letter again.
+	r.Publish = append(r.Publish, n.prefix()+".registry.>", "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
 	r.Subscribe = append(r.Subscribe, n.Inbox()+".>")
 	return r
 }
@@ -55,7 +56,8 @@ func (n Names) BackendRights() Rights {
 	for _, stream := range n.readable() {
 		r.Publish = append(r.Publish, n.reading(stream)...)
 	}
-	r.Publish = append(r.Publish, "$JS.API.STREAM.INFO."+n.C2DStream())
+	queues := n.C2DStream() // to look at, and not to take from
+	r.Publish = append(r.Publish, "$JS.API.STREAM.INFO."+queues, "$JS.API.DIRECT.GET."+queues, "$JS.API.DIRECT.GET."+queues+".>")
 	return r
 }
 
@@ -68,7 +70,6 @@ func (n Names) ReaderRights() Rights {
 func (n Names) reading(stream string) []string {
 	return []string{
 		"$JS.API.STREAM.INFO." + stream,
-		"$JS.API.STREAM.MSG.GET." + stream,
 		"$JS.API.DIRECT.GET." + stream, "$JS.API.DIRECT.GET." + stream + ".>",
 		"$JS.API.CONSUMER.*." + stream, "$JS.API.CONSUMER.*." + stream + ".>",
 		"$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".>",

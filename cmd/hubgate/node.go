@@ -15,6 +15,7 @@ import (
 
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/embedded"
+	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/gateway"
@@ -33,6 +34,8 @@ const stopTimeout = 10 * time.Second
 type node struct {
 	cfg *config.Config
 	log zerolog.Logger
+
+	encryption embedded.Encryption // of the embedded server
 
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
@@ -62,11 +65,12 @@ type secrets struct {
 	ca  []byte // served to whoever asks; nil: not
 }
 
-// startNode starts all parts of a node. open reads or makes its certificates;
+// startNode starts all parts of a node, of which its configuration is given and
+// what was read for that. open reads or makes its certificates;
 // it is called when the data directory belongs to this process. On an error
 // nothing is left running.
-func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, bound *listeners, open func() (secrets, error)) (*node, error) {
-	n := &node{cfg: cfg, log: log, failed: make(chan error, 8)}
+func startNode(ctx context.Context, n *node, bound *listeners, open func() (secrets, error)) (*node, error) {
+	n.failed = make(chan error, 8)
 	n.onStop(func(context.Context) { bound.close() })
 	if err := n.start(ctx, bound, open); err != nil {
 		n.stop()
@@ -108,6 +112,8 @@ func (n *node) startNATS(ctx context.Context) error {
 		MaxStore:     int64(n.cfg.NATS.MaxStore),
 		SyncAlways:   n.cfg.Durability.Sync == config.SyncAlways,
 		SyncInterval: time.Duration(n.cfg.Durability.Interval),
+		Backend:      embedded.Rights(subject.Names{Prefix: n.cfg.NATS.Prefix}.BackendRights()),
+		Encryption:   n.encryption,
 		Log:          n.log,
 	})
 	if err != nil {

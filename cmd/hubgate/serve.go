@@ -76,11 +76,15 @@ func (a *app) prepare(flags configFlags, role config.Role) (*config.Config, zero
 
 // launch binds the listeners and starts the node.
 func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, log zerolog.Logger, open func() (secrets, error)) (*node, error) {
+	encryption, err := encryptionOf(cfg.NATS, a.getenv)
+	if err != nil {
+		return nil, err
+	}
 	bound, err := bindAll(ctx, cfg, role, log)
 	if err != nil {
 		return nil, err
 	}
-	n, err := startNode(ctx, cfg, log, bound, open)
+	n, err := startNode(ctx, &node{cfg: cfg, log: log, encryption: encryption}, bound, open)
 	if err != nil && ctx.Err() != nil {
 		return nil, errors.New("the start was interrupted")
 	}
@@ -91,7 +95,7 @@ func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, 
 // node stops.
 func (n *node) leaveHubFile(caFile string) error {
 	h := hubFile{
-		HostName: n.cfg.Hub.Host, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), CAFile: caFile,
+		HostName: n.cfg.Hub.Host, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), BackendCreds: n.nats.BackendCreds(), CAFile: caFile,
 		HTTPURL: n.httpURL(), Prefix: n.cfg.NATS.Prefix, PID: os.Getpid(),
 	}
 	if err := h.write(n.cfg.DataDir); err != nil {

@@ -147,6 +147,9 @@ func (c *Config) checkNATS() []error {
 	if err := (subject.Names{Prefix: n.Prefix}).Validate(); err != nil {
 		errs = append(errs, c.wrong("nats.prefix", "%q is not 1 to 64 characters of a-z 0-9 _ -", n.Prefix))
 	}
+	if n.EncryptionKey != "" && !n.Embedded {
+		errs = append(errs, c.wrong("nats.encryption_key", "this is for the embedded NATS server; write the key into the jetstream section of the configuration of the server at nats.url"))
+	}
 	if n.Replicas > 5 {
 		errs = append(errs, c.wrong("nats.replicas", "JetStream keeps 1 to 5 copies, not %d", n.Replicas))
 	}
