@@ -23,6 +23,7 @@ import (
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -40,6 +41,8 @@ type node struct {
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
 	registry *identity.Registry
+	policies *policies
+	certs    *certificates
 	twins    *twin.Twins
 	face     *iothub.Face
 	gateway  *gateway.Server
@@ -59,10 +62,13 @@ type ports struct {
 	Plain int `json:"plain,omitempty"`
 }
 
-// secrets are the certificates that a node shows.
+// secrets are the certificates that a node shows, and the policies that its
+// configuration gives.
 type secrets struct {
-	tls *tls.Config
-	ca  []byte // served to whoever asks; nil: not
+	certs    *certificates
+	tls      *tls.Config
+	ca       []byte // served to whoever asks; nil: not
+	policies []sas.Policy
 }
 
 // startNode starts all parts of a node, of which its configuration is given and
@@ -90,6 +96,7 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
 	n.build(s)
 	if err := n.serveMethods(ctx); err != nil {
 		return err
@@ -190,7 +197,7 @@ func c2dLimits(c config.C2D) c2d.Limits {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
+		Devices: n.registry, Policies: n.policies, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),
 		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
 		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,

@@ -33,6 +33,9 @@ type Config struct {
 	NATS       NATS       `key:"nats"`
 	Log        Log        `key:"log"`
 
+	// Policies stand in a section of their own, which only the file has.
+	Policies []Policy
+
 	origins map[string]string // path to where the value comes from
 }
 
