@@ -290,7 +290,7 @@ func forbidden() []string {
 	all := []string{
 		"hub.registry.keys.here", "hub.registry.put.here", "hub.registry.put.new", "hub.registry.delete.here",
 		"hub.telemetry.here", "hub.events.connection.here", "hub.timeline.device.here", "hub.feedback.here", "hub.deadletter.here",
-		"hub.session.claimed.here", "hub.session.method.a", "hub.session.twin.here",
+		"hub.session.claimed.here", "hub.session.method.a", "hub.session.twin.here", "hub.node.reload",
 		"$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.HUB_TELEMETRY", "$JS.API.STREAM.DELETE.HUB_TELEMETRY",
 		"$JS.API.STREAM.PURGE.HUB_TELEMETRY", "$JS.API.STREAM.RESTORE.MINE", "$JS.API.STREAM.SNAPSHOT.HUB_TELEMETRY",
 		"$JS.API.STREAM.MSG.DELETE.HUB_TELEMETRY", "$JS.API.ACCOUNT.PURGE.HUB", "$JS.API.CONSUMER.CREATE.HUB_C2D.x",

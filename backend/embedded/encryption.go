@@ -78,6 +78,21 @@ func (e Encryption) check(dir, accountDir string, log zerolog.Logger) error {
 	return nil
 }
 
+// Check finds out whether the key fits what a data directory holds, which may be
+// in use, and changes nothing.
+func (e Encryption) Check(dir string) error {
+	accounts, err := filepath.Glob(filepath.Join(dir, "jetstream", "A*"))
+	if err != nil || len(accounts) == 0 {
+		return e.check(dir, filepath.Join(dir, "jetstream", "none"), zerolog.Nop())
+	}
+	for _, account := range accounts {
+		if err := e.check(dir, account, zerolog.Nop()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle leaves something by which the right key is known again. The streams
 // have been read with the key by then.
 func (e Encryption) settle(dir string) error {

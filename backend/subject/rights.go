@@ -32,8 +32,8 @@ func (n Names) NodeRights() Rights {
 // may, and the registry with all keys.
 func (n Names) OperatorRights() Rights {
 	r := n.BackendRights()
-	// The second is for sending a dead letter again.
-	r.Publish = append(r.Publish, n.prefix()+".registry.>", "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
+	// The last is for sending a dead letter again.
+	r.Publish = append(r.Publish, n.prefix()+".registry.>", n.prefix()+".node.>", "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
 	r.Subscribe = append(r.Subscribe, n.Inbox()+".>")
 	return r
 }

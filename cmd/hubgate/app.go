@@ -32,6 +32,7 @@ type commands struct {
 	Why       whyCmd       `cmd:"" help:"Show why a device, or whoever is at an address, was refused, cut or not obeyed."`
 	Cert      certCmd      `cmd:"" help:"Make, inspect and watch over certificates."`
 	Reload    reloadCmd    `cmd:"" help:"Have the nodes of a hub read their certificates, policies and configuration again."`
+	Check     checkCmd     `cmd:"" help:"Check everything that a node needs, before its start or beside it: each finding with its remedy."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
@@ -59,6 +60,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	err := a.execute(ctx, args)
 	if err == nil {
 		return exitOK
+	}
+	if _, said := errors.AsType[findingsError](err); said {
+		return exitFailure
 	}
 	report(err, a.out, a.errOut, a.format)
 	return exitCode(err)

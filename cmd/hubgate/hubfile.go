@@ -21,6 +21,7 @@ type hubFile struct {
 	HTTPURL      string `json:"httpUrl"`
 	Prefix       string `json:"prefix"`
 	PID          int    `json:"pid"`
+	Ports        ports  `json:"ports"`
 }
 
 func hubFilePath(dataDir string) string { return filepath.Join(dataDir, "hub.json") }

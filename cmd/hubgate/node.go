@@ -137,20 +137,7 @@ func (n *node) startNATS(ctx context.Context) error {
 
 // connect opens the hub's streams and buckets.
 func (n *node) connect(ctx context.Context) error {
-	c := n.cfg.NATS
-	cfg := backend.Config{
-		URL: c.URL, Name: "hubgate " + n.cfg.Node, Node: n.cfg.Node, HostName: n.cfg.Hub.Host, Version: semver(),
-		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
-		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
-		Telemetry:        backend.Limits{MaxAge: time.Duration(n.cfg.Telemetry.MaxAge), MaxBytes: int64(n.cfg.Telemetry.MaxBytes)},
-		Events:           backend.Limits{MaxAge: time.Duration(n.cfg.Events.MaxAge), MaxBytes: int64(n.cfg.Events.MaxBytes)},
-		C2D:              c2dLimits(n.cfg.C2D),
-		Commands:         methods.Limits{Device: n.cfg.Methods.MaxPending, All: n.cfg.Methods.MaxPendingAll},
-		StoreTimeout:     time.Duration(n.cfg.Telemetry.StoreTimeout),
-		MaxInFlight:      n.cfg.Telemetry.MaxInFlight,
-		MaxInFlightBytes: int64(n.cfg.Telemetry.MaxInFlightBytes),
-		Log:              n.log,
-	}
+	cfg := backboneConfig(n.cfg, n.log)
 	var opts []nats.Option
 	if n.nats != nil {
 		cfg.URL, cfg.CredsFile, cfg.NKeySeedFile = n.nats.URL(), n.nats.GatewayCreds(), ""
@@ -184,6 +171,24 @@ func (n *node) connect(ctx context.Context) error {
 	}
 	n.onStop(func(context.Context) { _ = messages.Stop() })
 	return nil
+}
+
+// backboneConfig is what the configuration says of NATS.
+func backboneConfig(all *config.Config, log zerolog.Logger) backend.Config {
+	c := all.NATS
+	return backend.Config{
+		URL: c.URL, Name: "hubgate " + all.Node, Node: all.Node, HostName: all.Hub.Host, Version: semver(),
+		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
+		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
+		Telemetry:        backend.Limits{MaxAge: time.Duration(all.Telemetry.MaxAge), MaxBytes: int64(all.Telemetry.MaxBytes)},
+		Events:           backend.Limits{MaxAge: time.Duration(all.Events.MaxAge), MaxBytes: int64(all.Events.MaxBytes)},
+		C2D:              c2dLimits(all.C2D),
+		Commands:         methods.Limits{Device: all.Methods.MaxPending, All: all.Methods.MaxPendingAll},
+		StoreTimeout:     time.Duration(all.Telemetry.StoreTimeout),
+		MaxInFlight:      all.Telemetry.MaxInFlight,
+		MaxInFlightBytes: int64(all.Telemetry.MaxInFlightBytes),
+		Log:              log,
+	}
 }
 
 func c2dLimits(c config.C2D) c2d.Limits {

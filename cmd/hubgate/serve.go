@@ -106,7 +106,7 @@ func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, 
 func (n *node) leaveHubFile(caFile string) error {
 	h := hubFile{
 		HostName: n.cfg.Hub.Host, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), BackendCreds: n.nats.BackendCreds(), CAFile: caFile,
-		HTTPURL: n.httpURL(), Prefix: n.cfg.NATS.Prefix, PID: os.Getpid(),
+		HTTPURL: n.httpURL(), Prefix: n.cfg.NATS.Prefix, PID: os.Getpid(), Ports: n.ports,
 	}
 	if err := h.write(n.cfg.DataDir); err != nil {
 		return err

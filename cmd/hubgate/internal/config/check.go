@@ -147,6 +147,13 @@ func (c *Config) checkNATS() []error {
 	if err := (subject.Names{Prefix: n.Prefix}).Validate(); err != nil {
 		errs = append(errs, c.wrong("nats.prefix", "%q is not 1 to 64 characters of a-z 0-9 _ -", n.Prefix))
 	}
+	return append(errs, c.checkEmbedded()...)
+}
+
+// checkEmbedded refuses what the kind of NATS server can't do.
+func (c *Config) checkEmbedded() []error {
+	var errs []error
+	n := &c.NATS
 	if n.EncryptionKey != "" && !n.Embedded {
 		errs = append(errs, c.wrong("nats.encryption_key", "this is for the embedded NATS server; write the key into the jetstream section of the configuration of the server at nats.url"))
 	}
