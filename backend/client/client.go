@@ -1,7 +1,9 @@
 package client
 
 import (
+	"errors"
 	"fmt"
+	neturl "net/url"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -46,6 +48,9 @@ func Connect(o Options) (*Client, error) {
 		url = nats.DefaultURL
 	}
 	nc, err := nats.Connect(url, append(opts, o.NATS...)...)
+	if _, ok := errors.AsType[*neturl.Error](err); ok { // it has the URL, and the password in it
+		return nil, errors.New("connect to NATS: what is given is not a URL; give nats://host:port, and percent-encode what is special in user and password")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}

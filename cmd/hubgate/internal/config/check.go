@@ -124,7 +124,7 @@ func checkName(host string) error {
 		return fmt.Errorf("%q is an IPv6 address, which SDKs cannot dial by HostName; use a name or an IPv4 address", host)
 	}
 	if !pki.ValidName(host) || strings.HasPrefix(host, "*") {
-		return fmt.Errorf("%q is not a host name; use a DNS name or an IPv4 address, without scheme and port", host)
+		return fmt.Errorf("%s is not a host name; use a DNS name or an IPv4 address, without scheme and port", shown(host))
 	}
 	return nil
 }
