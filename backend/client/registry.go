@@ -169,7 +169,12 @@ func (c *Client) request(ctx context.Context, r call, reply any) error {
 		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 	}
+	ctx, done := c.denied.watch(ctx, r.subject)
+	defer done()
 	answer, err := c.nc.RequestMsgWithContext(ctx, m)
+	if denied := context.Cause(ctx); err != nil && hub.CodeOf(denied) == hub.Unauthorized {
+		return denied
+	}
 	if err != nil {
 		return unanswered(r.subject, err)
 	}

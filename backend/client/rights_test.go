@@ -170,6 +170,12 @@ func TestRightsAreEnough(t *testing.T) {
 	if err := operator.Registry().Delete(ctx, id, client.Any); err != nil {
 		t.Error(err)
 	}
+	if p, err := operator.Policy(ctx, "iothubowner"); err != nil || p.PrimaryKey == "" {
+		t.Errorf("the operator does not see policies: %v", err)
+	}
+	if err := operator.Conn().LastError(); err != nil {
+		t.Errorf("operator: NATS has refused something: %v", err)
+	}
 }
 
 func read(t *testing.T, c *client.Client, o client.TelemetryOptions) {
@@ -329,7 +335,7 @@ func TestRightsAreNotMore(t *testing.T) {
 	for _, s := range []string{"hub.twin.get.here", "hub.method.here.m", "hub.c2d.here", "hub.registry.list", "hub.why.here", "$JS.API.STREAM.INFO.HUB_EVENTS", "$JS.API.CONSUMER.CREATE.KV_hub_twins"} {
 		h.refuses(t, "reader", s, func(nc *nats.Conn) error { return nc.PublishRequest(s, nc.NewInbox(), nil) })
 	}
-	for _, s := range []string{"$KV.hub_devices.here", "$JS.API.STREAM.DELETE.HUB_TELEMETRY", "$JS.API.DIRECT.GET.KV_hub_policies", "hub.telemetry.here", "$SYS.REQ.SERVER.PING"} {
+	for _, s := range []string{"$KV.hub_devices.here", "$JS.API.STREAM.DELETE.HUB_TELEMETRY", "$JS.API.DIRECT.GET.KV_hub_devices.$KV.hub_devices.here", "$KV.hub_policies.x", "hub.telemetry.here", "$SYS.REQ.SERVER.PING"} {
 		h.refuses(t, "operator", s, func(nc *nats.Conn) error { return nc.PublishRequest(s, nc.NewInbox(), nil) })
 	}
 	for _, s := range []string{"$SYS.REQ.SERVER.PING", "other", "$KV.other.x"} {

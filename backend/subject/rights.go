@@ -32,6 +32,8 @@ func (n Names) NodeRights() Rights {
 // may, and the registry with all keys.
 func (n Names) OperatorRights() Rights {
 	r := n.BackendRights()
+	policies := "KV_" + n.PolicyBucket() // whose keys sign tokens
+	r.Publish = append(r.Publish, "$JS.API.STREAM.INFO."+policies, "$JS.API.DIRECT.GET."+policies+".>")
 	// The last is for sending a dead letter again.
 	r.Publish = append(r.Publish, n.prefix()+".registry.>", n.prefix()+".node.>", "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
 	r.Subscribe = append(r.Subscribe, n.Inbox()+".>")

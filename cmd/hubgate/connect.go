@@ -93,7 +93,6 @@ func findHub(cfg *config.Config) (hubFile, error) {
 func natsOptions(c config.NATS) []nats.Option {
 	opts := []nats.Option{
 		nats.Name("hubgate CLI"), nats.Timeout(dialTimeout),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the request that it is about fails too
 	}
 	if c.CA != "" {
 		opts = append(opts, nats.RootCAs(c.CA))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,9 +84,7 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	b.heard("the log", g.Log.String())
 	b.heard("the log", g.Ready.NATSCreds+g.Ready.CAFile)
-	for file, secret := range filesOfSecrets(t, g) {
-		b.secrets[file] = secret
-	}
+	maps.Copy(b.secrets, filesOfSecrets(t, g))
 	b.search(t)
 	g.Restart(t, 15)
 	b.heard("the log", g.Log.String())
@@ -293,8 +292,13 @@ func entryText(m *jetstream.RawStreamMsg) string {
 func (b *secretBook) why(t *testing.T, g *hubtest.Gateway) {
 	t.Helper()
 	for _, args := range [][]string{
-		{"why", "victim"}, {"why", "victim", "-o", "json"}, {"why", "--address", g.Ready.HostName}, {"why", "--address", "127.0.0.1"},
-		{"device", "show", "victim", "-o", "json"}, {"device", "list", "-o", "json"}, {"twin", "get", "victim"},
+		{"why", "victim"},
+		{"why", "victim", "-o", "json"},
+		{"why", "--address", g.Ready.HostName},
+		{"why", "--address", "127.0.0.1"},
+		{"device", "show", "victim", "-o", "json"},
+		{"device", "list", "-o", "json"},
+		{"twin", "get", "victim"},
 	} {
 		r := g.Command(t, args...)
 		b.heard("hubgate "+strings.Join(args, " "), r.Stdout+r.Stderr)
