@@ -1,15 +1,18 @@
 package main
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"io/fs"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hubgate/hubgate/internal/pki"
 )
@@ -126,4 +129,52 @@ func parsePEM(t *testing.T, text []byte) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return certs[0]
+}
+
+// TestExpiryOfConfiguration reads what a configuration names, and revocation
+// lists, whose end is their next update.
+func TestExpiryOfConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, "cert", "ca", "--out-dir", dir)
+	must(t, "cert", "server", "hub.example", "--ca", dir, "--out-dir", dir, "--days", "40")
+	issuer, err := pki.LoadIssuer(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(3*day + time.Hour),
+	}, issuer.Certificate(), issuer.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crl := write(t, dir, "ca.crl", string(list))
+	conf := write(t, dir, "hubgate.yaml", "data_dir: "+filepath.Join(dir, "data")+"\ntls: {cert_files: ["+filepath.Join(dir, "hub.example.pem")+
+		"]}\nnats: {ca: "+filepath.Join(dir, "ca.pem")+"}\n")
+	r := hubgate(t, nil, "cert", "expiry", "--config", conf, crl, "--within", "7d", "-o", "json")
+	if r.code != exitFailure {
+		t.Errorf("got exit code %d: %s", r.code, r.err)
+	}
+	wantAll(t, r.err, "1 of 3 end within 7d")
+	line, _, _ := strings.Cut(r.out, "\n")
+	var all []ending
+	if err := json.Unmarshal([]byte(line), &all); err != nil {
+		t.Fatalf("%v: %s", err, r.out)
+	}
+	var got []string
+	for _, e := range all {
+		got = append(got, e.What+" "+strconv.Itoa(e.DaysLeft))
+	}
+	if s := strings.Join(got, ", "); s != "revocation list 3, server 39, NATS authority 3649" {
+		t.Errorf("got %s", s)
+	}
+	if r := hubgate(t, nil, "cert", "expiry", "--config", conf, "--within", "7d"); r.code != exitOK {
+		t.Errorf("got exit code %d: %s", r.code, r.err)
+	}
+	r = hubgate(t, nil, "cert", "expiry", "--config", conf, filepath.Join(dir, "nowhere"))
+	if r.code != exitFailure {
+		t.Errorf("got exit code %d", r.code)
+	}
+	wantAll(t, r.err, "nowhere")
+	wantAll(t, r.out, "hub.example")
 }

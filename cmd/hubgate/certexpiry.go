@@ -33,15 +33,14 @@ type ending struct {
 // Run shows when what the configuration names ends, soonest first.
 func (c *certExpiryCmd) Run(a *app) error {
 	now := time.Now()
-	all, err := c.endings(a, now)
-	if err != nil {
-		return err
+	all, unread := c.endings(a, now)
+	if len(all) > 0 {
+		if err := a.showEndings(all); err != nil {
+			return err
+		}
 	}
-	if err := a.showEndings(all); err != nil {
-		return err
-	}
-	if c.Within == 0 {
-		return nil
+	if unread != nil || c.Within == 0 {
+		return unread
 	}
 	soon := 0
 	for _, e := range all {

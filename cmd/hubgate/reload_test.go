@@ -258,8 +258,8 @@ func TestReloadKeepsTheOld(t *testing.T) {
 	h.reload(t, exitOK)
 
 	// A mistake in the configuration does not keep a certificate from renewal.
-	h.configure(t, "log: {levle: warn}\n")
-	keeps("configuration: ", "hubgate.yaml:6: unknown key log.levle; did you mean log.level?")
+	h.configure(t, "log: {levels: warn}\n")
+	keeps("configuration: ", "hubgate.yaml:6: unknown key log.levels; did you mean log.level?")
 	h.swap(t, "..bad") // which is good, with its own key
 	r := h.reload(t, exitFailure)
 	wantAll(t, r.out, "server certificates: "+reloadHost, "unknown key")
@@ -287,6 +287,40 @@ func TestReloadKeepsTheOld(t *testing.T) {
 	}
 	wantAll(t, r.err, `no node "nobody" answers`)
 	h.stopCleanly(t)
+}
+
+// TestReloadDev: a development hub follows its own files, and makes those again
+// that somebody removes.
+func TestReloadDev(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := startDev(t, dir)
+	device := connectDevice(t, p, p.ready.DeviceConnectionString, p.ready.Ports.MQTT)
+	h := &reloadHub{process: p}
+	pem := filepath.Join(dir, "certs", "server.pem")
+	old, err := os.ReadFile(pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(pem); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "another certificate", func() bool {
+		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.ready.Ports.MQTT)), &tls.Config{RootCAs: h.roots(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		return !conn.ConnectionState().PeerCertificates[0].Equal(parsePEM(t, old))
+	})
+	device.send(t, "", []byte("still here"))
+	must(t, "reload", "--data-dir", dir)
+	write(t, filepath.Join(dir, "certs"), "ca.pem", "x")
+	if r := hubgate(t, nil, "reload", "--data-dir", dir); r.code != exitFailure || !strings.Contains(r.out, "ca.pem is damaged") {
+		t.Errorf("a damaged authority: exit code %d: %s", r.code, r.out)
+	}
+	device.send(t, "", []byte("still here"))
+	p.stopCleanly(t)
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -354,15 +388,19 @@ func TestPoliciesOfConfig(t *testing.T) {
 
 	h.configure(t, "policies:\n"+fleet+own+"  x: {permissions: [deviceConnect], primary_key: "+wrong+"}\n  "+wrong+": {"+wrong+": 1}\n")
 	for _, args := range [][]string{
-		{"config", "print", "--config", h.config}, {"config", "print", "--no-redact", "--config", h.config},
-		{"config", "print", "-o", "json", "--config", h.config}, {"config", "check", "--config", h.config},
+		{"config", "print", "--config", h.config},
+		{"config", "print", "--no-redact", "--config", h.config},
+		{"config", "print", "-o", "json", "--config", h.config},
+		{"config", "check", "--config", h.config},
 	} {
 		note(hubgate(t, nil, args...))
 	}
 	h.configure(t, "policies:\n"+fleet+own)
 	for _, args := range [][]string{
-		{"config", "print", "--config", h.config}, {"config", "print", "--no-redact", "--config", h.config},
-		{"config", "print", "-o", "json", "--no-redact", "--config", h.config}, {"config", "check", "--config", h.config},
+		{"config", "print", "--config", h.config},
+		{"config", "print", "--no-redact", "--config", h.config},
+		{"config", "print", "-o", "json", "--no-redact", "--config", h.config},
+		{"config", "check", "--config", h.config},
 		{"reload", "-o", "json"},
 	} {
 		if r := note(hubgate(t, []string{"HUBGATE_DATA_DIR=" + h.data()}, args...)); r.code != exitOK {

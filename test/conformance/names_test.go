@@ -59,7 +59,9 @@ func startMoved(t *testing.T) *moved {
 	return m
 }
 
-func (m *moved) file(parts ...string) string { return filepath.Join(append([]string{m.dir}, parts...)...) }
+func (m *moved) file(parts ...string) string {
+	return filepath.Join(append([]string{m.dir}, parts...)...)
+}
 
 // resolve is what the SDKs' stand-ins for DNS are told.
 func (m *moved) resolve() string {

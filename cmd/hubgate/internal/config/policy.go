@@ -245,8 +245,12 @@ func (k Key) masked() string {
 // entries are the keys of a policy that are set, with their values.
 func (p Policy) entries() [][2]string {
 	all := [][2]string{
-		{"primary_key", p.Primary.masked()}, {"primary_key_file", p.Primary.File}, {"primary_key_env", p.Primary.Env},
-		{"secondary_key", p.Secondary.masked()}, {"secondary_key_file", p.Secondary.File}, {"secondary_key_env", p.Secondary.Env},
+		{"primary_key", p.Primary.masked()},
+		{"primary_key_file", p.Primary.File},
+		{"primary_key_env", p.Primary.Env},
+		{"secondary_key", p.Secondary.masked()},
+		{"secondary_key_file", p.Secondary.File},
+		{"secondary_key_env", p.Secondary.Env},
 	}
 	return slices.DeleteFunc(all, func(e [2]string) bool { return e[1] == "" })
 }

@@ -25,11 +25,13 @@ func TestPolicies(t *testing.T) {
 		"none": {"hub: {host: a.b}\n", nil, ""},
 		"inline": {
 			"policies:\n  p: {permissions: [registryRead, ServiceConnect], primary_key: " + keyA + "}\n",
-			[]sas.Policy{{Name: "p", PrimaryKey: keyA, SecondaryKey: keyA, Permissions: sas.RegistryRead | sas.ServiceConnect}}, "",
+			[]sas.Policy{{Name: "p", PrimaryKey: keyA, SecondaryKey: keyA, Permissions: sas.RegistryRead | sas.ServiceConnect}},
+			"",
 		},
 		"environment": {
 			"policies:\n  p.q@r:\n    permissions: registryReadWrite\n    primary_key: " + keyA + "\n    secondary_key_env: BACKEND_KEY\n",
-			[]sas.Policy{{Name: "p.q@r", PrimaryKey: keyA, SecondaryKey: keyB, Permissions: sas.RegistryWrite}}, "",
+			[]sas.Policy{{Name: "p.q@r", PrimaryKey: keyA, SecondaryKey: keyB, Permissions: sas.RegistryWrite}},
+			"",
 		},
 		"variable not set": {
 			"policies:\n  p: {permissions: [deviceConnect], primary_key_env: NOBODY}\n", nil,

@@ -157,7 +157,7 @@ func named(name string, texts []string) []string {
 
 // lines writes joined errors as one text each.
 func lines(name string, err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined here
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []string
 		for _, e := range joined.Unwrap() {
 			all = append(all, lines(name, e)...)

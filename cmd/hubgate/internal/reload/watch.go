@@ -15,7 +15,7 @@ import (
 // Interval is how often files are looked at. A change is applied when two looks
 // in a row find the same: a file that is being written may be shorter and
 // valid, such as a list of policies without its end.
-const Interval = time.Second
+const Interval = 500 * time.Millisecond
 
 // fileChanged is the reason of a reload that nobody asked for.
 const fileChanged = "a file has changed"
@@ -29,9 +29,11 @@ const young = 5 * time.Second
 // changed, until ctx ends.
 func (r *Reloader) Watch(ctx context.Context) {
 	l := &look{seen: map[string]fingerprint{}}
-	applied := l.at(r.files())
-	before := applied
+	files := r.files()
+	applied := l.at(files)
 	r.catchUp(ctx)
+	applied = r.after(l, files, applied)
+	before := applied
 	tick := time.NewTicker(Interval)
 	defer tick.Stop()
 	for {
@@ -40,18 +42,25 @@ func (r *Reloader) Watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		files := r.files()
+		files = r.files()
 		now := l.at(files)
 		if now != applied && now == before {
 			r.Reload(ctx, fileChanged)
-			applied = now
-			if l.at(files) == now { // else it has changed again meanwhile
-				applied = l.at(r.files())
-				now = applied
-			}
+			applied = r.after(l, files, now)
+			now = applied
 		}
 		before = now
 	}
+}
+
+// after returns what the files that are named after a reload were like when it
+// read them, if that is sure: files have not changed since seen. Else it returns
+// seen, and the next looks show the difference.
+func (r *Reloader) after(l *look, files []string, seen [sha256.Size]byte) [sha256.Size]byte {
+	if l.at(files) != seen {
+		return seen
+	}
+	return l.at(r.files())
 }
 
 // catchUp applies what has changed since the start of the node read it. There is

@@ -10,7 +10,7 @@ import (
 	"github.com/hubgate/hubgate/backend/subject"
 )
 
-const reloadSchema = `{"type":"object","required":["node","applied","restartNeeded","warnings","errors"],"properties":{"node":{"type":"string"},"applied":{"type":"array","items":{"type":"string"}},"restartNeeded":{"type":"array","items":{"type":"string"},"description":"configuration keys"},"warnings":{"type":"array","items":{"type":"string"}},"errors":{"type":"array","items":{"type":"string"}},"last":{"type":"object","description":"what was applied before, if nothing was now"}}}`
+const reloadSchema = `{"type":"object","required":["node","applied","restartNeeded","warnings","errors"],"properties":{"node":{"type":"string"},"applied":{"type":"array","items":{"type":"string"}},"restartNeeded":{"type":"array","items":{"type":"string"},"description":"configuration keys"},"warnings":{"type":"array","items":{"type":"string"}},"errors":{"type":"array","items":{"type":"string"}},"last":{"type":"object","description":"what was applied before, if nothing was now","required":["time","because","applied"],"properties":{"time":{"type":"string"},"because":{"type":"string"},"applied":{"type":"array","items":{"type":"string"}}}}}}`
 
 // NodeService answers what is asked of a node itself, and not of the hub.
 type NodeService struct {
@@ -38,11 +38,17 @@ func (b *Backbone) ServeNode(node string, reload func(context.Context) any) (*No
 		}
 		return reload(ctx), nil
 	}
+	own := b.names.NodeReloadOf(node)
 	for _, e := range []endpoint{
 		{"reload", b.names.NodeReload(), "", emptySchema, reloadSchema, handle},
-		{"reload-one", b.names.NodeReloadOf(node), "", emptySchema, reloadSchema, handle},
+		{"reload-one", b.names.NodeReloadEach(), "", emptySchema, reloadSchema, handle},
 	} {
-		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()),
+		answer := s.handler(e)
+		err := s.micro.AddEndpoint(e.name, micro.HandlerFunc(func(m micro.Request) {
+			if m.Subject() == e.subject || m.Subject() == own { // what is for another node is not answered
+				answer(m)
+			}
+		}), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()),
 			micro.WithEndpointQueueGroupDisabled())
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())

@@ -45,7 +45,7 @@ const (
 // does not answer has that as its error. It fails with ServiceUnavailable when
 // there is no node.
 func (c *Client) Reload(ctx context.Context, node string) ([]Reloaded, error) {
-	nodes, err := c.Nodes(ctx)
+	nodes, err := c.nodeNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +76,8 @@ func (c *Client) Reload(ctx context.Context, node string) ([]Reloaded, error) {
 	return answers, err
 }
 
-// Nodes returns the names of the nodes that answer.
-func (c *Client) Nodes(ctx context.Context) ([]string, error) {
+// nodeNames returns the names of the nodes that answer.
+func (c *Client) nodeNames(ctx context.Context) ([]string, error) {
 	ask, err := micro.ControlSubject(micro.PingVerb, c.names.NodeName(), "")
 	if err != nil {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "the name of the node service: %w", err)

@@ -11,6 +11,9 @@ const NodeKey = "node"
 // hub.node.reload.
 func (n Names) NodeReload() string { return n.prefix() + ".node.reload" }
 
+// NodeReloadEach matches [Names.NodeReloadOf] of every node: hub.node.reload.*.
+func (n Names) NodeReloadEach() string { return n.NodeReload() + ".*" }
+
 // NodeReloadOf is where one node is asked to: hub.node.reload.{node}, the name
 // encoded as ids are.
 func (n Names) NodeReloadOf(node string) string { return n.NodeReload() + "." + EncodeToken(node) }
