@@ -142,3 +142,41 @@ func TestListenerOnAllAddressesNeedsCredentials(t *testing.T) {
 		}
 	}
 }
+
+// TestGatewayCredsOfBefore: a file that let its holder in from everywhere is
+// made again.
+func TestGatewayCredsOfBefore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, embedded.Config{DataDir: dir})
+	old, err := os.ReadFile(s.HubCreds()) // as the gateway's were: of the account, without limits
+	stop(t, s)
+	if err == nil {
+		err = os.WriteFile(s.GatewayCreds(), old, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, embedded.Config{DataDir: dir})
+	if nc, err := nats.Connect(s.URL(), nats.UserCredentials(s.GatewayCreds()), nats.NoReconnect()); !errors.Is(err, nats.ErrAuthorization) {
+		nc.Close()
+		t.Errorf("the gateway's credentials are still let in by the listener: %v", err)
+	}
+}
+
+// TestOperatorIsNoSystem: the operator of a hub has no way to the server's own
+// account.
+func TestOperatorIsNoSystem(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded.Config{DataDir: t.TempDir()})
+	nc, err := nats.Connect(s.URL(), nats.UserCredentials(s.HubCreds()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for _, subject := range []string{"$SYS.REQ.SERVER.PING", "$SYS.REQ.CLAIMS.LIST", "$SYS.ACCOUNT.x.CONNECT"} {
+		if m, err := nc.Request(subject, nil, 20*time.Second); !errors.Is(err, nats.ErrNoResponders) {
+			t.Errorf("%s: got %v, %v", subject, m, err)
+		}
+	}
+}
