@@ -59,7 +59,7 @@ func (c *checker) subscribing() []probe {
 	var probes []probe
 	for _, s := range []string{
 		n.Inbox() + ".>", "$SRV.>", p + ".session.>", p + ".registry.>", p + ".twin.>", p + ".method.>", p + ".command.>",
-		p + ".c2d.>", p + ".why.>", p + ".why-address.*", p + ".node.>",
+		p + ".c2d.>", p + ".why.>", p + ".why-address.*", p + ".node.>", p + ".authority.>",
 	} {
 		probes = append(probes, probe{s, s})
 	}

@@ -14,8 +14,10 @@ import (
 // WebSocketPath is where the SDKs open a WebSocket.
 const WebSocketPath = "/$iothub/websocket"
 
-// WebSocket returns the handler of [WebSocketPath]. It ignores the query
-// (?iothub-no-client-cert=true) and the Origin, which the Python SDK sends.
+// WebSocket returns the handler of [WebSocketPath]. It ignores the Origin, which
+// the Python SDK sends, and the query ?iothub-no-client-cert=true: by the time it
+// is known, the TLS handshake has asked for a certificate that nobody needs to
+// show.
 func (s *Server) WebSocket() http.Handler {
 	s.init()
 	return http.HandlerFunc(s.serveWebSocket)
@@ -23,6 +25,9 @@ func (s *Server) WebSocket() http.Handler {
 
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	peer := Peer{Remote: r.RemoteAddr, Transport: "websocket"}
+	if r.TLS != nil {
+		peer.Certificates = r.TLS.PeerCertificates
+	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       mqttSubprotocol(r.Header),
 		InsecureSkipVerify: true, // devices have no origin; a token, not a cookie, lets them in
@@ -63,34 +68,59 @@ func mqttSubprotocol(h http.Header) []string {
 func (s *Server) GateListener(ln net.Listener) net.Listener {
 	s.init()
 	s.listeners.add(ln)
-	return gatedListener{ln, &s.gate}
+	return gatedListener{ln, s}
 }
 
 type gatedListener struct {
 	net.Listener
-	gate *gate
+	server *Server
 }
 
 // Accept implements net.Listener.
 func (l gatedListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		if isTemporary(err) { // as in Server.acceptFailed; the caller waits
-			l.gate.relieve()
+	s := l.server
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if isTemporary(err) { // as in Server.acceptFailed; the caller waits
+				s.gate.relieve()
+			}
+			return nil, err
 		}
-		return nil, err
+		if !s.unwelcome(nc) {
+			own := s.turns.enter()
+			return &gatedConn{nc, own, s.gate.enter(entrant{nc, own})}, nil
+		}
 	}
-	return &gatedConn{nc, l.gate.enter(nc)}, nil
 }
 
 type gatedConn struct {
 	net.Conn
+	turn   *turn
 	ticket *ticket
+}
+
+// Read implements net.Conn for crypto/tls.
+func (c *gatedConn) Read(p []byte) (int, error) {
+	c.turn.give()
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		err = c.turn.take()
+	}
+	return n, err
+}
+
+// Write implements net.Conn for crypto/tls.
+func (c *gatedConn) Write(p []byte) (int, error) {
+	c.turn.give() // a peer who does not read must not keep it
+	return c.Conn.Write(p)
 }
 
 // Close implements net.Conn.
 func (c *gatedConn) Close() error {
 	c.ticket.leave()
+	c.turn.abandon()
+	c.turn.end()
 	return c.Conn.Close()
 }
 
@@ -104,6 +134,7 @@ func ConnState(nc net.Conn, state http.ConnState) {
 		nc = t.NetConn()
 	}
 	if g, ok := nc.(*gatedConn); ok {
+		g.turn.end()
 		g.ticket.leave()
 	}
 }

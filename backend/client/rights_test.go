@@ -296,7 +296,7 @@ func forbidden() []string {
 	all := []string{
 		"hub.registry.keys.here", "hub.registry.put.here", "hub.registry.put.new", "hub.registry.delete.here",
 		"hub.telemetry.here", "hub.events.connection.here", "hub.timeline.device.here", "hub.feedback.here", "hub.deadletter.here",
-		"hub.session.claimed.here", "hub.session.method.a", "hub.session.twin.here", "hub.node.reload",
+		"hub.session.claimed.here", "hub.session.method.a", "hub.session.twin.here", "hub.node.reload", "hub.session.node", "hub.session.drain.a", "hub.authority.list", "hub.authority.put.x", "hub.authority.delete.x",
 		"$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.HUB_TELEMETRY", "$JS.API.STREAM.DELETE.HUB_TELEMETRY",
 		"$JS.API.STREAM.PURGE.HUB_TELEMETRY", "$JS.API.STREAM.RESTORE.MINE", "$JS.API.STREAM.SNAPSHOT.HUB_TELEMETRY",
 		"$JS.API.STREAM.MSG.DELETE.HUB_TELEMETRY", "$JS.API.ACCOUNT.PURGE.HUB", "$JS.API.CONSUMER.CREATE.HUB_C2D.x",
@@ -305,7 +305,7 @@ func forbidden() []string {
 	for _, bucket := range (subject.Names{}).Buckets() {
 		all = append(all, "$KV."+bucket+".here")
 	}
-	for _, s := range []string{"KV_hub_devices", "KV_hub_policies"} {
+	for _, s := range []string{"KV_hub_devices", "KV_hub_policies", "KV_hub_authorities"} {
 		all = append(all,
 			"$JS.API.DIRECT.GET."+s, "$JS.API.DIRECT.GET."+s+".$KV.hub_devices.here", "$JS.API.STREAM.MSG.GET."+s, "$JS.API.STREAM.INFO."+s,
 			"$JS.API.CONSUMER.CREATE."+s, "$JS.API.CONSUMER.CREATE."+s+".c", "$JS.API.CONSUMER.CREATE."+s+".c.$KV.hub_devices.here",

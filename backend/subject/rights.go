@@ -35,7 +35,7 @@ func (n Names) OperatorRights() Rights {
 	policies := "KV_" + n.PolicyBucket() // whose keys sign tokens
 	r.Publish = append(r.Publish, "$JS.API.STREAM.INFO."+policies, "$JS.API.DIRECT.GET."+policies+".>")
 	// The last is for sending a dead letter again.
-	r.Publish = append(r.Publish, n.prefix()+".registry.>", n.prefix()+".node.>", "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
+	r.Publish = append(r.Publish, n.prefix()+".registry.>", n.prefix()+".authority.>", n.prefix()+".node.>", n.prefix()+".session.drain.*", n.NodeStates(), "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
 	r.Subscribe = append(r.Subscribe, n.Inbox()+".>")
 	return r
 }
@@ -90,9 +90,10 @@ func (n Names) readable() []string {
 	}
 }
 
-// Buckets lists the key-value buckets of the hub, those with keys first.
+// Buckets lists the key-value buckets of the hub, those that say who is who
+// first.
 func (n Names) Buckets() []string {
-	return []string{n.DeviceBucket(), n.PolicyBucket(), n.PresenceBucket(), n.TwinBucket(), n.CommandBucket(), n.C2DBucket()}
+	return []string{n.DeviceBucket(), n.PolicyBucket(), n.AuthorityBucket(), n.PresenceBucket(), n.TwinBucket(), n.CommandBucket(), n.C2DBucket()}
 }
 
 // Streams lists the streams of the hub, those behind the buckets too.

@@ -24,6 +24,7 @@ type commands struct {
 	Serve     serveCmd     `cmd:"" help:"Run a node of a hub in production."`
 	Device    deviceCmd    `cmd:"" help:"Manage devices."`
 	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
+	Authority authorityCmd `cmd:"" help:"Manage the certificate authorities that vouch for devices."`
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
 	Method    methodCmd    `cmd:"" help:"Call direct methods of devices and modules."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
@@ -32,6 +33,7 @@ type commands struct {
 	Why       whyCmd       `cmd:"" help:"Show why a device, or whoever is at an address, was refused, cut or not obeyed."`
 	Cert      certCmd      `cmd:"" help:"Make, inspect and watch over certificates."`
 	Reload    reloadCmd    `cmd:"" help:"Have the nodes of a hub read their certificates, policies and configuration again."`
+	Drain     drainCmd     `cmd:"" help:"Have a node take no more devices, close its connections in waves, and wait until it is done."`
 	Check     checkCmd     `cmd:"" help:"Check everything that a node needs, before its start or beside it: each finding with its remedy."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

@@ -17,6 +17,7 @@ import (
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/telemetry"
 	"github.com/hubgate/hubgate/timeline"
+	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -27,6 +28,7 @@ type Face struct {
 	Aliases   []string // other names that user names and tokens may have
 	Devices   Devices
 	Policies  Policies
+	Trust     *trust.Pool // who vouches for devices; nil: nobody
 	Telemetry telemetry.Sink
 	Twins     *twin.Twins
 	C2D       *c2d.Queues // nil: devices get no messages
@@ -40,6 +42,7 @@ type Face struct {
 	// one device or module. 0: 1000.
 	MaxCalls int
 	Timeline *timeline.Recorder // nil: nobody asks why
+	Limiter  *gateway.Limiter   // nil: no rate is limited
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
 
@@ -49,6 +52,7 @@ type Face struct {
 
 	messages    messages
 	lateAnswers atomic.Uint64
+	changes     atomic.Uint32 // of identities and policies that this node has heard of
 }
 
 // LateAnswers is how many answers of direct methods came when nobody waited

@@ -23,15 +23,18 @@ type handler struct {
 	authMethod string
 	modelID    string
 	remote     string                       // address and port of the client
-	java       bool                         // the client is Java's SDK
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
+	account    gateway.Account              // of twin operations, calls and messages to the device
 	calls      calls
-	callable   bool // methods are being subscribed to; owned by the reader
+	callable   bool   // methods are being subscribed to; owned by the reader
+	java       bool   // the client is Java's SDK
+	changes    uint32 // of the face, when the identity was looked up
 	mail       mail
 	twinOnce   sync.Once
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
 	policy     string                    // whose key let the connection in; empty: the identity's own
 	proof      proof
+	shown      *certificate // that let the connection in; nil: a token did
 }
 
 var _ gateway.Outbound = (*handler)(nil)
@@ -42,6 +45,8 @@ func (h *handler) Attach(l gateway.Link) {
 	h.resumedMethods(l)
 	h.watchDesired()
 	h.openMail(l)
+	h.recheckChain(l)
+	h.recheckIdentity(l)
 }
 
 // Detached implements [gateway.Outbound].
