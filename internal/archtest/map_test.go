@@ -26,11 +26,13 @@ func arrows() map[string]rule {
 		"c2d":       {imports: []string{"hub"}},
 		"timeline":  {imports: []string{"hub"}},
 
+		"credential": {imports: []string{"hub"}},
+
 		// The front end. It never sees the backend.
 		"gateway/mqtt": {},
 		"gateway":      {imports: []string{"hub", "session", "timeline", "gateway/mqtt"}, tests: suite},
 		"gateway/iothub": {imports: []string{
-			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "timeline", "gateway", "gateway/mqtt",
+			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "credential", "timeline", "gateway", "gateway/mqtt",
 		}},
 
 		// The backbone. It never sees the front end.
@@ -38,7 +40,7 @@ func arrows() map[string]rule {
 		"backend/direct":   {tests: []string{"backend/embedded"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "backend/subject", "backend/direct"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "backend/subject", "backend/direct"},
 			tests:   []string{"backend/embedded", "backend/backendtest"},
 		},
 		"backend/backendtest": {
