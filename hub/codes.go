@@ -36,7 +36,7 @@ func forms(c Code) form {
 	case CredentialFailed:
 		return form{"CredentialOperationFailed", connackNotAuthorized, 0x83, "correct the request or the certificate signing request: credentialError and the sentence say what is wrong"}
 	case Unauthorized:
-		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key, the token's expiry and the device's clock"}
+		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key or the certificate, its expiry and the device's clock"}
 	case QuotaExceeded:
 		return form{"IotHubQuotaExceeded", connackUnavailable, 0x97, "raise the limit or wait"}
 	case QueueFull:
@@ -55,6 +55,8 @@ func forms(c Code) form {
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case JobNotFound:
 		return form{"JobNotFound", connackNotAuthorized, 0x80, "it has ended: by an answer, by its expiry or by a cancellation"}
+	case CertificateNotFound:
+		return form{"CertificateNotFound", connackNotAuthorized, 0x80, "see which there are with: hubgate authority list"}
 	case ModuleNotFound:
 		return form{"ModuleNotFound", connackNotAuthorized, 0x87, "create the module with: hubgate module create"}
 	case DeviceNotOnline:
@@ -98,7 +100,7 @@ func Codes() iter.Seq[Code] {
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced, CredentialFailed,
 		Unauthorized,
 		QuotaExceeded, QueueFull, InvalidExpiry, DeviceDisabled, TooManyProperties, TooManyCalls,
-		NotFound, DeviceNotFound, JobNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
+		NotFound, DeviceNotFound, JobNotFound, CertificateNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, CredentialPending, CredentialActive, ModuleAlreadyExists,
 		PreconditionFailed, CredentialUnready,
 		MessageTooLarge, TooManyModules,

@@ -32,6 +32,7 @@ type handler struct {
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
 	policy     string                    // whose key let the connection in; empty: the identity's own
 	proof      proof
+	shown      *certificate // that let the connection in; nil: a token did
 }
 
 var _ gateway.Outbound = (*handler)(nil)
@@ -42,6 +43,7 @@ func (h *handler) Attach(l gateway.Link) {
 	h.resumedMethods(l)
 	h.watchDesired()
 	h.openMail(l)
+	h.recheckChain(l)
 }
 
 // Detached implements [gateway.Outbound].
