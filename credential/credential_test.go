@@ -131,7 +131,7 @@ func TestBadRequests(t *testing.T) {
 		"cut":            {"r", bodyOf("dev1", good[:len(good)-1], ""), UndecodableCSR, "PKCS #10"},
 		"trailing":       {"r", bodyOf("dev1", append(append([]byte(nil), good...), 0), ""), UndecodableCSR, "PKCS #10"},
 		"huge csr":       {"r", bodyOf("dev1", make([]byte, maxCSR+1), ""), UndecodableCSR, "most"},
-		"huge body":      {"r", make([]byte, maxBody+1), BadRequest, "most"},
+		"huge body":      {"r", make([]byte, MaxBody+1), BadRequest, "most"},
 		"forged":         {"r", bodyOf("dev1", forged, ""), BadSignature, "own key"},
 		"other CN":       {"r", bodyOf("dev1", csrOf(t, "dev2", key), ""), SubjectMismatch, "CN"},
 		"CN in capitals": {"r", bodyOf("dev1", csrOf(t, "DEV1", key), ""), SubjectMismatch, "CN"},

@@ -3,7 +3,10 @@ package credential
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
@@ -73,4 +76,10 @@ func (o *Operation) Certificate() (*x509.Certificate, error) {
 		return nil, hub.Errorf(hub.ServerError, "the certificate that was issued for %s is damaged: %w", o.ID, err)
 	}
 	return cert, nil
+}
+
+// Thumbprint is the SHA-256 digest of a certificate as IoT Hub prints it.
+func Thumbprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }

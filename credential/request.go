@@ -13,7 +13,8 @@ import (
 // What a request may hold at most. A CSR of an RSA key with 8192 bits has less
 // than 3 KiB.
 const (
-	maxBody = 16 << 10
+	// MaxBody is the longest body of a request.
+	MaxBody = 16 << 10
 	maxCSR  = 8 << 10
 	// MaxRID is the longest request id; IoT Hub allows 36 characters.
 	MaxRID = 128
@@ -42,8 +43,8 @@ func parseRequest(id hub.Identity, rid string, body []byte) (request, error) {
 	if err := checkRID(rid); err != nil {
 		return request{}, err
 	}
-	if len(body) > maxBody {
-		return request{}, refuse(BadRequest, "the request has %d bytes, and %d is the most", len(body), maxBody)
+	if len(body) > MaxBody {
+		return request{}, refuse(BadRequest, "the request has more than %d bytes, which is the most", MaxBody)
 	}
 	var wire wireRequest
 	if err := json.Unmarshal(bytes.TrimSpace(body), &wire); err != nil {

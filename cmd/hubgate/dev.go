@@ -39,6 +39,12 @@ func (c *devCmd) Run(ctx context.Context, a *app) error {
 		if certs, err = pki.Open(filepath.Join(cfg.DataDir, "certs"), names, began); err != nil {
 			return secrets{}, err
 		}
+		if cfg.TLS.IssuerCertFile == "" {
+			cfg.TLS.IssuerCertFile, cfg.TLS.IssuerKeyFile, err = pki.OpenIssuer(filepath.Join(cfg.DataDir, "certs"), began)
+			if err != nil {
+				return secrets{}, err
+			}
+		}
 		return secrets{tls: pki.Config(certs.Certificates), ca: certs.CA}, nil
 	})
 	if err != nil {

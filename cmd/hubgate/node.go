@@ -91,7 +91,12 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.openTrust(); err != nil {
 		return err
 	}
+	renewal, err := n.openRenewal()
+	if err != nil {
+		return err
+	}
 	n.build(s)
+	n.face.Renewal = renewal
 	if err := n.serveMethods(ctx); err != nil {
 		return err
 	}

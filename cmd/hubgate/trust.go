@@ -40,7 +40,7 @@ func loadTrust(cfg config.TLS) (trust.Files, error) {
 		}
 		files.Lists = append(files.Lists, lists...)
 	}
-	return files, nil
+	return files, trustIssuer(&files, cfg)
 }
 
 // openTrust makes the pool of what vouches for devices, and serves its registry.
