@@ -208,10 +208,10 @@ func (h *handler) deliver(op credential.Operation) (over bool) {
 	if err != nil {
 		return false
 	}
-	if packet != 0 {
+	if qos > 0 {
 		r.packet, r.op = packet, op
 	}
-	return packet == 0
+	return qos == 0
 }
 
 // renewalAcked notes that the device has what was issued.
