@@ -63,10 +63,9 @@ func ErrorBody(err error, now time.Time) []byte {
 	if known, ok := errors.AsType[*hub.Error](err); ok {
 		b.Message = known.Message
 	}
-	switch code {
-	case hub.ServiceUnavailable, hub.GatewayTimeout:
+	if code == hub.ServiceUnavailable || code == hub.GatewayTimeout {
 		b.RetryAfter = retryUnavailable
-	case hub.ServerError:
+	} else if code == hub.ServerError {
 		b.RetryAfter = retryFault
 	}
 	if r, ok := errors.AsType[*Refusal](err); ok {

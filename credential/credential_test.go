@@ -356,16 +356,26 @@ func TestAnswers(t *testing.T) {
 		err  error
 		want string
 	}{
-		"failed": {refuse(UndecodableCSR, "the csr is not base64"),
-			`{"errorCode":400040,"message":"the csr is not base64","timestampUtc":"2026-06-09T17:31:31.426Z","info":{"credentialError":"FailedToDecodeCsr","credentialMessage":"the csr is not base64"}}`},
-		"active": {&Refusal{Active: &op, Cause: hub.Errorf(hub.CredentialActive, "busy")},
-			`{"errorCode":409005,"message":"busy","timestampUtc":"2026-06-09T17:31:31.426Z","info":{"correlationId":"c","requestId":"r-1","operationExpires":"2026-06-09T17:31:31.426Z"}}`},
-		"throttled": {&Refusal{RetryAfter: 90 * time.Second, Cause: hub.Errorf(hub.CredentialThrottled, "slow")},
-			`{"errorCode":429002,"message":"slow","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":91}`},
-		"away": {hub.Errorf(hub.ServiceUnavailable, "NATS"),
-			`{"errorCode":503001,"message":"NATS","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":5}`},
-		"a fault": {errors.New("secret"),
-			`{"errorCode":500001,"message":"` + hub.ServerError.Hint() + `","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":300}`},
+		"failed": {
+			refuse(UndecodableCSR, "the csr is not base64"),
+			`{"errorCode":400040,"message":"the csr is not base64","timestampUtc":"2026-06-09T17:31:31.426Z","info":{"credentialError":"FailedToDecodeCsr","credentialMessage":"the csr is not base64"}}`,
+		},
+		"active": {
+			&Refusal{Active: &op, Cause: hub.Errorf(hub.CredentialActive, "busy")},
+			`{"errorCode":409005,"message":"busy","timestampUtc":"2026-06-09T17:31:31.426Z","info":{"correlationId":"c","requestId":"r-1","operationExpires":"2026-06-09T17:31:31.426Z"}}`,
+		},
+		"throttled": {
+			&Refusal{RetryAfter: 90 * time.Second, Cause: hub.Errorf(hub.CredentialThrottled, "slow")},
+			`{"errorCode":429002,"message":"slow","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":91}`,
+		},
+		"away": {
+			hub.Errorf(hub.ServiceUnavailable, "NATS"),
+			`{"errorCode":503001,"message":"NATS","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":5}`,
+		},
+		"a fault": {
+			errors.New("secret"),
+			`{"errorCode":500001,"message":"` + hub.ServerError.Hint() + `","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":300}`,
+		},
 	} {
 		var m map[string]any
 		if err := json.Unmarshal(ErrorBody(tc.err, at), &m); err != nil {

@@ -22,35 +22,35 @@ import (
 
 func device() hub.Identity { return hub.Identity{Device: "dev1"} }
 
-func ecKey(t testing.TB, curve elliptic.Curve) crypto.Signer {
-	t.Helper()
+func ecKey(tb testing.TB, curve elliptic.Curve) crypto.Signer {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
-func rsaKey(t testing.TB, bits int) crypto.Signer {
-	t.Helper()
-	t.Setenv("GODEBUG", "rsa1024min=0")
+func rsaKey(tb testing.TB, bits int) crypto.Signer {
+	tb.Helper()
+	tb.Setenv("GODEBUG", "rsa1024min=0")
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
 // csrOf makes a request for a name, in DER.
-func csrOf(t testing.TB, name string, key crypto.Signer, edits ...func(*x509.CertificateRequest)) []byte {
-	t.Helper()
+func csrOf(tb testing.TB, name string, key crypto.Signer, edits ...func(*x509.CertificateRequest)) []byte {
+	tb.Helper()
 	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}
 	for _, edit := range edits {
 		edit(template)
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return der
 }
@@ -66,9 +66,9 @@ func bodyOf(id string, csr []byte, replace string) []byte {
 }
 
 // authorityOf makes an issuing authority, below another one if parent is set.
-func authorityOf(t testing.TB, name string, until time.Time, parent *x509.Certificate, above crypto.Signer) (*x509.Certificate, crypto.Signer) {
-	t.Helper()
-	key := ecKey(t, elliptic.P256())
+func authorityOf(tb testing.TB, name string, until time.Time, parent *x509.Certificate, above crypto.Signer) (*x509.Certificate, crypto.Signer) {
+	tb.Helper()
+	key := ecKey(tb, elliptic.P256())
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -78,23 +78,23 @@ func authorityOf(t testing.TB, name string, until time.Time, parent *x509.Certif
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), above)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cert, key
 }
 
-func pemOf(t testing.TB, key crypto.Signer, certs ...*x509.Certificate) (certText, keyText []byte) {
-	t.Helper()
+func pemOf(tb testing.TB, key crypto.Signer, certs ...*x509.Certificate) (certText, keyText []byte) {
+	tb.Helper()
 	for _, c := range certs {
 		certText = append(certText, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return certText, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
@@ -140,15 +140,15 @@ type office struct {
 	clock time.Time
 }
 
-func newOffice(t testing.TB) *office {
-	t.Helper()
+func newOffice(tb testing.TB) *office {
+	tb.Helper()
 	o := &office{store: &memory{}, clock: time.Now()}
-	root, rootKey := authorityOf(t, "root", time.Now().Add(1000*time.Hour), nil, nil)
-	cert, key := authorityOf(t, "issuer", time.Now().Add(500*time.Hour), root, rootKey)
-	certText, keyText := pemOf(t, key, cert, root)
+	root, rootKey := authorityOf(tb, "root", time.Now().Add(1000*time.Hour), nil, nil)
+	cert, key := authorityOf(tb, "issuer", time.Now().Add(500*time.Hour), root, rootKey)
+	certText, keyText := pemOf(tb, key, cert, root)
 	issuer, err := NewIssuer(certText, keyText, 90*time.Hour)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o.root = root
 	o.Desk = &Desk{Issuer: issuer, Store: o.store, Now: func() time.Time { return o.clock }}
@@ -160,17 +160,17 @@ func (o *office) accept(rid string, body []byte) (Operation, error) {
 }
 
 // serve takes a request through to its end.
-func (o *office) serve(t testing.TB, rid string, body []byte) Operation {
-	t.Helper()
+func (o *office) serve(tb testing.TB, rid string, body []byte) Operation {
+	tb.Helper()
 	op, err := o.accept(rid, body)
 	if err == nil {
-		op, _, err = o.Issue(t.Context(), op)
+		op, _, err = o.Issue(tb.Context(), op)
 	}
 	if err == nil {
-		err = o.Close(t.Context(), op)
+		err = o.Close(tb.Context(), op)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return op
 }
