@@ -27,6 +27,7 @@ func (b *backEnd) play() {
 	b.twins(pump)
 	b.methods()
 	b.messages(pump)
+	pump.renew()
 	b.why()
 	pump.client.Disconnect(250)
 	module.client.Disconnect(250)
