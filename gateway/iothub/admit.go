@@ -21,6 +21,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	if err != nil {
 		return gateway.Admission{}, err
 	}
+	changes := f.changes.Load()
 	record, known, lookupErr := f.lookup(ctx, u.ID)
 	refused := gateway.Admission{}
 	if known {
@@ -34,7 +35,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	case lookupErr != nil:
 		return refused, lookupErr
 	}
-	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent)}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent), changes: changes}
 	expires, err := f.authenticate(h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err
@@ -43,9 +44,13 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	if err != nil {
 		return refused, err
 	}
+	var stale time.Time
+	if h.shown == nil { // a certificate has no grace
+		stale = expires.Add(-sas.ClockSkew)
+	}
 	return gateway.Admission{
 		ID: u.ID, Generation: record.GenerationID, ClientAgent: u.ClientAgent, ModelID: u.ModelID,
-		Stale: h.staleAt(expires), Expires: expires, Will: will, Handler: h,
+		Stale: stale, Expires: expires, Will: will, Handler: h,
 	}, nil
 }
 
@@ -85,15 +90,6 @@ func (f *Face) authenticate(h *handler, record identity.Record, password []byte,
 	}
 	token, err := f.byToken(h, record, string(password))
 	return token.Expiry.Add(sas.ClockSkew), err
-}
-
-// staleAt is when a token that is good until expires has ended but for the
-// grace; never for a certificate, which has none.
-func (h *handler) staleAt(expires time.Time) time.Time {
-	if h.shown != nil {
-		return time.Time{}
-	}
-	return expires.Add(-sas.ClockSkew)
 }
 
 // byToken checks a SAS token.

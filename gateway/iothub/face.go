@@ -52,6 +52,7 @@ type Face struct {
 
 	messages    messages
 	lateAnswers atomic.Uint64
+	changes     atomic.Uint32 // of identities and policies that this node has heard of
 }
 
 // LateAnswers is how many answers of direct methods came when nobody waited

@@ -23,10 +23,11 @@ type handler struct {
 	authMethod string
 	modelID    string
 	remote     string                       // address and port of the client
-	java       bool                         // the client is Java's SDK
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
-	callable   bool // methods are being subscribed to; owned by the reader
+	callable   bool   // methods are being subscribed to; owned by the reader
+	java       bool   // the client is Java's SDK
+	changes    uint32 // of the face, when the identity was looked up
 	mail       mail
 	twinOnce   sync.Once
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
@@ -47,6 +48,7 @@ func (h *handler) Attach(l gateway.Link) {
 	h.openMail(l)
 	h.resumeRenewal()
 	h.recheckChain(l)
+	h.recheckIdentity(l)
 }
 
 // Detached implements [gateway.Outbound].
