@@ -247,21 +247,27 @@ func TestRenewByThumbprint(t *testing.T) {
 }
 
 func TestRenewByToken(t *testing.T) {
-	o := newOffice(t)
-	l := newLink(filterCredentials)
-	h := o.connect(t, "dev1", nil, l)
-	ask(t, h, issueTopic("r-1"), asking(t, "dev1", "dev1", newKey(t), ""))
-	if a := hear(t, l, "412", "r-1"); a.ErrorCode != int(hub.CredentialUnready) {
-		t.Errorf("%s", a.Payload)
-	}
-	o.Renewal.Tokens = true
-	ask(t, h, issueTopic("r-2"), asking(t, "dev1", "dev1", newKey(t), ""))
-	hear(t, l, "202", "r-2")
-	hear(t, l, "200", "r-2")
-	o.Renewal = nil
-	ask(t, h, issueTopic("r-3"), asking(t, "dev1", "dev1", newKey(t), ""))
-	if a := hear(t, l, "412", "r-3"); a.ErrorCode != int(hub.CredentialUnready) {
-		t.Errorf("%s", a.Payload)
+	for name, tc := range map[string]struct {
+		set    func(*Face)
+		status string
+	}{
+		"refused": {func(*Face) {}, "412"},
+		"allowed": {func(f *Face) { f.Renewal.Tokens = true }, "202"},
+		"nothing": {func(f *Face) { f.Renewal = nil }, "412"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOffice(t)
+			tc.set(o.Face)
+			l := newLink(filterCredentials)
+			h := o.connect(t, "dev1", nil, l)
+			ask(t, h, issueTopic("r-1"), asking(t, "dev1", "dev1", newKey(t), ""))
+			a := hear(t, l, tc.status, "r-1")
+			if tc.status == "202" {
+				hear(t, l, "200", "r-1")
+			} else if a.ErrorCode != int(hub.CredentialUnready) {
+				t.Errorf("%s", a.Payload)
+			}
+		})
 	}
 }
 
