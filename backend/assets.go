@@ -55,10 +55,9 @@ func (c Config) assets() []asset {
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
 		c.twinBucket(),
-		c.credentialBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.commands(n.CommandBucket()),
-	}, slices.Concat(c.c2dAssets(), c.timelineAssets())...)
+	}, slices.Concat(c.c2dAssets(), c.timelineAssets(), []asset{c.credentialBucket()})...)
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {

@@ -4,11 +4,14 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/credential"
 	"github.com/hubgate/hubgate/gateway/iothub"
+	"github.com/hubgate/hubgate/internal/pki"
 	"github.com/hubgate/hubgate/trust"
 )
 
@@ -33,25 +36,34 @@ func loadIssuer(cfg config.TLS) (*credential.Issuer, error) {
 	return issuer, nil
 }
 
-// trustIssuer lets the certificates that the hub itself issues in. Of its file
-// only the first certificate is trusted, and nothing above it.
-func trustIssuer(files *trust.Files, cfg config.TLS) error {
-	issuer, err := loadIssuer(cfg)
-	if err != nil || issuer == nil {
-		return err
+// devIssuer is the same for a development hub, which makes its own if it is
+// given none.
+func devIssuer(cfg *config.Config, now time.Time) (*credential.Issuer, error) {
+	from := cfg.TLS
+	if from.IssuerCertFile == "" {
+		var err error
+		if from.IssuerCertFile, from.IssuerKeyFile, err = pki.OpenIssuer(filepath.Join(cfg.DataDir, "certs"), now); err != nil {
+			return nil, err
+		}
 	}
-	files.Authorities = append(files.Authorities, trust.File{Origin: cfg.IssuerCertFile, Certificates: []*x509.Certificate{issuer.Authority()}})
-	return nil
+	return loadIssuer(from)
 }
 
-// openRenewal makes what renews certificates in-band.
-func (n *node) openRenewal() (*iothub.Renewal, error) {
-	issuer, err := loadIssuer(n.cfg.TLS)
-	if err != nil {
-		return nil, err
+// withIssuer lets the certificates that the hub itself issues in. Nothing above
+// the authority is trusted.
+func (n *node) withIssuer(files trust.Files) trust.Files {
+	if n.issuer == nil {
+		return files
 	}
+	own := trust.File{Origin: "the issuing authority", Certificates: []*x509.Certificate{n.issuer.Authority()}}
+	files.Authorities = append(slices.Clone(files.Authorities), own)
+	return files
+}
+
+// renewal is what renews certificates in-band.
+func (n *node) renewal() *iothub.Renewal {
 	return &iothub.Renewal{
-		Desk:        &credential.Desk{Issuer: issuer, Store: n.back.Credentials()},
+		Desk:        &credential.Desk{Issuer: n.issuer, Store: n.back.Credentials()},
 		Thumbprints: n.registry, Tokens: n.cfg.TLS.IssueToSAS, Issued: n.back.Events().Issued,
-	}, nil
+	}
 }

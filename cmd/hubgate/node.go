@@ -17,11 +17,13 @@ import (
 	"github.com/hubgate/hubgate/backend/embedded"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/credential"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/iothub"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
@@ -38,8 +40,12 @@ type node struct {
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
 	registry *identity.Registry
+	policies *policies
+	certs    *certificates
 	twins    *twin.Twins
 	trust    *trust.Pool
+	trusted  trustSum // of the files that are in it
+	issuer   *credential.Issuer
 	face     *iothub.Face
 	gateway  *gateway.Server
 	methods  *backend.MethodService
@@ -58,10 +64,14 @@ type ports struct {
 	Plain int `json:"plain,omitempty"`
 }
 
-// secrets are the certificates that a node shows.
+// secrets are the certificates that a node shows, and the policies that its
+// configuration gives.
 type secrets struct {
-	tls *tls.Config
-	ca  []byte // served to whoever asks; nil: not
+	certs    *certificates
+	tls      *tls.Config
+	ca       []byte // served to whoever asks; nil: not
+	policies []sas.Policy
+	issuer   *credential.Issuer // of certificates for devices; nil: none
 }
 
 // startNode starts all parts of a node. open reads or makes its certificates;
@@ -88,15 +98,13 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+	n.issuer = s.issuer
 	if err := n.openTrust(); err != nil {
 		return err
 	}
-	renewal, err := n.openRenewal()
-	if err != nil {
-		return err
-	}
+	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
 	n.build(s)
-	n.face.Renewal = renewal
+	n.face.Renewal = n.renewal()
 	if err := n.serveMethods(ctx); err != nil {
 		return err
 	}
@@ -194,7 +202,7 @@ func c2dLimits(c config.C2D) c2d.Limits {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
+		Devices: n.registry, Policies: n.policies, Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),
 		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
 		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,

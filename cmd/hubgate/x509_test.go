@@ -177,7 +177,7 @@ func TestAuthority(t *testing.T) {
 		t.Error("a resumed TLS session is let in by a CA that was removed")
 	}
 	awaitWhy(t, dir, "d", `the CA "root", registered as "plant", is not verified yet`, `is for "D" (its common name)`,
-		`the CA "root", which vouches for the certificate, is no longer trusted`, "the hub trusts no CA")
+		`the CA "root", which vouches for the certificate, is no longer trusted`, `the issuer "root" of the certificate "d" is no CA that the hub trusts`)
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -214,6 +214,29 @@ func TestTrustOfFiles(t *testing.T) {
 	wantAll(t, p.log.String(), "has expired at", "root.crl")
 }
 
+// A revocation list that changes on disk cuts who it revokes, and nobody else.
+func TestRevokedWhileConnected(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root := trusttest.Root(t, "root")
+	line := root.CA(t, "line")
+	until := time.Now().Add(time.Hour)
+	ca := write(t, dir, "root.pem", string(root.PEM()))
+	list := write(t, dir, "line.crl", string(line.Revoke(t, until)))
+	p := startDev(t, dir, "--tls-client-ca", ca, "--tls-crl", list)
+	devices := map[string]*testDevice{}
+	leaves := map[string]*trusttest.Pair{"gone": line.Leaf(t, "gone"), "stays": line.Leaf(t, "stays")}
+	for id, leaf := range leaves {
+		do(t, dir, "device", "create", id, "--auth", "ca")
+		devices[id] = connectX509(t, p, strings.TrimSpace(do(t, dir, "device", "connection-string", id)), leaf.TLS(line))
+	}
+	write(t, dir, "line.crl", string(line.Revoke(t, until, leaves["gone"])))
+	do(t, dir, "reload")
+	devices["gone"].wantLost(t)
+	devices["stays"].send(t, "", []byte("still here"))
+	awaitWhy(t, dir, "gone", `the certificate was revoked by its issuer "line"`)
+}
+
 func TestBadTrustFilesStopTheStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -230,7 +253,7 @@ func TestBadTrustFilesStopTheStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := loadTrust(tc.cfg)
+			_, _, err := loadTrust(tc.cfg)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -252,18 +275,21 @@ func TestApplyTrust(t *testing.T) {
 		_, err := n.trust.Verify(leaf.Chain(), time.Now())
 		return err
 	}
-	if err := n.applyTrust(cfg); err != nil || verify() != nil {
+	if changed, err := n.applyTrust(cfg); err != nil || !changed || verify() != nil {
 		t.Fatalf("apply: %v, then %v", err, verify())
 	}
+	if changed, err := n.applyTrust(cfg); err != nil || changed {
+		t.Errorf("applied again: %t, %v", changed, err)
+	}
 	cfg.CRLFiles = []string{write(t, dir, "ca.crl", "damaged")}
-	if err := n.applyTrust(cfg); err == nil || verify() != nil {
+	if _, err := n.applyTrust(cfg); err == nil || verify() != nil {
 		t.Errorf("apply of a bad list: %v, then %v", err, verify())
 	}
 	write(t, dir, "ca.crl", string(root.Revoke(t, time.Now().Add(time.Hour), leaf)))
-	if err := n.applyTrust(cfg); err != nil || verify() == nil {
+	if _, err := n.applyTrust(cfg); err != nil || verify() == nil {
 		t.Errorf("apply of the list: %v, and what it revokes is let in", err)
 	}
-	if err := n.applyTrust(config.TLS{}); err != nil || verify() == nil {
+	if _, err := n.applyTrust(config.TLS{}); err != nil || verify() == nil {
 		t.Errorf("apply of nothing: %v, and the CA that is gone lets in", err)
 	}
 }

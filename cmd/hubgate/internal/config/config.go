@@ -33,6 +33,9 @@ type Config struct {
 	NATS       NATS       `key:"nats"`
 	Log        Log        `key:"log"`
 
+	// Policies stand in a section of their own, which only the file has.
+	Policies []Policy
+
 	origins map[string]string // path to where the value comes from
 }
 
@@ -53,7 +56,7 @@ type Listen struct {
 
 // TLS says what the listeners show. hubgate dev makes its own certificates.
 type TLS struct {
-	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets the first that it understands: ECDSA first, and RSA for old stacks. hubgate serve: required."`
+	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets one for the name that it asks for, else one for the name of the first; ECDSA if it can, and RSA for old stacks. See docs/certificates.md. hubgate serve: required."`
 	KeyFiles  []string `key:"key_files" flag:"tls-key" doc:"PEM files of their private keys, in the same order."`
 
 	ClientCAFiles  []string `key:"client_ca_files" flag:"tls-client-ca" doc:"PEM or DER files of certificate authorities that vouch for devices with the authentication type certificateAuthority, beside those that hubgate authority registers. Whoever is named here is trusted without proof."`
