@@ -19,8 +19,12 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/gateway/iothub"
+	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/trust/trusttest"
 )
 
@@ -277,5 +281,31 @@ func TestDevelopmentIssuer(t *testing.T) {
 	again, err := os.ReadFile(filepath.Join(dir, "certs", "device-ca.pem"))
 	if err != nil || string(again) != string(made) {
 		t.Errorf("it is another one: %v", err)
+	}
+}
+
+// What the hub issues is let in, also when its other authorities are read again.
+func TestTheIssuerIsTrusted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	own, other := trusttest.Root(t, "own"), trusttest.Root(t, "other")
+	issuer, err := loadIssuer(config.TLS{
+		IssuerCertFile: write(t, dir, "own.pem", string(own.PEM(other))), IssuerKeyFile: write(t, dir, "own.key", string(own.KeyPEM(t))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{trust: &trust.Pool{}, face: &iothub.Face{}, gateway: &gateway.Server{}, log: zerolog.Nop(), issuer: issuer}
+	n.face.Trust = n.trust
+	for _, files := range [][]string{{write(t, dir, "third.pem", string(trusttest.Root(t, "third").PEM()))}, nil} {
+		if changed, err := n.applyTrust(config.TLS{ClientCAFiles: files}); err != nil || !changed {
+			t.Fatal(changed, err)
+		}
+		if _, err := n.trust.Verify(own.Leaf(t, "d").Chain(), time.Now()); err != nil {
+			t.Errorf("after %q: %v", files, err)
+		}
+		if _, err := n.trust.Verify(other.Leaf(t, "d").Chain(), time.Now()); err == nil {
+			t.Error("what stands behind the issuer in its file is trusted too")
+		}
 	}
 }
