@@ -18,12 +18,13 @@ const (
 	Closed           What = "connectionClosed" // by anything but DISCONNECT
 	SubscribeRefused What = "subscribeRefused"
 	TwinRefused      What = "twinRefused"
+	RenewalRefused   What = "renewalRefused"
 	MethodFailed     What = "methodFailed"
 	C2DDropped       What = "c2dDropped" // a cloud-to-device message
 	WillLost         What = "willLost"
-	DuplicateID      What = "duplicateId"    // several clients fight for one identity
-	RenewalRefused   What = "renewalRefused" // a request for a certificate
-	TokenExpired     What = "tokenExpired"   // the connection lives on for a while
+	Throttled        What = "throttled"    // slowed or refused, because it did too much
+	DuplicateID      What = "duplicateId"  // several clients fight for one identity
+	TokenExpired     What = "tokenExpired" // the connection lives on for a while
 )
 
 // Entry is one thing that went wrong, or the same thing several times.

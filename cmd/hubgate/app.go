@@ -33,6 +33,7 @@ type commands struct {
 	Why       whyCmd       `cmd:"" help:"Show why a device, or whoever is at an address, was refused, cut or not obeyed."`
 	Cert      certCmd      `cmd:"" help:"Make, inspect and watch over certificates."`
 	Reload    reloadCmd    `cmd:"" help:"Have the nodes of a hub read their certificates, policies and configuration again."`
+	Drain     drainCmd     `cmd:"" help:"Have a node take no more devices, close its connections in waves, and wait until it is done."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

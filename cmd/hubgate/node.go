@@ -28,7 +28,7 @@ import (
 	"github.com/hubgate/hubgate/twin"
 )
 
-// stopTimeout bounds a clean stop.
+// stopTimeout bounds a clean stop, besides limits.drain.
 const stopTimeout = 10 * time.Second
 
 // node is one running node of a hub: it wires the packages together and holds
@@ -44,10 +44,10 @@ type node struct {
 	certs    *certificates
 	twins    *twin.Twins
 	trust    *trust.Pool
-	trusted  trustSum // of the files that are in it
 	issuer   *credential.Issuer
 	face     *iothub.Face
 	gateway  *gateway.Server
+	limiter  *gateway.Limiter
 	methods  *backend.MethodService
 	https    *http.Server
 
@@ -99,13 +99,16 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 		return err
 	}
 	n.issuer = s.issuer
+	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
 	if err := n.openTrust(); err != nil {
 		return err
 	}
-	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
 	n.build(s)
 	n.face.Renewal = n.renewal()
 	if err := n.serveMethods(ctx); err != nil {
+		return err
+	}
+	if err := n.serveDrain(); err != nil {
 		return err
 	}
 	n.watch()
@@ -200,7 +203,9 @@ func c2dLimits(c config.C2D) c2d.Limits {
 
 // build makes the front end.
 func (n *node) build(s secrets) {
+	n.limiter = gateway.NewLimiter(ratesOf(n.cfg.Rates))
 	n.face = &iothub.Face{
+		Limiter:  n.limiter,
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.policies, Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),
@@ -216,7 +221,7 @@ func (n *node) build(s secrets) {
 	}
 	n.gateway = &gateway.Server{
 		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Timeline: n.back.Recorder(), Node: n.cfg.Node,
-		TLS: s.tls, Log: n.log,
+		TLS: s.tls, Log: n.log, Limiter: n.limiter, Penalty: penaltyOf(l),
 		Limits: gateway.Limits{
 			MaxPacket:        int(l.MaxPacket),
 			HandshakeTimeout: time.Duration(l.HandshakeTimeout),
@@ -226,6 +231,7 @@ func (n *node) build(s secrets) {
 			Window:           l.Window,
 			WindowBytes:      int(l.WindowBytes),
 			WriteTimeout:     time.Duration(l.WriteTimeout),
+			Memory:           memoryOf(l),
 			Duplicates:       gateway.Duplicates(l.Duplicates),
 			Quarantine:       time.Duration(l.Quarantine),
 		},
@@ -249,7 +255,7 @@ func (n *node) serve(bound *listeners, s secrets) {
 	}
 	n.onStop(func(ctx context.Context) {
 		_ = n.https.Close() // WebSockets are the gateway's by then
-		if err := n.gateway.Shutdown(ctx); err != nil {
+		if err := n.gateway.Drain(ctx, drainTime(n.cfg.Limits, n.gateway.Connected())); err != nil {
 			n.log.Warn().Err(err).Msg("not all connections ended in time")
 		}
 	})
@@ -286,9 +292,10 @@ func (n *node) wait(ctx context.Context) error {
 }
 
 // stop ends all parts: first the connections of devices, then what they need.
-// It waits no longer than stopTimeout.
+// It waits no longer than stopTimeout and limits.drain.
 func (n *node) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	longest := stopTimeout + time.Duration(n.cfg.Limits.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
@@ -300,6 +307,6 @@ func (n *node) stop() {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		n.log.Error().Dur("after", stopTimeout).Msg("the stop takes too long; leaving without the rest of it")
+		n.log.Error().Dur("after", longest).Msg("the stop takes too long; leaving without the rest of it")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -48,9 +49,16 @@ func (n *node) startReload(a *app, flags configFlags, role config.Role) error {
 func (n *node) parts(a *app) []reload.Part {
 	return []reload.Part{
 		n.certs.part(),
-		n.trustPart(),
 		n.policies.part(a.getenv, func() { n.face.PoliciesChanged(n.gateway) }),
 		logLevel(),
+		reload.Whole(reload.Part{
+			Name: "client authorities", Keys: []string{"tls.client_ca_files", "tls.crl_files", "tls.crl_strict"},
+			Files: func(cfg *config.Config) []string { return slices.Concat(cfg.TLS.ClientCAFiles, cfg.TLS.CRLFiles) },
+		}, func(cfg *config.Config) error { return n.applyTrust(cfg.TLS) }),
+		reload.Whole(reload.Part{Name: "rates", Keys: []string{"rates"}}, func(cfg *config.Config) error {
+			n.limiter.Set(ratesOf(cfg.Rates))
+			return nil
+		}),
 	}
 }
 

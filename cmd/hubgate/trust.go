@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
-	"github.com/hubgate/hubgate/cmd/hubgate/internal/reload"
 	"github.com/hubgate/hubgate/trust"
 )
 
@@ -17,49 +14,41 @@ import (
 // revocation lists, and connections are held against what expires.
 const trustReminder = time.Hour
 
-// trustSum tells the files of one time from those of another.
-type trustSum [sha256.Size]byte
-
 // loadTrust reads the authorities and revocation lists that the configuration
 // names. Its error says which file is wrong.
-func loadTrust(cfg config.TLS) (trust.Files, trustSum, error) {
+func loadTrust(cfg config.TLS) (trust.Files, error) {
 	files := trust.Files{StrictLists: cfg.CRLStrict}
-	sum := sha256.New()
-	_, _ = fmt.Fprintln(sum, cfg.CRLStrict)
 	for _, path := range cfg.ClientCAFiles {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return trust.Files{}, trustSum{}, fmt.Errorf("read the certificate authority: %w", err)
+			return trust.Files{}, fmt.Errorf("read the certificate authority: %w", err)
 		}
-		_, _ = fmt.Fprintf(sum, "%s %d %s", path, len(text), text)
 		f, err := trust.ParseFile(path, text)
 		if err != nil {
-			return trust.Files{}, trustSum{}, fmt.Errorf("read the certificate authority %s: %w", path, err)
+			return trust.Files{}, fmt.Errorf("read the certificate authority %s: %w", path, err)
 		}
 		files.Authorities = append(files.Authorities, f)
 	}
 	for _, path := range cfg.CRLFiles {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return trust.Files{}, trustSum{}, fmt.Errorf("read the revocation list: %w", err)
+			return trust.Files{}, fmt.Errorf("read the revocation list: %w", err)
 		}
-		_, _ = fmt.Fprintf(sum, "%s %d %s", path, len(text), text)
 		lists, err := trust.ParseLists(path, text)
 		if err != nil {
-			return trust.Files{}, trustSum{}, fmt.Errorf("read the revocation list %s: %w", path, err)
+			return trust.Files{}, fmt.Errorf("read the revocation list %s: %w", path, err)
 		}
 		files.Lists = append(files.Lists, lists...)
 	}
-	return files, trustSum(sum.Sum(nil)), nil
+	return files, nil
 }
 
 // openTrust makes the pool of what vouches for devices, and serves its registry.
 func (n *node) openTrust() error {
-	files, sum, err := loadTrust(n.cfg.TLS)
+	files, err := loadTrust(n.cfg.TLS)
 	if err != nil {
 		return err
 	}
-	n.trusted = sum
 	n.trust = &trust.Pool{}
 	n.trust.SetFiles(n.withIssuer(files))
 	n.trust.SetRegistered(n.back.Authorities().All())
@@ -73,36 +62,16 @@ func (n *node) openTrust() error {
 
 // applyTrust reads the files of authorities and revocation lists again and lets
 // them take effect: at once for who comes, and within a second for who is there.
-// It reports whether anything has changed. When a file is bad it returns the
-// error, and everything stays as it was. One call at a time, once the node
-// serves.
-func (n *node) applyTrust(cfg config.TLS) (changed bool, err error) {
-	files, sum, err := loadTrust(cfg)
-	if err != nil || sum == n.trusted {
-		return false, err
+// When a file is bad it returns the error, and everything stays as it was. It
+// may be called at any time once the node serves.
+func (n *node) applyTrust(cfg config.TLS) error {
+	files, err := loadTrust(cfg)
+	if err != nil {
+		return err
 	}
-	n.trusted = sum
 	n.trust.SetFiles(n.withIssuer(files))
 	n.trustChanged()
-	return true, nil
-}
-
-// trustPart lets authorities and revocation lists change while the node runs.
-func (n *node) trustPart() reload.Part {
-	return reload.Part{
-		Name: "client authorities", Keys: []string{"tls.client_ca_files", "tls.crl_files", "tls.crl_strict"},
-		Files: func(cfg *config.Config) []string { return slices.Concat(cfg.TLS.ClientCAFiles, cfg.TLS.CRLFiles) },
-		Apply: func(_ context.Context, cfg *config.Config) (reload.Change, error) {
-			changed, err := n.applyTrust(cfg.TLS)
-			if !changed || err != nil {
-				return reload.Change{}, err
-			}
-			return reload.Change{
-				Applied:  []string{fmt.Sprintf("%d files of authorities, %d of revocation lists", len(cfg.TLS.ClientCAFiles), len(cfg.TLS.CRLFiles))},
-				Warnings: n.trust.Warnings(time.Now()),
-			}, nil
-		},
-	}
+	return nil
 }
 
 // trustChanged cuts the connections that nobody vouches for any more.

@@ -253,7 +253,7 @@ func TestBadTrustFilesStopTheStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := loadTrust(tc.cfg)
+			_, err := loadTrust(tc.cfg)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -275,21 +275,18 @@ func TestApplyTrust(t *testing.T) {
 		_, err := n.trust.Verify(leaf.Chain(), time.Now())
 		return err
 	}
-	if changed, err := n.applyTrust(cfg); err != nil || !changed || verify() != nil {
+	if err := n.applyTrust(cfg); err != nil || verify() != nil {
 		t.Fatalf("apply: %v, then %v", err, verify())
 	}
-	if changed, err := n.applyTrust(cfg); err != nil || changed {
-		t.Errorf("applied again: %t, %v", changed, err)
-	}
 	cfg.CRLFiles = []string{write(t, dir, "ca.crl", "damaged")}
-	if _, err := n.applyTrust(cfg); err == nil || verify() != nil {
+	if err := n.applyTrust(cfg); err == nil || verify() != nil {
 		t.Errorf("apply of a bad list: %v, then %v", err, verify())
 	}
 	write(t, dir, "ca.crl", string(root.Revoke(t, time.Now().Add(time.Hour), leaf)))
-	if _, err := n.applyTrust(cfg); err != nil || verify() == nil {
+	if err := n.applyTrust(cfg); err != nil || verify() == nil {
 		t.Errorf("apply of the list: %v, and what it revokes is let in", err)
 	}
-	if _, err := n.applyTrust(config.TLS{}); err != nil || verify() == nil {
+	if err := n.applyTrust(config.TLS{}); err != nil || verify() == nil {
 		t.Errorf("apply of nothing: %v, and the CA that is gone lets in", err)
 	}
 }

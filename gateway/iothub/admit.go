@@ -36,6 +36,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 		return refused, lookupErr
 	}
 	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent), changes: changes}
+	h.account.Open(f.Limiter)
 	expires, err := f.authenticate(h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err

@@ -43,6 +43,7 @@ type Face struct {
 	MaxCalls int
 	Renewal  *Renewal           // nil: the hub issues no certificates
 	Timeline *timeline.Recorder // nil: nobody asks why
+	Limiter  *gateway.Limiter   // nil: no rate is limited
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
 

@@ -24,6 +24,7 @@ type handler struct {
 	modelID    string
 	remote     string                       // address and port of the client
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
+	account    gateway.Account              // of twin operations, calls and messages to the device
 	calls      calls
 	callable   bool   // methods are being subscribed to; owned by the reader
 	java       bool   // the client is Java's SDK

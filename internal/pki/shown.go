@@ -31,9 +31,9 @@ func (s *Shown) Certificates() []tls.Certificate { return *s.current.Load() }
 
 // Config returns the TLS settings of a listener: versions 1.2 and 1.3, because
 // the Python SDK speaks 1.2 only. A client certificate is asked for and not
-// needed: what came is judged when the client has said who it is, where a refusal
-// can be answered. The settings stay the same when certificates are replaced, and with them the keys
-// of session tickets.
+// needed: what came is judged when the client has said who it is, where a
+// refusal can be answered. The settings stay the same when certificates are
+// replaced, and with them the keys of session tickets.
 func (s *Shown) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,

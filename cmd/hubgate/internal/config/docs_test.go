@@ -66,10 +66,11 @@ fit, two listeners on one port. Every message names the file and line, the varia
 ` + "`hubgate config check`" + ` tells them all without starting anything, and ` + "`hubgate config print`" + ` shows the
 configuration in effect and where each value comes from.
 
-Durations are written ` + "`30s`, `12h`, `7d`, `1d12h`" + `; sizes ` + "`4096`, `256KiB`, `10GiB`" + `. In the environment the values of a list
+Durations are written ` + "`30s`, `12h`, `7d`, `1d12h`" + `; sizes ` + "`4096`, `256KiB`, `10GiB`" + `; rates ` + "`100/s`, `50/min`, `160KiB/s`" + `, and 0 for
+no limit. In the environment the values of a list
 are separated by commas; a flag of a list is repeated.
 
-A running node follows changes of its file, and of the files that it names: ` + "all of `tls`, `policies` and\n`log.level`" + ` take effect at once, the rest with the next start. ` + "`hubgate reload`" + ` tells which: see
+A running node follows changes of its file, and of the files that it names: ` + "`tls` with its files, `policies`, `rates` and\n`log.level`" + ` take effect at once, the rest with the next start. ` + "`hubgate reload`" + ` tells which: see
 [certificates](certificates.md).
 
 ## Example
