@@ -113,23 +113,29 @@ func (r *renewal) begin(rid string) (before string) {
 	return before
 }
 
-func (r *renewal) end() {
+// end answers the request that waits, and lets the next one in: not before, and
+// not so much later that a client which has read the answer meets it.
+func (r *renewal) end(answer func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	answer()
 	r.pending = ""
 }
 
 func (h *handler) issue(rid string, body []byte) {
 	op, err := h.accept(rid, body)
+	h.ofRenewal().end(func() {
+		if err != nil {
+			h.answerError(rid, err)
+		} else {
+			h.answerCredential(202, rid, credential.AcceptedBody(op))
+		}
+	})
 	if err != nil {
-		h.refuseIssue(rid, err)
-	} else {
-		h.answerCredential(202, rid, credential.AcceptedBody(op))
+		h.refused(rid, err)
+		return
 	}
-	h.ofRenewal().end()
-	if err == nil {
-		h.finish(op)
-	}
+	h.finish(op)
 }
 
 // accept checks a request and has it stored.
@@ -306,8 +312,12 @@ func (h *handler) answerCredential(status int, rid string, body []byte) {
 
 // refuseIssue answers and records a request that failed.
 func (h *handler) refuseIssue(rid string, err error) {
-	h.answerCredential(hub.CodeOf(err).Status(), rid, credential.ErrorBody(err, h.face.now()))
+	h.answerError(rid, err)
 	h.refused(rid, err)
+}
+
+func (h *handler) answerError(rid string, err error) {
+	h.answerCredential(hub.CodeOf(err).Status(), rid, credential.ErrorBody(err, h.face.now()))
 }
 
 // refused records it. The log has a line for the first of its kind.
