@@ -57,7 +57,7 @@ func (c Config) assets() []asset {
 		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.commands(n.CommandBucket()),
-	}, slices.Concat(c.c2dAssets(), c.timelineAssets())...)
+	}, slices.Concat(c.c2dAssets(), c.timelineAssets(), []asset{c.credentialBucket()})...)
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {

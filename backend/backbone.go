@@ -27,6 +27,8 @@ type Backbone struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 
+	credentials *CredentialStore
+
 	devices   *DeviceStore
 	sessions  *SessionStore
 	policies  *PolicyStore
@@ -111,6 +113,11 @@ func (b *Backbone) openStores(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	credentials, err := openBucket(ctx, b.js, b.names.CredentialBucket())
+	if err != nil {
+		return err
+	}
+	b.credentials = &CredentialStore{credentials}
 	b.sessions = &SessionStore{bucket: presence, names: b.names, nc: b.nc, log: b.cfg.Log}
 	b.devices = &DeviceStore{bucket: devices, sessions: b.sessions, log: b.cfg.Log}
 	if b.policies, err = openPolicies(ctx, policies, b.cfg.Log); err != nil {

@@ -33,6 +33,8 @@ func forms(c Code) form {
 		return form{"ArgumentInvalid", connackNotAuthorized, 0x90, "correct the topic, the property bag or the id"}
 	case ConnectionReplaced:
 		return form{"ConnectionForcefullyClosedOnNewConnection", connackUnavailable, 0x8E, "another connection came with this identity; if they alternate, two devices share one id"}
+	case CredentialFailed:
+		return form{"CredentialOperationFailed", connackNotAuthorized, 0x83, "correct the request or the certificate signing request: credentialError and the sentence say what is wrong"}
 	case Unauthorized:
 		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key or the certificate, its expiry and the device's clock"}
 	case QuotaExceeded:
@@ -63,16 +65,24 @@ func forms(c Code) form {
 		return form{"DeviceConnectionClosedRemotely", connackUnavailable, 0x80, "the device or the network closed the connection"}
 	case DeviceAlreadyExists:
 		return form{"DeviceAlreadyExists", connackNotAuthorized, 0x80, "choose another id, or update the device"}
+	case CredentialPending:
+		return form{"CredentialOperationPending", connackUnavailable, 0x97, "wait for the answer to the request before"}
+	case CredentialActive:
+		return form{"CredentialOperationActive", connackUnavailable, 0x97, "wait for the answer to the request before, send the same again, or replace it"}
 	case ModuleAlreadyExists:
 		return form{"ModuleAlreadyExistsOnDevice", connackNotAuthorized, 0x80, "choose another id, or update the module"}
 	case PreconditionFailed:
 		return form{"PreconditionFailed", connackUnavailable, 0x80, "read it again and retry with the new etag"}
+	case CredentialUnready:
+		return form{"CredentialManagementPreconditionFailed", connackNotAuthorized, 0x87, "give the hub an issuing authority, or let the identity authenticate by certificate"}
 	case MessageTooLarge:
 		return form{"MessageTooLarge", connackNotAuthorized, 0x95, "a message holds at most 256 KiB with its properties"}
 	case TooManyModules:
 		return form{"TooManyModulesOnDevice", connackNotAuthorized, 0x97, "delete a module of the device first"}
 	case Throttled:
 		return form{"ThrottlingException", connackUnavailable, 0x96, "slow down and retry"}
+	case CredentialThrottled:
+		return form{"ThrottleBacklogLimitExceeded", connackUnavailable, 0x96, "wait as long as retryAfter says"}
 	case ServiceUnavailable:
 		return form{"ServiceUnavailable", connackUnavailable, 0x88, "NATS or JetStream does not answer; see the gateway's log"}
 	case GatewayTimeout:
@@ -87,14 +97,14 @@ func forms(c Code) form {
 // Codes yields every code that Hubgate uses, in ascending order.
 func Codes() iter.Seq[Code] {
 	return slices.Values([]Code{
-		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
+		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced, CredentialFailed,
 		Unauthorized,
 		QuotaExceeded, QueueFull, InvalidExpiry, DeviceDisabled, TooManyProperties, TooManyCalls,
 		NotFound, DeviceNotFound, JobNotFound, CertificateNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
-		DeviceAlreadyExists, ModuleAlreadyExists,
-		PreconditionFailed,
+		DeviceAlreadyExists, CredentialPending, CredentialActive, ModuleAlreadyExists,
+		PreconditionFailed, CredentialUnready,
 		MessageTooLarge, TooManyModules,
-		Throttled,
+		Throttled, CredentialThrottled,
 		ServerError,
 		ServiceUnavailable,
 		GatewayTimeout,

@@ -19,6 +19,7 @@ const (
 	InvalidProtocol     Code = 400001
 	ArgumentInvalid     Code = 400004
 	ConnectionReplaced  Code = 400027
+	CredentialFailed    Code = 400040
 	Unauthorized        Code = 401003
 	QuotaExceeded       Code = 403002
 	QueueFull           Code = 403004
@@ -34,11 +35,15 @@ const (
 	DeviceNotOnline     Code = 404103
 	ConnectionLost      Code = 404104
 	DeviceAlreadyExists Code = 409001
+	CredentialPending   Code = 409004
+	CredentialActive    Code = 409005
 	ModuleAlreadyExists Code = 409301
 	PreconditionFailed  Code = 412001
+	CredentialUnready   Code = 412005
 	MessageTooLarge     Code = 413001
 	TooManyModules      Code = 413003
 	Throttled           Code = 429001
+	CredentialThrottled Code = 429002
 	ServerError         Code = 500001
 	ServiceUnavailable  Code = 503001
 	GatewayTimeout      Code = 504101

@@ -18,6 +18,7 @@ const (
 	Closed           What = "connectionClosed" // by anything but DISCONNECT
 	SubscribeRefused What = "subscribeRefused"
 	TwinRefused      What = "twinRefused"
+	RenewalRefused   What = "renewalRefused"
 	MethodFailed     What = "methodFailed"
 	C2DDropped       What = "c2dDropped" // a cloud-to-device message
 	WillLost         What = "willLost"

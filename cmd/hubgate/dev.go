@@ -34,7 +34,8 @@ func (c *devCmd) Run(ctx context.Context, a *app) error {
 		if certs, err = openDevCertificates(cfg, log); err != nil {
 			return secrets{}, err
 		}
-		return secrets{certs: certs.certificates, tls: certs.shown.Config(), ca: certs.made.CA}, nil
+		issuer, err := devIssuer(cfg, began)
+		return secrets{certs: certs.certificates, tls: certs.shown.Config(), ca: certs.made.CA, issuer: issuer}, err
 	})
 	if err != nil {
 		return err

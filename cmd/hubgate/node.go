@@ -18,6 +18,7 @@ import (
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/credential"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/iothub"
 	"github.com/hubgate/hubgate/hub"
@@ -46,6 +47,7 @@ type node struct {
 	certs    *certificates
 	twins    *twin.Twins
 	trust    *trust.Pool
+	issuer   *credential.Issuer
 	face     *iothub.Face
 	gateway  *gateway.Server
 	limiter  *gateway.Limiter
@@ -72,6 +74,7 @@ type secrets struct {
 	tls      *tls.Config
 	ca       []byte // served to whoever asks; nil: not
 	policies []sas.Policy
+	issuer   *credential.Issuer // of certificates for devices; nil: none
 }
 
 // startNode starts all parts of a node, of which its configuration is given and
@@ -99,11 +102,13 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+	n.issuer = s.issuer
 	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
 	if err := n.openTrust(); err != nil {
 		return err
 	}
 	n.build(s)
+	n.face.Renewal = n.renewal()
 	if err := n.serveMethods(ctx); err != nil {
 		return err
 	}

@@ -28,7 +28,8 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		if err := certs.load(cfg, log); err != nil {
 			return secrets{}, err
 		}
-		return secrets{certs: certs, tls: certs.shown.Config()}, nil
+		issuer, err := loadIssuer(cfg.TLS)
+		return secrets{certs: certs, tls: certs.shown.Config(), issuer: issuer}, err
 	})
 	if err != nil {
 		return err

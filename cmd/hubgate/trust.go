@@ -50,7 +50,7 @@ func (n *node) openTrust() error {
 		return err
 	}
 	n.trust = &trust.Pool{}
-	n.trust.SetFiles(files)
+	n.trust.SetFiles(n.withIssuer(files))
 	n.trust.SetRegistered(n.back.Authorities().All())
 	service, err := n.back.ServeAuthorities(&trust.Registry{Store: n.back.Authorities()})
 	if err != nil {
@@ -69,7 +69,7 @@ func (n *node) applyTrust(cfg config.TLS) error {
 	if err != nil {
 		return err
 	}
-	n.trust.SetFiles(files)
+	n.trust.SetFiles(n.withIssuer(files))
 	n.trustChanged()
 	return nil
 }

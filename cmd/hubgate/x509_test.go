@@ -177,7 +177,7 @@ func TestAuthority(t *testing.T) {
 		t.Error("a resumed TLS session is let in by a CA that was removed")
 	}
 	awaitWhy(t, dir, "d", `the CA "root", registered as "plant", is not verified yet`, `is for "D" (its common name)`,
-		`the CA "root", which vouches for the certificate, is no longer trusted`, "the hub trusts no CA")
+		`the CA "root", which vouches for the certificate, is no longer trusted`, `the issuer "root" of the certificate "line" is no CA that the hub trusts`)
 }
 
 func eventually(t *testing.T, what string, is func() bool) {

@@ -41,6 +41,7 @@ type Face struct {
 	// MaxCalls is how many calls of direct methods may wait for the answers of
 	// one device or module. 0: 1000.
 	MaxCalls int
+	Renewal  *Renewal           // nil: the hub issues no certificates
 	Timeline *timeline.Recorder // nil: nobody asks why
 	Limiter  *gateway.Limiter   // nil: no rate is limited
 	Log      zerolog.Logger

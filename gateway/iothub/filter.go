@@ -31,7 +31,7 @@ func kindOf(id hub.Identity) string {
 
 func isKnownFilter(id hub.Identity, filter string) bool {
 	switch {
-	case filter == filterTwinResults, filter == filterDesired:
+	case filter == filterTwinResults, filter == filterDesired, filter == filterCredentials:
 		return true
 	case strings.HasPrefix(filter, prefixMethods):
 		return isMethodFilter(filter[len(prefixMethods):])

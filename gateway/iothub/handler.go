@@ -35,6 +35,8 @@ type handler struct {
 	policy     string                    // whose key let the connection in; empty: the identity's own
 	proof      proof
 	shown      *certificate // that let the connection in; nil: a token did
+	renewal    atomic.Pointer[renewal]
+	renewing   bool // credentials are being subscribed to; owned by the reader
 }
 
 var _ gateway.Outbound = (*handler)(nil)
@@ -45,6 +47,7 @@ func (h *handler) Attach(l gateway.Link) {
 	h.resumedMethods(l)
 	h.watchDesired()
 	h.openMail(l)
+	h.resumeRenewal()
 	h.recheckChain(l)
 	h.recheckIdentity(l)
 }
@@ -56,13 +59,17 @@ func (h *handler) Detached() {
 }
 
 // Acked implements [gateway.Outbound].
-func (h *handler) Acked(id uint16) { h.mail.acked(id) }
+func (h *handler) Acked(id uint16) {
+	h.mail.acked(id)
+	h.renewalAcked(id)
+}
 
 // Subscribed implements [gateway.Outbound].
 func (h *handler) Subscribed() {
 	h.subscribedMethods()
 	h.watchDesired()
 	h.startMail()
+	h.subscribedRenewal()
 }
 
 // Publish implements [gateway.Handler].
@@ -94,12 +101,16 @@ func (h *handler) request(topic, body []byte) (act func(), err error) {
 	if act, err = h.twinRequest(topic, body); act != nil || err != nil {
 		return act, err
 	}
+	if act, err = h.issueRequest(topic, body); act != nil || err != nil {
+		return act, err
+	}
 	return nil, unknownTopic(topic)
 }
 
 // Grant implements [gateway.Handler].
 func (h *handler) Grant(filter string, qos byte) (byte, error) {
 	h.noteMethods(filter)
+	h.noteRenewal(filter)
 	return grant(h.id, filter, qos)
 }
 

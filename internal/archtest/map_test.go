@@ -30,12 +30,14 @@ func arrows() map[string]rule {
 		// Certificates for the tests of many packages.
 		"trust/trusttest": {},
 
+		"credential": {imports: []string{"hub"}},
+
 		// The front end. It never sees the backend.
 		"gateway/mqtt": {},
 		"gateway":      {imports: []string{"hub", "session", "timeline", "gateway/mqtt"}, tests: append([]string{"trust/trusttest"}, suite...)},
 		"gateway/iothub": {
 			imports: []string{
-				"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "timeline", "trust", "gateway", "gateway/mqtt",
+				"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "credential", "timeline", "trust", "gateway", "gateway/mqtt",
 			},
 			tests: []string{"trust/trusttest"},
 		},
@@ -45,7 +47,7 @@ func arrows() map[string]rule {
 		"backend/direct":   {tests: []string{"backend/embedded"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "trust", "backend/subject", "backend/direct"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "trust", "backend/subject", "backend/direct"},
 			tests:   []string{"backend/embedded", "backend/backendtest", "trust/trusttest"},
 		},
 		"backend/backendtest": {

@@ -25,11 +25,15 @@ const (
 	backdate = time.Hour
 )
 
-// authority is the development CA.
-type authority struct{ pair }
+// authority is a development CA.
+type authority struct {
+	pair
 
-func openAuthority(certFile, keyFile string, now time.Time) (*authority, error) {
-	a := &authority{pair{certFile: certFile, keyFile: keyFile, newKey: newECDSA}}
+	name string // common name
+}
+
+func openAuthority(name, certFile, keyFile string, now time.Time) (*authority, error) {
+	a := &authority{pair{certFile: certFile, keyFile: keyFile, newKey: newECDSA}, name}
 	anew := fmt.Sprintf("put it back from a backup, or remove %s and %s to have a new authority made, which devices must then be given", certFile, keyFile)
 	if err := a.load(); err != nil {
 		return nil, fmt.Errorf("%w; %s", err, anew)
@@ -51,7 +55,7 @@ func (a *authority) make(now time.Time) error {
 		return err
 	}
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "Hubgate development CA", Organization: []string{"Hubgate"}},
+		Subject:               pkix.Name{CommonName: a.name, Organization: []string{"Hubgate"}},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(authorityLife),
 		IsCA:                  true,

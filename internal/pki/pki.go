@@ -34,7 +34,7 @@ func Open(dir string, names []string, now time.Time) (*Development, error) {
 		return nil, fmt.Errorf("make the directory of certificates: %w; make room for it, or choose another data directory with --data-dir", err)
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	ca, err := openAuthority(in("ca.pem"), in("ca.key"), now)
+	ca, err := openAuthority("Hubgate development CA", in("ca.pem"), in("ca.key"), now)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ func (b *backEnd) play() {
 	b.twins(pump)
 	b.methods()
 	b.messages(pump)
+	pump.renew()
 	b.why()
 	b.ask("hub.node.reload", ``, "")
 	b.ask("hub.node.reload", `{"x":1}`, "400004")

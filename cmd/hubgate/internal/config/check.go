@@ -112,6 +112,18 @@ func (c *Config) checkHub() []error {
 	if len(c.TLS.CertFiles) != len(c.TLS.KeyFiles) {
 		errs = append(errs, c.wrong("tls.cert_files", "%d certificate files and %d key files are given; each certificate needs its key", len(c.TLS.CertFiles), len(c.TLS.KeyFiles)))
 	}
+	return append(errs, c.checkIssuer()...)
+}
+
+func (c *Config) checkIssuer() []error {
+	var errs []error
+	if (c.TLS.IssuerCertFile == "") != (c.TLS.IssuerKeyFile == "") {
+		errs = append(errs, c.wrong("tls.issuer_cert_file", "the issuing authority needs both its certificate and its key"))
+	}
+	const hour, years = 3600 * Second, 3650 * 24 * 3600 * Second
+	if c.TLS.IssuedLifetime < hour || c.TLS.IssuedLifetime > years {
+		errs = append(errs, c.wrong("tls.issued_lifetime", "%v is not from 1h to %v", c.TLS.IssuedLifetime, years))
+	}
 	return errs
 }
 

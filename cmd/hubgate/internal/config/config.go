@@ -60,9 +60,14 @@ type TLS struct {
 	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets one for the name that it asks for, else one for the name of the first; ECDSA if it can, and RSA for old stacks. See docs/certificates.md. hubgate serve: required."`
 	KeyFiles  []string `key:"key_files" flag:"tls-key" doc:"PEM files of their private keys, in the same order."`
 
-	ClientCAFiles []string `key:"client_ca_files" flag:"tls-client-ca" doc:"PEM or DER files of certificate authorities that vouch for devices with the authentication type certificateAuthority, beside those that hubgate authority registers. Whoever is named here is trusted without proof."`
-	CRLFiles      []string `key:"crl_files" flag:"tls-crl" doc:"PEM or DER files of revocation lists (CRL), of these authorities or of intermediate ones below them. What they revoke is refused and cut."`
-	CRLStrict     bool     `key:"crl_strict" doc:"Refuse all certificates of an issuer whose revocation lists have all expired. Otherwise an expired list goes on to revoke what it revokes, and the log warns."`
+	ClientCAFiles  []string `key:"client_ca_files" flag:"tls-client-ca" doc:"PEM or DER files of certificate authorities that vouch for devices with the authentication type certificateAuthority, beside those that hubgate authority registers. Whoever is named here is trusted without proof."`
+	CRLFiles       []string `key:"crl_files" flag:"tls-crl" doc:"PEM or DER files of revocation lists (CRL), of these authorities or of intermediate ones below them. What they revoke is refused and cut."`
+	IssuerCertFile string   `key:"issuer_cert_file" flag:"tls-issuer-cert" doc:"PEM file of the certificate authority that issues certificates to devices which renew theirs in-band, and behind it those above, if devices are to show them. The first is trusted as those of tls.client_ca_files. Empty: nothing is issued. hubgate dev makes its own."`
+	IssuerKeyFile  string   `key:"issuer_key_file" flag:"tls-issuer-key" doc:"PEM file of its private key."`
+	IssuedLifetime Duration `key:"issued_lifetime" doc:"How long what is issued is valid, 1h to 3650d; never longer than the authority."`
+	IssueToSAS     bool     `key:"issue_to_sas" doc:"Issue certificates also to identities that authenticate by SAS token, before they are switched to certificates. Otherwise they are refused with 412005."`
+
+	CRLStrict bool `key:"crl_strict" doc:"Refuse all certificates of an issuer whose revocation lists have all expired. Otherwise an expired list goes on to revoke what it revokes, and the log warns."`
 }
 
 // Limits bound what peers can use.
@@ -191,6 +196,7 @@ func Default() *Config {
 			Duplicates:       "newest",
 			Quarantine:       300 * Second,
 		},
+		TLS:     TLS{IssuedLifetime: 90 * 24 * 3600 * Second},
 		Rates:   Rates{Units: 1, Burst: Second, AbuseFactor: 10, AbuseAfter: 60 * Second},
 		Profile: ProfileRelaxed,
 		C2D: C2D{
