@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -315,5 +316,19 @@ func TestNoSecretInErrors(t *testing.T) {
 	_, err := Connect(context.Background(), Config{URL: "nats://user:secret@127.0.0.1:1,nats://token@127.0.0.1:2", Log: zerolog.Nop()})
 	if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "token@") {
 		t.Errorf("Connect = %v", err)
+	}
+}
+
+// TestRightsKnowAllAssets: what is missing in the lists of package subject, a
+// node in somebody's NATS would have no right to.
+func TestRightsKnowAllAssets(t *testing.T) {
+	t.Parallel()
+	var made []string
+	for _, a := range (Config{}).assets() {
+		made = append(made, a.want.Name)
+	}
+	slices.Sort(made)
+	if diff := cmp.Diff(made, Config{}.names().Streams()); diff != "" {
+		t.Errorf("streams that are made (-) and that rights are given to (+):\n%s", diff)
 	}
 }

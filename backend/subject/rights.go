@@ -93,7 +93,7 @@ func (n Names) readable() []string {
 // Buckets lists the key-value buckets of the hub, those that say who is who
 // first.
 func (n Names) Buckets() []string {
-	return []string{n.DeviceBucket(), n.PolicyBucket(), n.AuthorityBucket(), n.PresenceBucket(), n.TwinBucket(), n.CommandBucket(), n.C2DBucket()}
+	return []string{n.DeviceBucket(), n.PolicyBucket(), n.AuthorityBucket(), n.PresenceBucket(), n.TwinBucket(), n.CommandBucket(), n.C2DBucket(), n.CredentialBucket()}
 }
 
 // Streams lists the streams of the hub, those behind the buckets too.
