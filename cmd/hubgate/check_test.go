@@ -101,7 +101,7 @@ func TestCheckBesideARunningHub(t *testing.T) {
 		wantFinding(t, found, backend.Good, "port "+strconv.Itoa(port), "has it already")
 	}
 	wantFinding(t, found, backend.Good, "nats: rights", "were tried")
-	wantFinding(t, found, backend.Good, "jetstream: streams", "14 of 14")
+	wantFinding(t, found, backend.Good, "jetstream: streams", fmt.Sprintf("%[1]d of %[1]d", len((subject.Names{}).Streams())))
 	wantFinding(t, found, backend.Good, "clock: nats", "apart")
 	wantFinding(t, found, backend.Good, "secret files")
 	if after := lastSequences(t, nc); after != before {
