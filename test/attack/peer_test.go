@@ -34,9 +34,14 @@ func dialFrom(ctx context.Context, from net.IP, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
+// pace keeps attacks below what the gateway logs in a second, so that each has
+// its lines there.
+var pace = time.Tick(50 * time.Millisecond)
+
 // dialPlain opens a socket from an address of its own.
 func dialPlain(t *testing.T, g *target, port int) *peer {
 	t.Helper()
+	<-pace
 	nc, err := dialFrom(t.Context(), anAddress(), g.address(port))
 	if err != nil {
 		t.Fatal(err)
