@@ -25,8 +25,10 @@ const (
 	maxDeviceBytes   = 2 << 30
 	maxPresenceBytes = 2 << 30
 	maxPolicyBytes   = 16 << 20
-	maxCommandBytes  = 256 << 20
-	maxRecordBytes   = 64 << 10
+	// As many authorities as there can be, each with a certificate of 16 KiB.
+	maxAuthorityBytes = 16 << 20
+	maxCommandBytes   = 256 << 20
+	maxRecordBytes    = 64 << 10
 	// A command with its payload, or with its result, as base64 in JSON.
 	maxCommandRecord = 256 << 10
 )
@@ -48,6 +50,7 @@ func (c Config) assets() []asset {
 	n := c.names()
 	return append([]asset{
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
+		c.bucket(n.AuthorityBucket(), "certificate authorities that vouch for devices", maxAuthorityBytes),
 		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),

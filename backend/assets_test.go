@@ -19,7 +19,7 @@ import (
 )
 
 func assetNames() []string {
-	return []string{"HUB_TELEMETRY", "HUB_EVENTS", "KV_hub_devices", "KV_hub_presence", "KV_hub_policies", "KV_hub_twins", "KV_hub_commands"}
+	return []string{"HUB_TELEMETRY", "HUB_EVENTS", "KV_hub_devices", "KV_hub_presence", "KV_hub_policies", "KV_hub_authorities", "KV_hub_twins", "KV_hub_commands"}
 }
 
 func info(t *testing.T, b *Backbone, name string) jetstream.StreamConfig {

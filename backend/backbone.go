@@ -30,6 +30,7 @@ type Backbone struct {
 	devices   *DeviceStore
 	sessions  *SessionStore
 	policies  *PolicyStore
+	trusted   *AuthorityStore
 	twins     *TwinStore
 	telemetry *Engine
 	events    *Events
@@ -106,14 +107,22 @@ func (b *Backbone) openStores(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	trusted, err := openBucket(ctx, b.js, b.names.AuthorityBucket())
+	if err != nil {
+		return err
+	}
 	b.sessions = &SessionStore{bucket: presence, names: b.names, nc: b.nc, log: b.cfg.Log}
 	b.devices = &DeviceStore{bucket: devices, sessions: b.sessions, log: b.cfg.Log}
 	if b.policies, err = openPolicies(ctx, policies, b.cfg.Log); err != nil {
 		return err
 	}
+	if b.trusted, err = openAuthorities(ctx, trusted, b.cfg.Log); err != nil {
+		return fmt.Errorf("load the certificate authorities: %w", err)
+	}
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.wg.Go(func() { b.policies.follow(background) })
+	b.wg.Go(func() { b.trusted.follow(background) })
 	if err := b.openTimeline(ctx); err != nil {
 		return err
 	}
@@ -149,6 +158,9 @@ func (b *Backbone) Sessions() *SessionStore { return b.sessions }
 
 // Policies is the hub's shared access policies.
 func (b *Backbone) Policies() *PolicyStore { return b.policies }
+
+// Authorities is the hub's certificate authorities.
+func (b *Backbone) Authorities() *AuthorityStore { return b.trusted }
 
 // Telemetry stores device-to-cloud messages.
 func (b *Backbone) Telemetry() *Engine { return b.telemetry }

@@ -21,6 +21,10 @@ const (
 	full     = `{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"HUB_TELEMETRY","seq":0}`
 )
 
+// patientStore leaves a busy machine time for two silences of a stream, which
+// last 5 s each.
+const patientStore = 30 * time.Second
+
 // stubborn stores messages with a fake stream, and asserts that all of them
 // were accepted, those of each device in order.
 func stubborn(t *testing.T, cfg Config, answer func(tag uint64, before int) string) (*Engine, *fake) {
@@ -55,7 +59,7 @@ func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			away, over := false, false
-			e, _ := stubborn(t, Config{StoreTimeout: 6 * time.Second}, func(tag uint64, before int) string {
+			e, _ := stubborn(t, Config{StoreTimeout: patientStore}, func(tag uint64, before int) string {
 				away = away || tag&0xffffffff == 10
 				over = over || before == 2 // the second time that it comes again
 				if away && !over {
@@ -73,7 +77,7 @@ func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
 // A lost acknowledgement is noticed although later ones come.
 func TestLostAcknowledgement(t *testing.T) {
 	t.Parallel()
-	e, f := stubborn(t, Config{StoreTimeout: 3 * time.Second}, func(tag uint64, before int) string {
+	e, f := stubborn(t, Config{StoreTimeout: patientStore}, func(tag uint64, before int) string {
 		if tag == tagOf(0, 0) && before == 0 {
 			return lostAck
 		}

@@ -157,7 +157,7 @@ func (s *Server) occupied(ctx context.Context, id hub.Identity) bool {
 func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admission) *conn {
 	now := time.Now()
 	c := &conn{
-		srv: s, src: src, peer: peer, handler: a.Handler, version: connect.Version,
+		srv: s, src: src, peer: origin{peer.Remote, peer.Transport}, handler: a.Handler, version: connect.Version,
 		silence: silenceOf(connect.KeepAlive), expires: a.Expires, stale: a.Stale, started: now, will: a.Will,
 		session: session.Session{
 			ID: a.ID, Generation: a.Generation, Persistent: !connect.CleanStart,

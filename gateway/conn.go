@@ -16,7 +16,7 @@ type conn struct {
 	// Set by accept, then read only.
 	srv     *Server
 	src     source
-	peer    Peer
+	peer    origin
 	handler Handler
 	version mqtt.Version
 	silence time.Duration // how long a client may send nothing, with some slack
@@ -43,6 +43,9 @@ type conn struct {
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
 	cause   error  // why the connection ends; the first one wins
 }
+
+// origin is what stays of a Peer as long as its connection lives.
+type origin struct{ Remote, Transport string }
 
 // stop ends the connection because of cause. The first cause wins; later
 // calls do nothing. Any goroutine may call it; it does not block.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
@@ -31,6 +32,10 @@ type Profile struct {
 type Peer struct {
 	Remote    string // address and port
 	Transport string // "tcp", "tls" or "websocket"
+	// Certificates is what the client showed in TLS, its own first, as it came:
+	// nothing is checked but that the client has the key of the first. Empty:
+	// none. They are there while the CONNECT is judged, and not kept.
+	Certificates []*x509.Certificate
 }
 
 // Admission is what a face says of a CONNECT that it accepts.
@@ -65,6 +70,14 @@ type Handler interface {
 	Grant(filter string, qos byte) (byte, error)
 	// Will stores the message that the connection left behind.
 	Will(w *Will)
+}
+
+// Expiring is a Handler that knows why its connection ends at
+// [Admission.Expires].
+type Expiring interface {
+	Handler
+	// Expired is that reason.
+	Expired() error
 }
 
 // Outbound is a Handler that sends to its client.

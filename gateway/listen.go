@@ -112,6 +112,7 @@ func (s *Server) receive(nc net.Conn, t *ticket, handshake secure) {
 	ctx := context.Background()
 	stream, transport, err := handshake(ctx, src)
 	peer.Transport = transport
+	peer.Certificates = certificatesOf(stream)
 	if err != nil {
 		s.refused(peer, t.explain(err))
 		_ = nc.Close()

@@ -54,7 +54,7 @@ func (c *conn) slack() time.Duration { return min(c.silence/32, maxSlack) }
 func (c *conn) readFailed(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && !c.expires.IsZero() && !time.Now().Before(c.expires):
-		return errExpired
+		return c.expired()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return hub.Errorf(hub.ConnectionLost, "no packet for one and a half times the keep-alive")
 	case errors.Is(err, io.EOF):

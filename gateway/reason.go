@@ -13,7 +13,7 @@ var (
 	errNoSocket     = errors.New("the listener's connections are not sockets")
 	errShutdown     = hub.Errorf(hub.ServiceUnavailable, "the gateway is shutting down")
 	errReplaced     = hub.Errorf(hub.ConnectionReplaced, "a newer connection of the same identity took over")
-	errExpired      = hub.Errorf(hub.Unauthorized, "the SAS token expired during the connection")
+	errExpired      = hub.Errorf(hub.Unauthorized, "the client's credentials expired during the connection")
 	errSlowReader   = hub.Errorf(hub.ConnectionLost, "the client does not read what it is sent")
 	errCrowded      = hub.Errorf(hub.Throttled, "too many peers have begun a handshake and not finished it; the one who has waited longest had to go")
 	errBusy         = hub.Errorf(hub.Throttled, "the gateway has as many connections as it is allowed to")

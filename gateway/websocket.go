@@ -14,8 +14,10 @@ import (
 // WebSocketPath is where the SDKs open a WebSocket.
 const WebSocketPath = "/$iothub/websocket"
 
-// WebSocket returns the handler of [WebSocketPath]. It ignores the query
-// (?iothub-no-client-cert=true) and the Origin, which the Python SDK sends.
+// WebSocket returns the handler of [WebSocketPath]. It ignores the Origin, which
+// the Python SDK sends, and the query ?iothub-no-client-cert=true: by the time it
+// is known, the TLS handshake has asked for a certificate that nobody needs to
+// show.
 func (s *Server) WebSocket() http.Handler {
 	s.init()
 	return http.HandlerFunc(s.serveWebSocket)
@@ -23,6 +25,9 @@ func (s *Server) WebSocket() http.Handler {
 
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	peer := Peer{Remote: r.RemoteAddr, Transport: "websocket"}
+	if r.TLS != nil {
+		peer.Certificates = r.TLS.PeerCertificates
+	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       mqttSubprotocol(r.Header),
 		InsecureSkipVerify: true, // devices have no origin; a token, not a cookie, lets them in

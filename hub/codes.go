@@ -34,7 +34,7 @@ func forms(c Code) form {
 	case ConnectionReplaced:
 		return form{"ConnectionForcefullyClosedOnNewConnection", connackUnavailable, 0x8E, "another connection came with this identity; if they alternate, two devices share one id"}
 	case Unauthorized:
-		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key, the token's expiry and the device's clock"}
+		return form{"IotHubUnauthorized", connackNotAuthorized, 0x87, "check the key or the certificate, its expiry and the device's clock"}
 	case QuotaExceeded:
 		return form{"IotHubQuotaExceeded", connackUnavailable, 0x97, "raise the limit or wait"}
 	case QueueFull:
@@ -53,6 +53,8 @@ func forms(c Code) form {
 		return form{"DeviceNotFound", connackNotAuthorized, 0x87, "create the device with: hubgate device create"}
 	case JobNotFound:
 		return form{"JobNotFound", connackNotAuthorized, 0x80, "it has ended: by an answer, by its expiry or by a cancellation"}
+	case CertificateNotFound:
+		return form{"CertificateNotFound", connackNotAuthorized, 0x80, "see which there are with: hubgate authority list"}
 	case ModuleNotFound:
 		return form{"ModuleNotFound", connackNotAuthorized, 0x87, "create the module with: hubgate module create"}
 	case DeviceNotOnline:
@@ -88,7 +90,7 @@ func Codes() iter.Seq[Code] {
 		GenericBadRequest, InvalidProtocol, ArgumentInvalid, ConnectionReplaced,
 		Unauthorized,
 		QuotaExceeded, QueueFull, InvalidExpiry, DeviceDisabled, TooManyProperties, TooManyCalls,
-		NotFound, DeviceNotFound, JobNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
+		NotFound, DeviceNotFound, JobNotFound, CertificateNotFound, ModuleNotFound, DeviceNotOnline, ConnectionLost,
 		DeviceAlreadyExists, ModuleAlreadyExists,
 		PreconditionFailed,
 		MessageTooLarge, TooManyModules,

@@ -29,6 +29,7 @@ const (
 	NotFound            Code = 404000
 	DeviceNotFound      Code = 404001
 	JobNotFound         Code = 404002
+	CertificateNotFound Code = 404008
 	ModuleNotFound      Code = 404010
 	DeviceNotOnline     Code = 404103
 	ConnectionLost      Code = 404104

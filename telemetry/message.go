@@ -14,12 +14,15 @@ const MaxSize = 256 << 10
 const SourceTelemetry = "Telemetry"
 
 // How a sender proved who it is, as IoT Hub writes it in
-// iothub-connection-auth-method: by its own key, or by the key of a hub-wide
-// policy.
+// iothub-connection-auth-method: by its own key, by the key of a hub-wide
+// policy, or by a certificate, which is nothing that the hub has issued.
 const (
 	AuthMethodDevice = `{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`
 	AuthMethodModule = `{"scope":"module","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`
 	AuthMethodHub    = `{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`
+
+	AuthMethodDeviceX509 = `{"scope":"device","type":"x509","issuer":"external","acceptingIpFilterRule":null}`
+	AuthMethodModuleX509 = `{"scope":"module","type":"x509","issuer":"external","acceptingIpFilterRule":null}`
 )
 
 // Message is one device-to-cloud message. Its byte slices are views of the bag

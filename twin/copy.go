@@ -86,6 +86,11 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 	}
 	c.io.Lock()
 	defer c.io.Unlock()
+	turn, err := c.twins.turns.take(ctx, c.id)
+	if err != nil {
+		return 0, err
+	}
+	defer c.twins.turns.give(c.id, turn)
 	for try := 1; ; try++ {
 		t, from, err := c.current(ctx)
 		if err != nil {

@@ -235,7 +235,7 @@ func TestCopyRaces(t *testing.T) {
 	t.Parallel()
 	d := connect(t)
 	d.get()
-	d.m.before = func(hub.Identity) { update(t, d.s, `{"tags":{"t":1}}`) }
+	d.m.before = func(hub.Identity) { update(t, service(d.m), `{"tags":{"t":1}}`) } // of another node
 	if got := d.report(`{"a":1}`); got != 2 {
 		t.Errorf("got version %d, want 2", got)
 	}

@@ -16,6 +16,8 @@ import (
 type Twins struct {
 	Store Store
 	Now   func() time.Time // nil: time.Now
+
+	turns turns
 }
 
 // Write is what a back end asks for.
@@ -74,6 +76,11 @@ type edit func(Twin) (Twin, Change, error)
 // change reads a twin, applies f and stores the result, again and again while
 // others are faster.
 func (s *Twins) change(ctx context.Context, id hub.Identity, by string, f edit) (Twin, error) {
+	turn, err := s.turns.take(ctx, id)
+	if err != nil {
+		return Twin{}, err
+	}
+	defer s.turns.give(id, turn)
 	for try := 1; ; try++ {
 		t, err := s.Store.Get(ctx, id)
 		if err != nil {

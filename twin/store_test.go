@@ -16,6 +16,7 @@ type memory struct {
 	revision uint64
 	gets     int
 	puts     int
+	latency  time.Duration // of each call
 	changes  []Change
 	before   func(id hub.Identity) // of a Put, without the lock
 	fail     error                 // of the next call
@@ -44,6 +45,7 @@ func (m *memory) failure() error {
 }
 
 func (m *memory) Get(_ context.Context, id hub.Identity) (Twin, error) {
+	m.wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.gets++
@@ -62,6 +64,7 @@ func (m *memory) Put(_ context.Context, next Twin, c Change) (uint64, error) {
 		m.before = nil
 		f(next.ID)
 	}
+	m.wait()
 	m.mu.Lock()
 	m.puts++
 	if err := m.failure(); err != nil {
@@ -83,6 +86,12 @@ func (m *memory) Put(_ context.Context, next Twin, c Change) (uint64, error) {
 		listen(Announcement{ID: next.ID, Revision: next.Revision, Desired: c.Desired})
 	}
 	return next.Revision, nil
+}
+
+func (m *memory) wait() {
+	if m.latency > 0 {
+		<-time.After(m.latency)
+	}
 }
 
 func service(m *memory) *Twins { return &Twins{Store: m, Now: func() time.Time { return later }} }

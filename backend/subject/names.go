@@ -60,6 +60,9 @@ func (n Names) PresenceBucket() string { return n.prefix() + "_presence" }
 // PolicyBucket is the KV bucket of shared access policies, hub_policies.
 func (n Names) PolicyBucket() string { return n.prefix() + "_policies" }
 
+// AuthorityBucket is the KV bucket of certificate authorities, hub_authorities.
+func (n Names) AuthorityBucket() string { return n.prefix() + "_authorities" }
+
 // TelemetryAll matches every device-to-cloud message: hub.telemetry.>.
 func (n Names) TelemetryAll() string { return n.prefix() + ".telemetry.>" }
 

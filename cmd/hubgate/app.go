@@ -24,6 +24,7 @@ type commands struct {
 	Serve     serveCmd     `cmd:"" help:"Run a node of a hub in production."`
 	Device    deviceCmd    `cmd:"" help:"Manage devices."`
 	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
+	Authority authorityCmd `cmd:"" help:"Manage the certificate authorities that vouch for devices."`
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
 	Method    methodCmd    `cmd:"" help:"Call direct methods of devices and modules."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`

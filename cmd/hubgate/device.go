@@ -17,6 +17,7 @@ type deviceCmd struct {
 	Enable           enableCmd           `cmd:"" help:"Let a device connect again."`
 	Disable          disableCmd          `cmd:"" help:"Keep a device and its modules out; their connections end."`
 	Keys             keysCmd             `cmd:"" help:"Show a device's keys, or make new ones."`
+	SetAuth          setAuthCmd          `cmd:"" name:"set-auth" help:"Change how a device proves who it is; a connection that no longer may ends."`
 	ConnectionString connectionStringCmd `cmd:"" help:"Print a device's connection string."`
 }
 
@@ -36,6 +37,7 @@ type moduleCmd struct {
 	Enable           noStatusCmd         `cmd:"" hidden:""`
 	Disable          noStatusCmd         `cmd:"" hidden:""`
 	Keys             keysCmd             `cmd:"" help:"Show a module's keys, or make new ones."`
+	SetAuth          setAuthCmd          `cmd:"" name:"set-auth" help:"Change how a module proves who it is; a connection that no longer may ends."`
 	ConnectionString connectionStringCmd `cmd:"" help:"Print a module's connection string."`
 }
 
@@ -46,6 +48,8 @@ func (c *moduleCmd) AfterApply(a *app) error { //nolint:unparam // kong wants th
 }
 
 type createCmd struct {
+	authFlags `embed:""`
+
 	ID           string `arg:"" help:"Its id: 1 to 128 characters of A-Z a-z 0-9 and -:.+%_#*?!(),=@;$'."`
 	PrimaryKey   string `name:"primary-key" placeholder:"BASE64" help:"Key that it has already, with --secondary-key; else both are made."`
 	SecondaryKey string `name:"secondary-key" placeholder:"BASE64" help:"See --primary-key."`
@@ -53,9 +57,12 @@ type createCmd struct {
 
 // Run creates a device or module.
 func (c *createCmd) Run(ctx context.Context, a *app) error {
+	auth, err := c.authentication(identity.SymmetricKey{PrimaryKey: c.PrimaryKey, SecondaryKey: c.SecondaryKey})
+	if err != nil {
+		return err
+	}
 	return a.with(c.ID, func(h *remote, id hub.Identity) error {
-		r := identity.Record{ID: id}
-		r.Authentication.SymmetricKey = identity.SymmetricKey{PrimaryKey: c.PrimaryKey, SecondaryKey: c.SecondaryKey}
+		r := identity.Record{ID: id, Authentication: auth}
 		host, err := h.hostName(ctx)
 		if err != nil {
 			return err

@@ -30,6 +30,8 @@ type nodeFlags struct {
 	HTTPSPort     string   `name:"https-port" conf:"listen.https_port" placeholder:"PORT" help:"Port of HTTPS and WebSocket (443); 0: any free one."`
 	PlainListen   string   `name:"plain-listen" conf:"listen.plain" placeholder:"IP:PORT" help:"Listen for MQTT without TLS too."`
 	PlainInsecure bool     `name:"plain-insecure" conf:"listen.plain_insecure" help:"Allow --plain-listen on an address that other machines reach."`
+	TLSClientCA   []string `name:"tls-client-ca" conf:"tls.client_ca_files" placeholder:"FILE" help:"Certificate authority that vouches for devices. Repeatable."`
+	TLSCRL        []string `name:"tls-crl" conf:"tls.crl_files" placeholder:"FILE" help:"Revocation list of device certificates. Repeatable."`
 	Sync          string   `name:"sync" conf:"durability.sync" placeholder:"WHEN" help:"When the embedded NATS server syncs to disk: interval or always."`
 	NATSPort      string   `name:"nats-port" conf:"nats.port" placeholder:"PORT" help:"Port of the embedded NATS server (4222); 0: any free one."`
 	Profile       string   `name:"profile" conf:"profile" placeholder:"NAME" help:"Numbers and rules that nothing else sets: relaxed, or strict-azure for IoT Hub's."`

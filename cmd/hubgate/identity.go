@@ -110,7 +110,9 @@ func pairsOf(r identity.Record) []row {
 		pairs = append(pairs, row{"Status", string(r.Status)}, row{"Status reason", r.StatusReason},
 			row{"Status since", timeText(r.StatusUpdatedTime)})
 	}
-	return append(pairs, row{"Authentication", string(r.Authentication.Type)}, row{"Created", timeText(r.CreatedTime)},
+	prints := r.Authentication.X509Thumbprint
+	return append(pairs, row{"Authentication", string(r.Authentication.Type)},
+		row{"Thumbprint", prints.PrimaryThumbprint}, row{"Secondary thumbprint", prints.SecondaryThumbprint}, row{"Created", timeText(r.CreatedTime)},
 		row{"Generation", r.GenerationID}, row{"ETag", r.ETag})
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -38,6 +39,7 @@ type node struct {
 	back     *backend.Backbone
 	registry *identity.Registry
 	twins    *twin.Twins
+	trust    *trust.Pool
 	face     *iothub.Face
 	gateway  *gateway.Server
 	methods  *backend.MethodService
@@ -84,6 +86,9 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 		return err
 	}
 	if err := n.connect(ctx); err != nil {
+		return err
+	}
+	if err := n.openTrust(); err != nil {
 		return err
 	}
 	n.build(s)
@@ -184,7 +189,7 @@ func c2dLimits(c config.C2D) c2d.Limits {
 func (n *node) build(s secrets) {
 	n.face = &iothub.Face{
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Telemetry: n.back.Telemetry(), Twins: n.twins,
+		Devices: n.registry, Policies: n.back.Policies(), Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),
 		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
 		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,

@@ -29,6 +29,7 @@ func (n *node) watch() {
 			func() { n.face.TwinsMissed(n.gateway) })
 	})
 	go n.followPolicies(ctx)
+	go n.followAuthorities(ctx)
 }
 
 // followPolicies cuts the connections that a changed policy no longer lets in,

@@ -3,6 +3,7 @@ package iothub
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway"
@@ -13,8 +14,8 @@ import (
 	"github.com/hubgate/hubgate/telemetry"
 )
 
-// Admit implements [gateway.Face]: the client id, the user name and the token
-// must all name the same enabled device or module.
+// Admit implements [gateway.Face]: the client id, the user name and the token,
+// or the certificate, must all name the same enabled device or module.
 func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gateway.Admission, error) {
 	u, err := parseUsername(string(c.Username))
 	if err != nil {
@@ -34,7 +35,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 		return refused, lookupErr
 	}
 	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent)}
-	token, err := f.authenticate(h, record, string(c.Password))
+	expires, err := f.authenticate(h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err
 	}
@@ -42,9 +43,13 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	if err != nil {
 		return refused, err
 	}
+	var stale time.Time
+	if h.shown == nil { // a certificate has no grace
+		stale = expires.Add(-sas.ClockSkew)
+	}
 	return gateway.Admission{
 		ID: u.ID, Generation: record.GenerationID, ClientAgent: u.ClientAgent, ModelID: u.ModelID,
-		Stale: token.Expiry, Expires: token.Expiry.Add(sas.ClockSkew), Will: will, Handler: h,
+		Stale: stale, Expires: expires, Will: will, Handler: h,
 	}, nil
 }
 
@@ -73,12 +78,21 @@ func disabled(r identity.Record) error {
 	return hub.Errorf(hub.DeviceDisabled, "the device %s is disabled", r.ID.Device)
 }
 
-// authenticate checks the token, and notes in h how the client proved who it
-// is.
-func (f *Face) authenticate(h *handler, record identity.Record, password string) (sas.Token, error) {
+// authenticate checks the proof that the identity is registered for, whatever
+// else came, notes in h what it was, and says until when it is good.
+func (f *Face) authenticate(h *handler, record identity.Record, password []byte, chain []*x509.Certificate) (time.Time, error) {
 	if record.Authentication.Type != identity.AuthSAS {
-		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the identity %s does not authenticate by SAS token but by %q", h.id, record.Authentication.Type)
+		return f.byCertificate(h, record, password, chain)
 	}
+	if len(password) == 0 && len(chain) > 0 {
+		return time.Time{}, hub.Errorf(hub.Unauthorized, "%s is registered for SAS tokens, and came with a certificate and without a token: give it a token, or register it for certificates", h.id)
+	}
+	token, err := f.byToken(h, record, string(password))
+	return token.Expiry.Add(sas.ClockSkew), err
+}
+
+// byToken checks a SAS token.
+func (f *Face) byToken(h *handler, record identity.Record, password string) (sas.Token, error) {
 	if password == "" {
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "no SAS token came as the password")
 	}

@@ -41,8 +41,12 @@ func (h *handler) recheck(id hub.Identity, change identity.Change) error {
 	return h.recheckProof(r)
 }
 
-// recheckProof cuts a connection whose key is no longer the identity's.
+// recheckProof cuts a connection whose key, or certificate, is no longer the
+// identity's.
 func (h *handler) recheckProof(r *identity.Record) error {
+	if h.shown != nil {
+		return h.recheckCertificate(r)
+	}
 	if r.Authentication.Type != identity.AuthSAS {
 		return hub.Errorf(hub.Unauthorized, "%s no longer authenticates by SAS token", r.ID)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/telemetry"
 	"github.com/hubgate/hubgate/timeline"
+	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -27,6 +28,7 @@ type Face struct {
 	Aliases   []string // other names that user names and tokens may have
 	Devices   Devices
 	Policies  Policies
+	Trust     *trust.Pool // who vouches for devices; nil: nobody
 	Telemetry telemetry.Sink
 	Twins     *twin.Twins
 	C2D       *c2d.Queues // nil: devices get no messages

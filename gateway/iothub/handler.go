@@ -23,15 +23,16 @@ type handler struct {
 	authMethod string
 	modelID    string
 	remote     string                       // address and port of the client
-	java       bool                         // the client is Java's SDK
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
 	calls      calls
 	callable   bool // methods are being subscribed to; owned by the reader
+	java       bool // the client is Java's SDK
 	mail       mail
 	twinOnce   sync.Once
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
 	policy     string                    // whose key let the connection in; empty: the identity's own
 	proof      proof
+	shown      *certificate // that let the connection in; nil: a token did
 }
 
 var _ gateway.Outbound = (*handler)(nil)
@@ -42,6 +43,7 @@ func (h *handler) Attach(l gateway.Link) {
 	h.resumedMethods(l)
 	h.watchDesired()
 	h.openMail(l)
+	h.recheckChain(l)
 }
 
 // Detached implements [gateway.Outbound].

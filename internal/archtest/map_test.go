@@ -25,28 +25,35 @@ func arrows() map[string]rule {
 		"methods":   {imports: []string{"hub"}},
 		"c2d":       {imports: []string{"hub"}},
 		"timeline":  {imports: []string{"hub"}},
+		"trust":     {imports: []string{"hub"}, tests: []string{"trust/trusttest"}},
+
+		// Certificates for the tests of many packages.
+		"trust/trusttest": {},
 
 		// The front end. It never sees the backend.
 		"gateway/mqtt": {},
-		"gateway":      {imports: []string{"hub", "session", "timeline", "gateway/mqtt"}, tests: suite},
-		"gateway/iothub": {imports: []string{
-			"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "timeline", "gateway", "gateway/mqtt",
-		}},
+		"gateway":      {imports: []string{"hub", "session", "timeline", "gateway/mqtt"}, tests: append([]string{"trust/trusttest"}, suite...)},
+		"gateway/iothub": {
+			imports: []string{
+				"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "timeline", "trust", "gateway", "gateway/mqtt",
+			},
+			tests: []string{"trust/trusttest"},
+		},
 
 		// The backbone. It never sees the front end.
 		"backend/subject":  {imports: []string{"hub"}},
 		"backend/direct":   {tests: []string{"backend/embedded"}},
 		"backend/embedded": {},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "backend/subject", "backend/direct"},
-			tests:   []string{"backend/embedded", "backend/backendtest"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "timeline", "trust", "backend/subject", "backend/direct"},
+			tests:   []string{"backend/embedded", "backend/backendtest", "trust/trusttest"},
 		},
 		"backend/backendtest": {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "backend/subject", "backend/direct"},
-			tests:   []string{"backend", "backend/embedded", "sas", "session"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "trust", "backend/subject", "backend/direct"},
+			tests:   []string{"backend", "backend/embedded", "sas", "session", "trust/trusttest"},
 		},
 	}
 }

@@ -72,7 +72,8 @@ func Load(certFiles, keyFiles []string) ([]tls.Certificate, error) {
 
 // Config returns the TLS settings of a listener: versions 1.2 and 1.3, because
 // the Python SDK speaks 1.2 only, and the first of certs that the client
-// understands. No client certificate is asked for.
+// understands. A client certificate is asked for and not needed: what came is
+// judged when the client has said who it is, where a refusal can be answered.
 func Config(certs []tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: certs, MinVersion: tls.VersionTLS12}
+	return &tls.Config{Certificates: certs, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert}
 }

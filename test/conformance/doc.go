@@ -13,7 +13,8 @@
 // line with an event.
 //
 //	op         arguments                                              answered when
-//	open       connectionString or tokens, transport, module, caFile  the SDK is connected
+//	open       connectionString, tokens, or certFile and keyFile;     the SDK is connected
+//	           transport, module, caFile
 //	send       message                                                the SDK has the PUBACK
 //	pump       prefix, window, pauseMillis                            it runs; each message ends in an event confirmed or failed
 //	stop                                                              with the counts sent and pending

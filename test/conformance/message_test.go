@@ -230,13 +230,16 @@ func compareAnnotations(t *testing.T, what, id string, who identity, got jetstre
 	if isModule {
 		scope = "module"
 	}
+	how := `"type":"sas","issuer":"iothub"`
+	if strings.HasSuffix(who.ConnectionString, ";x509=true") {
+		how = `"type":"x509","issuer":"external"`
+	}
 	want := map[string]string{
 		"iothub-connection-device-id":          device,
 		"iothub-connection-module-id":          module,
 		"iothub-connection-auth-generation-id": who.GenerationID,
 		"iothub-message-source":                "Telemetry",
-		"iothub-connection-auth-method": `{"scope":"` + scope +
-			`","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}`,
+		"iothub-connection-auth-method":        `{"scope":"` + scope + `",` + how + `,"acceptingIpFilterRule":null}`,
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if value := got.Headers().Get(name); value != want[name] {

@@ -26,6 +26,8 @@ type sdk struct {
 	inventsIDs bool
 	// outputs: the SDK's module client can send to an output.
 	outputs bool
+	// x509Modules: the SDK's module client can show a certificate.
+	x509Modules bool
 	// unauthorized and disabled are the SDK's errors for these refusals.
 	unauthorized, disabled string
 	// reorders: messages that wait in the SDK may change places. Java's sender takes
@@ -137,6 +139,7 @@ func pythonSDK(face, transport string, start func(t *testing.T) *driver) *sdk {
 			return m
 		},
 		outputs:      true,
+		x509Modules:  true,
 		unauthorized: "CredentialError",
 		disabled:     "ConnectionFailedError",
 		mortal:       "SSLEOFError",

@@ -55,6 +55,8 @@ var scenarios = []struct {
 	{"c2d expires", c2dExpires},
 	{"c2d while away", c2dWhileAway},
 	{"refused", refused},
+	{"x509 thumbprint", x509Thumbprint},
+	{"x509 authority", x509Authority},
 	{"disabled then enabled", disabledThenEnabled},
 	{"token renewal", tokenRenewal},
 	{"token replaced", tokenReplaced},

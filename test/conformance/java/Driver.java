@@ -28,8 +28,14 @@ import java.io.FileInputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Paths;
+import java.security.KeyFactory;
 import java.security.KeyStore;
+import java.security.PrivateKey;
+import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
+import java.security.spec.PKCS8EncodedKeySpec;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -44,6 +50,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
 
+import javax.net.ssl.KeyManager;
+import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 
@@ -144,7 +152,7 @@ public final class Driver {
     private static InternalClient construct(JsonObject cmd) throws Exception {
         IotHubClientProtocol protocol =
             "ws".equals(text(cmd, "transport")) ? IotHubClientProtocol.MQTT_WS : IotHubClientProtocol.MQTT;
-        ClientOptions.ClientOptionsBuilder builder = ClientOptions.builder().sslContext(trust(text(cmd, "caFile")));
+        ClientOptions.ClientOptionsBuilder builder = ClientOptions.builder().sslContext(context(cmd));
         if (cmd.has("tokenSeconds")) {
             builder.sasTokenExpiryTime(cmd.get("tokenSeconds").getAsLong());
         }
@@ -175,17 +183,35 @@ public final class Driver {
         };
     }
 
-    private static SSLContext trust(String caFile) throws Exception {
+    private static SSLContext context(JsonObject cmd) throws Exception {
         KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
         store.load(null, null);
-        try (FileInputStream in = new FileInputStream(caFile)) {
+        try (FileInputStream in = new FileInputStream(text(cmd, "caFile"))) {
             store.setCertificateEntry("ca", CertificateFactory.getInstance("X.509").generateCertificate(in));
         }
         TrustManagerFactory factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
         factory.init(store);
         SSLContext context = SSLContext.getInstance("TLS");
-        context.init(null, factory.getTrustManagers(), null);
+        KeyManager[] keys = cmd.has("certFile") ? keys(text(cmd, "certFile"), text(cmd, "keyFile")) : null;
+        context.init(keys, factory.getTrustManagers(), null);
         return context;
+    }
+
+    /** What the client shows: a chain in PEM, and an EC key in PEM of PKCS #8. */
+    private static KeyManager[] keys(String certFile, String keyFile) throws Exception {
+        Certificate[] chain;
+        try (FileInputStream in = new FileInputStream(certFile)) {
+            chain = CertificateFactory.getInstance("X.509").generateCertificates(in).toArray(new Certificate[0]);
+        }
+        String pem = new String(Files.readAllBytes(Paths.get(keyFile)), StandardCharsets.US_ASCII);
+        byte[] der = Base64.getMimeDecoder().decode(pem.replaceAll("-----.*-----", ""));
+        PrivateKey key = KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(der));
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, null);
+        store.setKeyEntry("client", key, new char[0], chain);
+        KeyManagerFactory factory = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        factory.init(store, new char[0]);
+        return factory.getKeyManagers();
     }
 
     private static void send(InternalClient client, JsonObject m, MessageSentCallback done) {

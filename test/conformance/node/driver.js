@@ -144,7 +144,12 @@ const operations = {
         say({ event: event + 'ed', client: cmd.client, error: err instanceof Error ? describe(err) : undefined });
       });
     }
-    await client.setOptions({ ca: fs.readFileSync(cmd.caFile, 'utf8') });
+    const options = { ca: fs.readFileSync(cmd.caFile, 'utf8') };
+    if (cmd.certFile) {
+      options.cert = fs.readFileSync(cmd.certFile, 'utf8');
+      options.key = fs.readFileSync(cmd.keyFile, 'utf8');
+    }
+    await client.setOptions(options);
     await client.open();
   },
   async send(cmd) {

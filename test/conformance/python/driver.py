@@ -181,11 +181,21 @@ class Driver:
         options["connection_retry_interval"] = cmd.get("retrySeconds", 10)
         kind = "IoTHubModuleClient" if cmd.get("module") else "IoTHubDeviceClient"
         kind = getattr(self._face.package, kind)
+        if cmd.get("certFile"):
+            return self._with_certificate(kind, cmd, options)
         if cmd.get("tokens"):
             return kind.create_from_sastoken(cmd["tokens"][0], **options)
         if cmd.get("tokenSeconds"):
             options["sastoken_ttl"] = cmd["tokenSeconds"]
         return kind.create_from_connection_string(cmd["connectionString"], **options)
+
+    def _with_certificate(self, kind, cmd, options):
+        fields = dict(part.split("=", 1) for part in cmd["connectionString"].split(";"))
+        x509 = azure.iot.device.X509(cmd["certFile"], cmd["keyFile"])
+        names = {"hostname": fields["HostName"], "device_id": fields["DeviceId"]}
+        if cmd.get("module"):
+            names["module_id"] = fields["ModuleId"]
+        return kind.create_from_x509_certificate(x509=x509, **names, **options)
 
     def open(self, cmd):
         name = cmd["client"]

@@ -55,6 +55,10 @@ type Listen struct {
 type TLS struct {
 	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets the first that it understands: ECDSA first, and RSA for old stacks. hubgate serve: required."`
 	KeyFiles  []string `key:"key_files" flag:"tls-key" doc:"PEM files of their private keys, in the same order."`
+
+	ClientCAFiles []string `key:"client_ca_files" flag:"tls-client-ca" doc:"PEM or DER files of certificate authorities that vouch for devices with the authentication type certificateAuthority, beside those that hubgate authority registers. Whoever is named here is trusted without proof."`
+	CRLFiles      []string `key:"crl_files" flag:"tls-crl" doc:"PEM or DER files of revocation lists (CRL), of these authorities or of intermediate ones below them. What they revoke is refused and cut."`
+	CRLStrict     bool     `key:"crl_strict" doc:"Refuse all certificates of an issuer whose revocation lists have all expired. Otherwise an expired list goes on to revoke what it revokes, and the log warns."`
 }
 
 // Limits bound what peers can use.

@@ -1,0 +1,153 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/trust"
+)
+
+// AuthorityService answers back-end apps who manage certificate authorities
+// over NATS.
+type AuthorityService struct {
+	responder
+
+	registry *trust.Registry
+	micro    micro.Service
+}
+
+// ServeAuthorities registers the NATS service hub-authority, until Stop or until
+// the backbone is closed. Several nodes share the requests.
+func (b *Backbone) ServeAuthorities(r *trust.Registry) (*AuthorityService, error) {
+	s := &AuthorityService{responder: responder{names: b.names, log: b.cfg.Log}, registry: r}
+	var err error
+	s.micro, err = micro.AddService(b.nc, micro.Config{
+		Name:        b.names.AuthorityName(),
+		Version:     b.cfg.Version,
+		Description: "certificate authorities that vouch for devices",
+		Metadata:    map[string]string{subject.HostNameKey: b.cfg.HostName},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.AuthorityName(), err)
+	}
+	for _, e := range s.endpoints() {
+		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
+		}
+	}
+	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
+		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.AuthorityName(), err), s.Stop())
+	}
+	return s, nil
+}
+
+// Stop takes no more requests.
+func (s *AuthorityService) Stop() error { return s.micro.Stop() }
+
+const (
+	authorityFields    = `{"type":"object","required":["certificate"],"properties":{"certificate":{"type":"string","description":"PEM, or base64 of DER"},"isVerified":{"type":"boolean"},"subject":{"type":"string"},"expiry":{"type":"string"},"thumbprint":{"type":"string"},"created":{"type":"string"},"updated":{"type":"string"},"verificationCode":{"type":"string"}}}`
+	authoritySchema    = `{"type":"object","description":"a certificate resource as IoT Hub prints it","required":["properties"],"properties":{"name":{"type":"string"},"etag":{"type":"string"},"properties":` + authorityFields + `}}`
+	authorityPutSchema = `{"type":"object","description":"header If-Match: an etag or *, to replace one","required":["properties"],"properties":{"name":{"type":"string"},"properties":` + authorityFields + `}}`
+	authoritiesSchema  = `{"type":"object","required":["value"],"properties":{"value":{"type":"array","items":` + authoritySchema + `}}}`
+	proofSchema        = `{"type":"object","required":["certificate"],"properties":{"certificate":{"type":"string","description":"a certificate for the verification code, signed by the authority: PEM, or base64 of DER"}},"additionalProperties":false}`
+)
+
+func (s *AuthorityService) endpoints() []endpoint {
+	all := s.names.AuthorityAll
+	return []endpoint{
+		{"list", s.names.AuthorityVerb(subject.List), "", emptySchema, authoritiesSchema, s.list},
+		{"get", all(subject.Get), "", emptySchema, authoritySchema, s.get},
+		{"put", all(subject.Put), "", authorityPutSchema, authoritySchema, s.put},
+		{"delete", all(subject.Delete), "", emptySchema, emptySchema, s.delete},
+		{"code", all(subject.Code), "", emptySchema, authoritySchema, s.code},
+		{"verify", all(subject.Prove), "", proofSchema, authoritySchema, s.verify},
+	}
+}
+
+// list answers hub.authority.list.
+func (s *AuthorityService) list(ctx context.Context, r request) (any, error) {
+	if err := r.decode(&struct{}{}); err != nil {
+		return nil, err
+	}
+	all, err := s.registry.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Value []trust.Authority `json:"value"`
+	}{append([]trust.Authority{}, all...)}, nil
+}
+
+// get answers hub.authority.get.{name}.
+func (s *AuthorityService) get(ctx context.Context, r request) (any, error) {
+	name, err := s.nameOf(subject.Get, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.registry.Get(ctx, name)
+}
+
+// put answers hub.authority.put.{name}. Without If-Match it registers; with "*"
+// or an etag it replaces.
+func (s *AuthorityService) put(ctx context.Context, r request) (any, error) {
+	name, err := s.names.ParseAuthority(subject.Put, r.subject)
+	if err != nil {
+		return nil, err
+	}
+	var a trust.Authority
+	if err := r.decode(&a); err != nil {
+		return nil, err
+	}
+	if a.Name != "" && a.Name != name {
+		return nil, hub.Errorf(hub.ArgumentInvalid, "the subject names the authority %q and the body %q", name, a.Name)
+	}
+	a.Name = name
+	return s.registry.Put(ctx, a, r.ifMatch)
+}
+
+// delete answers hub.authority.delete.{name}.
+func (s *AuthorityService) delete(ctx context.Context, r request) (any, error) {
+	name, err := s.nameOf(subject.Delete, r)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.registry.Delete(ctx, name, r.ifMatch)
+}
+
+// code answers hub.authority.code.{name}.
+func (s *AuthorityService) code(ctx context.Context, r request) (any, error) {
+	name, err := s.nameOf(subject.Code, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.registry.Code(ctx, name, r.ifMatch)
+}
+
+// verify answers hub.authority.verify.{name}.
+func (s *AuthorityService) verify(ctx context.Context, r request) (any, error) {
+	name, err := s.names.ParseAuthority(subject.Prove, r.subject)
+	if err != nil {
+		return nil, err
+	}
+	var proof struct {
+		Certificate string `json:"certificate"`
+	}
+	if err := r.decode(&proof); err != nil {
+		return nil, err
+	}
+	return s.registry.Verify(ctx, name, []byte(proof.Certificate), r.ifMatch)
+}
+
+// nameOf is the name in the subject of a request without a body.
+func (s *AuthorityService) nameOf(v subject.Verb, r request) (string, error) {
+	if err := r.decode(&struct{}{}); err != nil {
+		return "", err
+	}
+	return s.names.ParseAuthority(v, r.subject)
+}

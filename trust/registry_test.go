@@ -1,0 +1,338 @@
+package trust_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/trust"
+	. "github.com/hubgate/hubgate/trust/trusttest"
+)
+
+// shelf is a trust.Store in memory. Before each write, race, if set, is called
+// once.
+type shelf struct {
+	all      map[string]trust.Authority
+	revision uint64
+	race     func()
+}
+
+func (s *shelf) Get(_ context.Context, name string) (trust.Authority, error) {
+	a, ok := s.all[name]
+	if !ok {
+		return a, trust.NotFound(name)
+	}
+	return a, nil
+}
+
+func (s *shelf) List(context.Context) ([]trust.Authority, error) {
+	var all []trust.Authority
+	for _, a := range s.all {
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(a, b trust.Authority) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+func (s *shelf) Write(_ context.Context, a trust.Authority) (uint64, error) {
+	if race := s.race; race != nil {
+		s.race = nil
+		race()
+	}
+	if s.all[a.Name].Revision != a.Revision {
+		return 0, hub.Errorf(hub.PreconditionFailed, "stale")
+	}
+	s.revision++
+	a.Revision = s.revision
+	s.all[a.Name] = a
+	return s.revision, nil
+}
+
+func (s *shelf) Delete(_ context.Context, a trust.Authority) error {
+	if s.all[a.Name].Revision != a.Revision {
+		return hub.Errorf(hub.PreconditionFailed, "stale")
+	}
+	delete(s.all, a.Name)
+	return nil
+}
+
+func newRegistry() (*trust.Registry, *shelf) {
+	s := &shelf{all: map[string]trust.Authority{}}
+	return &trust.Registry{Store: s}, s
+}
+
+func put(t *testing.T, r *trust.Registry, name string, p *Pair) trust.Authority {
+	t.Helper()
+	a, err := r.Put(t.Context(), trust.Authority{Name: name, Certificate: p.Cert.Raw}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestPut(t *testing.T) {
+	t.Parallel()
+	root := Root(t, "root")
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		name string
+		cert []byte
+		want hub.Code
+		says string
+	}{
+		"a CA":           {"plant-1.a_b", root.Cert.Raw, 0, ""},
+		"intermediate":   {"a", root.CA(t, "m").Cert.Raw, 0, ""},
+		"no certificate": {"a", nil, hub.ArgumentInvalid, "missing"},
+		"garbage":        {"a", []byte("x"), hub.ArgumentInvalid, "damaged"},
+		"no CA":          {"a", root.Leaf(t, "dev1").Cert.Raw, hub.ArgumentInvalid, `"dev1" is not that of a CA`},
+		"expired":        {"a", Root(t, "old", Valid(now.Add(-2*day), now.Add(-day))).Cert.Raw, hub.ArgumentInvalid, "has expired"},
+		"may not sign":   {"a", Root(t, "mute", encrypts).Cert.Raw, hub.ArgumentInvalid, "keyCertSign"},
+		"no name":        {"", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"name in words":  {"a b", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"long name":      {strings.Repeat("a", 65), root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := newRegistry()
+			a, err := r.Put(t.Context(), trust.Authority{Name: tc.name, Certificate: tc.cert, VerificationCode: "mine"}, "")
+			if hub.CodeOf(err) != tc.want || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("Put: %v, want %d, %q", err, tc.want, tc.says)
+			}
+			if err == nil && (a.Verified || a.VerificationCode != "" || a.ETag() != s.all[tc.name].ETag()) {
+				t.Errorf("registered as %+v", a)
+			}
+		})
+	}
+}
+
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry()
+	root, next := Root(t, "root"), Root(t, "next")
+	a := put(t, r, "plant", root)
+	a.Verified = true
+	s.all["plant"] = a
+	if _, err := r.Put(t.Context(), a, ""); hub.CodeOf(err) != hub.PreconditionFailed || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("registered twice: %v", err)
+	}
+	if _, err := r.Put(t.Context(), a, "stale"); hub.CodeOf(err) != hub.PreconditionFailed {
+		t.Errorf("with a stale etag: %v", err)
+	}
+	same, err := r.Put(t.Context(), trust.Authority{Name: "plant", Certificate: root.Cert.Raw}, `"`+a.ETag()+`"`)
+	if err != nil || !same.Verified || same.ETag() == a.ETag() {
+		t.Errorf("by itself: %+v, %v, want verified still", same, err)
+	}
+	other, err := r.Put(t.Context(), trust.Authority{Name: "plant", Certificate: next.Cert.Raw}, "*")
+	if err != nil || other.Verified {
+		t.Errorf("by another: %+v, %v, want not verified", other, err)
+	}
+	if _, err := r.Put(t.Context(), trust.Authority{Name: "nobody", Certificate: root.Cert.Raw}, "*"); hub.CodeOf(err) != hub.CertificateNotFound {
+		t.Errorf("nothing replaced: %v", err)
+	}
+}
+
+// Only who can sign with the authority's key, for the code, proves anything.
+func TestProof(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	root := Root(t, "root")
+	for name, tc := range map[string]struct {
+		proof func(code string) *Pair
+		says  string // of the refusal; empty: none
+	}{
+		"signed for the code":   {func(code string) *Pair { return root.Leaf(t, code) }, ""},
+		"in lower case":         {func(code string) *Pair { return root.Leaf(t, strings.ToLower(code)) }, ""},
+		"for another code":      {func(string) *Pair { return root.Leaf(t, "ABC") }, "must be for the verification code"},
+		"by another":            {func(code string) *Pair { return Root(t, "root").Leaf(t, code) }, "is not signed by"},
+		"by one below":          {func(code string) *Pair { return root.CA(t, "m").Leaf(t, code) }, "is not signed by"},
+		"by itself":             {func(code string) *Pair { return SelfSigned(t, code) }, "is not signed by"},
+		"by the authority, old": {func(code string) *Pair { return root.Leaf(t, code, Valid(now.Add(-2*day), now.Add(-day))) }, "expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := newRegistry()
+			put(t, r, "plant", root)
+			a, err := r.Code(t.Context(), "plant", "")
+			if err != nil || len(a.VerificationCode) != 48 {
+				t.Fatalf("code %q, %v", a.VerificationCode, err)
+			}
+			_, err = r.Verify(t.Context(), "plant", tc.proof(a.VerificationCode).PEM(), "*")
+			if tc.says != "" {
+				if hub.CodeOf(err) != hub.ArgumentInvalid || !strings.Contains(err.Error(), tc.says) || s.all["plant"].Verified {
+					t.Errorf("Verify: %v, want %q", err, tc.says)
+				}
+				return
+			}
+			if got := s.all["plant"]; err != nil || !got.Verified || got.VerificationCode != "" {
+				t.Errorf("verified: %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestProofWithoutACode(t *testing.T) {
+	t.Parallel()
+	r, _ := newRegistry()
+	root := Root(t, "root")
+	put(t, r, "plant", root)
+	if _, err := r.Verify(t.Context(), "plant", root.Leaf(t, "").PEM(), ""); hub.CodeOf(err) != hub.ArgumentInvalid || !strings.Contains(err.Error(), "no verification code") {
+		t.Errorf("Verify: %v", err)
+	}
+	first, _ := r.Code(t.Context(), "plant", "")
+	second, _ := r.Code(t.Context(), "plant", "")
+	if _, err := r.Verify(t.Context(), "plant", root.Leaf(t, first.VerificationCode).PEM(), ""); hub.CodeOf(err) != hub.ArgumentInvalid {
+		t.Errorf("with a code that was replaced: %v", err)
+	}
+	if first.VerificationCode == second.VerificationCode {
+		t.Error("the codes are the same")
+	}
+}
+
+func TestRegistryRaces(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry()
+	a := put(t, r, "plant", Root(t, "root"))
+	touch := func() {
+		s.revision++
+		b := s.all["plant"]
+		b.Revision = s.revision
+		s.all["plant"] = b
+	}
+	s.race = touch
+	if _, err := r.Code(t.Context(), "plant", ""); err != nil {
+		t.Errorf("a change while another is made: %v", err)
+	}
+	if _, err := r.Code(t.Context(), "plant", a.ETag()); hub.CodeOf(err) != hub.PreconditionFailed {
+		t.Errorf("with the etag from before: %v", err)
+	}
+	if err := r.Delete(t.Context(), "plant", a.ETag()); hub.CodeOf(err) != hub.PreconditionFailed {
+		t.Errorf("deleted with the etag from before: %v", err)
+	}
+	if err := r.Delete(t.Context(), "plant", "*"); err != nil || len(s.all) != 0 {
+		t.Errorf("delete: %v", err)
+	}
+	if err := r.Delete(t.Context(), "plant", "*"); hub.CodeOf(err) != hub.CertificateNotFound {
+		t.Errorf("deleted again: %v", err)
+	}
+}
+
+func TestAuthorityJSON(t *testing.T) {
+	t.Parallel()
+	root := Root(t, "root")
+	at := time.Date(2026, 10, 31, 20, 42, 57, 0, time.UTC)
+	a := trust.Authority{
+		Name: "plant", Certificate: root.Cert.Raw, Verified: true, VerificationCode: "ABC",
+		Created: at, Updated: at.Add(time.Hour), Revision: 7,
+	}
+	text, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"name":"plant","etag":"Nw=="`, `"subject":"CN=root"`, `"isVerified":true`, `"thumbprint":"` + trust.Thumbprint(root.Cert) + `"`,
+		`"created":"Sat, 31 Oct 2026 20:42:57 GMT","updated":"Sat, 31 Oct 2026 21:42:57 GMT"`, `"verificationCode":"ABC"`, `"expiry":"`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s has no %s", text, want)
+		}
+	}
+	var back trust.Authority
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.ETag() != a.ETag() || string(back.Certificate) != string(a.Certificate) || back.Name != a.Name || !back.Created.Equal(a.Created) || !back.Verified || back.VerificationCode != "ABC" {
+		t.Errorf("came back as %+v", back)
+	}
+}
+
+func TestParseCertificate(t *testing.T) {
+	t.Parallel()
+	root := Root(t, "root")
+	der, pem := root.Cert.Raw, root.PEM()
+	for name, tc := range map[string]struct {
+		text []byte
+		ok   bool
+	}{
+		"PEM": {pem, true}, "DER": {der, true},
+		"base64 of DER":  {[]byte(base64.StdEncoding.EncodeToString(der)), true},
+		"base64 of PEM":  {[]byte(base64.StdEncoding.EncodeToString(pem) + "\n"), true},
+		"behind its key": {append(root.KeyPEM(t), pem...), true},
+		"two":            {append(pem, pem...), false},
+		"a key":          {root.KeyPEM(t), false},
+		"nothing":        {nil, false},
+		"text":           {[]byte("hello"), false},
+		"cut":            {der[:len(der)-1], false},
+		"with a tail":    {append(slices.Clone(der), 0), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cert, err := trust.ParseCertificate(tc.text)
+			if (err == nil) != tc.ok || err == nil && !cert.Equal(root.Cert) {
+				t.Errorf("got %v", err)
+			}
+			if err != nil && hub.CodeOf(err) != hub.ArgumentInvalid {
+				t.Errorf("code of %v", err)
+			}
+		})
+	}
+}
+
+func TestParseListsRefuses(t *testing.T) {
+	t.Parallel()
+	root := Root(t, "root")
+	for name, text := range map[string][]byte{"nothing": nil, "text": []byte("x"), "a certificate": root.PEM(), "DER of a certificate": root.Cert.Raw} {
+		if _, err := trust.ParseLists("f", text); hub.CodeOf(err) != hub.ArgumentInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzVerify feeds what a stranger sends in TLS, and files, to all that reads
+// it.
+func FuzzVerify(f *testing.F) {
+	root := Root(f, "root")
+	middle := root.CA(f, "middle")
+	leaf := middle.Leaf(f, "dev1")
+	until := time.Now().Add(day)
+	f.Add(leaf.Cert.Raw, middle.Cert.Raw)
+	f.Add(leaf.PEM(middle), root.PEM())
+	f.Add(root.Revoke(f, until, middle), middle.Revoke(f, until, leaf))
+	f.Add([]byte(base64.StdEncoding.EncodeToString(leaf.Cert.Raw)), []byte("-----BEGIN CERTIFICATE-----"))
+	var pool trust.Pool
+	file, err := trust.ParseFile("f", root.PEM())
+	if err != nil {
+		f.Fatal(err)
+	}
+	lists, err := trust.ParseLists("f", root.Revoke(f, until))
+	if err != nil {
+		f.Fatal(err)
+	}
+	pool.SetFiles(trust.Files{Authorities: []trust.File{file}, Lists: lists})
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		if cert, err := trust.ParseCertificate(a); err == nil {
+			trust.CommonName(cert)
+			trust.Describe(cert)
+		}
+		_, _ = trust.ParseLists("f", b)
+		chain, err := trust.ParseCertificates(a)
+		if err != nil {
+			return
+		}
+		above, _ := trust.ParseCertificates(b)
+		if g, err := pool.Verify(append(chain, above...), time.Now()); err == nil {
+			if err := chain[0].CheckSignatureFrom(middle.Cert); err != nil {
+				t.Errorf("a certificate is let in that the CA has not issued: %v", err)
+			}
+			if err := pool.Recheck(g, time.Now()); err != nil {
+				t.Errorf("let in and cut: %v", err)
+			}
+		} else if hub.CodeOf(err) != hub.Unauthorized {
+			t.Errorf("refused by %v", err)
+		}
+	})
+}
