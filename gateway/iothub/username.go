@@ -36,7 +36,7 @@ func parseUsername(s string) (username, error) {
 	}
 	u.setOptions(options)
 	if len(u.ModelID) > maxModelID {
-		return username{}, hub.Errorf(hub.ArgumentInvalid, "the model id in the user name has %d bytes: the longest has %d", len(u.ModelID), maxModelID)
+		return username{}, hub.Errorf(hub.Unauthorized, "the model id in the user name has %d bytes: the longest has %d", len(u.ModelID), maxModelID)
 	}
 	return u, nil
 }

@@ -15,6 +15,7 @@ import (
 // byte larger than a CONNECT may be: nothing is held that long, and the log and
 // the timeline stay short.
 func TestOversizeConnect(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	w := watch(t, g, 1, 2*time.Millisecond)
 	d := g.create(t, "dev10")
@@ -26,7 +27,7 @@ func TestOversizeConnect(t *testing.T) {
 	}{
 		"client id":               {func(c *mqtt.Connect) { c.ClientID = long }, hub.MessageTooLarge},
 		"user name":               {func(c *mqtt.Connect) { c.Username = append(c.Username, long[:65400]...) }, hub.MessageTooLarge},
-		"model id, less":          {func(c *mqtt.Connect) { c.Username = append(append(c.Username, "&model-id="...), long[:3000]...) }, hub.ArgumentInvalid},
+		"model id, less":          {func(c *mqtt.Connect) { c.Username = append(append(c.Username, "&model-id="...), long[:3000]...) }, hub.Unauthorized},
 		"password":                {func(c *mqtt.Connect) { c.Password = long }, hub.MessageTooLarge},
 		"topic of the will":       {func(c *mqtt.Connect) { c.Will = &mqtt.Will{Topic: long} }, hub.MessageTooLarge},
 		"will":                    {func(c *mqtt.Connect) { c.Will = &mqtt.Will{Topic: []byte("x"), Payload: long} }, hub.MessageTooLarge},
@@ -59,6 +60,7 @@ func TestOversizeConnect(t *testing.T) {
 // what is taken is stored, what is not ends the connection, or gets an error,
 // and what was held for it is given back.
 func TestOversizePackets(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	w := watch(t, g, 1, 2*time.Millisecond)
 	d := g.create(t, "dev10")

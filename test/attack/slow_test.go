@@ -55,6 +55,7 @@ func (p *peer) drip(t *testing.T, data []byte) time.Duration {
 // step, so that no read ever waits for long: each step has its deadline all the
 // same. Meanwhile devices publish, and a newcomer gets in at once.
 func TestSlowLoris(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--set", "limits.handshake_timeout=2s", "--set", "limits.connect_timeout=3s")
 	w := watch(t, g, 2, 2*time.Millisecond)
 	d, late := g.create(t, "dev10"), g.create(t, "late")
@@ -159,6 +160,7 @@ func (g *target) slowBodies(t *testing.T, d *device) {
 // TestHalfClose closes one half of the connection at each step: nobody waits
 // for more from a peer who has said that nothing comes.
 func TestHalfClose(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	w := watch(t, g, 1, 2*time.Millisecond)
 	d := g.create(t, "dev10")

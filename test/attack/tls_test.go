@@ -72,6 +72,7 @@ func hello12(t *testing.T) []byte {
 // TestRawHellos sends first flights that no honest client sends: each is
 // answered by an alert or nothing, and the connection ends.
 func TestRawHellos(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--set", "limits.handshake_timeout=2s")
 	w := watch(t, g, 1, 2*time.Millisecond)
 	const suites = 5 + 4 + 2 + 32 + 1 + 32 // where they begin, with their length

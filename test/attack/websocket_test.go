@@ -69,6 +69,7 @@ func dialWebSocket(t *testing.T, g *target, headers string) (*peer, *http.Respon
 // CONNECT, or something else. Where the rules of WebSockets allow it the client
 // is let in; else the connection ends, and the timeline says why.
 func TestWebSocketTricks(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--set", "limits.connect_timeout=3s")
 	w := watch(t, g, 2, 2*time.Millisecond)
 	d := g.create(t, "dev10")
@@ -180,6 +181,7 @@ func (p *peer) firstBinary(t *testing.T) []byte {
 // TestHTTPTricks sends requests that are no handshake for a WebSocket, or that
 // an intermediary could read in another way: none gets through.
 func TestHTTPTricks(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	w := watch(t, g, 1, 2*time.Millisecond)
 	with := func(line string, drop ...string) string {
