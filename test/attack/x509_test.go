@@ -242,24 +242,24 @@ func TestThumbprintCase(t *testing.T) {
 	g := start(t)
 	own := trusttest.SelfSigned(t, "anything")
 	short, long := sha1.Sum(own.Cert.Raw), sha256.Sum256(own.Cert.Raw)
-	for name, print := range map[string]string{
+	for name, digest := range map[string]string{
 		"sha1-lower": hex.EncodeToString(short[:]), "sha1-upper": strings.ToUpper(hex.EncodeToString(short[:])),
 		"sha256-lower": hex.EncodeToString(long[:]), "sha256-upper": strings.ToUpper(hex.EncodeToString(long[:])),
 	} {
-		prints := identity.Thumbprints{PrimaryThumbprint: print}
+		prints := identity.Thumbprints{PrimaryThumbprint: digest}
 		if name == "sha1-upper" {
-			prints = identity.Thumbprints{PrimaryThumbprint: strings.Repeat("0", 40), SecondaryThumbprint: print}
+			prints = identity.Thumbprints{PrimaryThumbprint: strings.Repeat("0", 40), SecondaryThumbprint: digest}
 		}
 		d := g.createAs(t, name, identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: prints})
 		if err := d.byCertificate(t, g, own.TLS()).publish(d.events(""), "x"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		last := "0"
-		if strings.HasSuffix(print, "0") {
+		if strings.HasSuffix(digest, "0") {
 			last = "1"
 		}
 		near := g.createAs(t, name+"-near", identity.Authentication{
-			Type: identity.AuthSelfSigned, X509Thumbprint: identity.Thumbprints{PrimaryThumbprint: print[:len(print)-1] + last},
+			Type: identity.AuthSelfSigned, X509Thumbprint: identity.Thumbprints{PrimaryThumbprint: digest[:len(digest)-1] + last},
 		})
 		p := showing(t, g, g.tls, own.TLS())
 		if code, err := p.ask(near.bare()); err != nil || code != 5 {

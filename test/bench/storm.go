@@ -107,10 +107,13 @@ func (b *bench) stormOnce(ctx context.Context, h handshake, st starter, n int) e
 	}
 	s.proc.rest(idleSettle)
 	s.proc.settle()
+	stop := b.profile(h.row, s)
 	cpu := cpuTime(s.proc.pid())
 	w.blow(n)
 	s.proc.settle()
-	b.recordStorm(w, cpuTime(s.proc.pid())-cpu)
+	spent := cpuTime(s.proc.pid()) - cpu
+	stop()
+	b.recordStorm(w, spent)
 	w.close()
 	b.progress(h.row, s.name)
 	return s.proc.fault()
