@@ -254,3 +254,42 @@ func TestNameTricks(t *testing.T) {
 	}
 	w.finish(t)
 }
+
+// TestPercentIDs has a device whose id, read once more, is the victim's, and a
+// token that a service made for it: good for the device, and for nobody else,
+// however it is encoded.
+func TestPercentIDs(t *testing.T) {
+	g := start(t)
+	attacker, victim := g.create(t, "victi%6d"), g.create(t, "victim")
+	module := g.create(t, "victim/mod")
+	slashed := g.create(t, "victim%2Fmodules%2Fmod")
+	policy, h, se := g.policies["device"], g.Ready.HostName, inAnHour()
+	thief := g.create(t, "thief")
+	odd := g.create(t, "thie%66")
+	reencoded := "SharedAccessSignature sr=" + h + "/devices/thie%66&sig=" + sign(h+"/devices/thief", se, policy) + "&se=" + se + "&skn=device"
+	for name, c := range map[string]struct {
+		as    *device
+		token string
+		words string
+	}{
+		"decoded once more":           {victim, forge(attacker.sr(), se, policy, "device"), "names victi%6d"},
+		"raw, decoded once":           {victim, forge(h+"/devices/victi%6d", se, policy, "device"), "names victi%6d"},
+		"a module behind the slash":   {module, forge(slashed.sr(), se, policy, "device"), "names victim%2Fmodules%2Fmod"},
+		"encoded after it was signed": {odd, reencoded, "names thief"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hello := c.as.hello()
+			hello.Password = []byte(c.token)
+			refused(t, g, c.as.id, hello, hub.Unauthorized, c.words)
+		})
+	}
+	for _, d := range []*device{attacker, victim, module, slashed, thief, odd} {
+		hello := d.hello()
+		hello.Password = []byte(forge(d.sr(), se, policy, "device"))
+		p := dialTLS(t, g, mqttPort)
+		p.welcomed(t, hello)
+		if err := p.publish(d.events(""), "x"); err != nil {
+			t.Errorf("%s: %v", d.id, err)
+		}
+	}
+}
