@@ -66,15 +66,15 @@ func TestSlowLoris(t *testing.T) {
 	steps := map[string]struct {
 		open  func(t *testing.T) *peer
 		data  []byte
-		words string // of the timeline; empty: none is kept of HTTP
+		words string // of log and timeline; empty: it depends
 	}{
 		"accept":                       {func(t *testing.T) *peer { return dialPlain(t, g, mqttPort) }, nil, "TLS handshake"},
 		"ClientHello":                  {func(t *testing.T) *peer { return dialPlain(t, g, mqttPort) }, hello, "TLS handshake was not finished"},
 		"CONNECT in TLS":               {func(t *testing.T) *peer { return dialTLS(t, g, mqttPort) }, connect, "CONNECT was begun"},
 		"CONNECT without TLS":          {func(t *testing.T) *peer { return dialPlain(t, g, plainPort) }, connect, "CONNECT was begun"},
-		"ClientHello of HTTPS":         {func(t *testing.T) *peer { return dialPlain(t, g, httpsPort) }, hello, ""},
-		"a request line":               {func(t *testing.T) *peer { return dialTLS(t, g, httpsPort) }, []byte("GET /" + strings.Repeat("x", 1000)), ""},
-		"headers of a request":         {func(t *testing.T) *peer { return dialTLS(t, g, httpsPort) }, []byte(request), ""},
+		"ClientHello of HTTPS":         {func(t *testing.T) *peer { return dialPlain(t, g, httpsPort) }, hello, "TLS handshake was not finished"},
+		"a request line":               {func(t *testing.T) *peer { return dialTLS(t, g, httpsPort) }, []byte("GET /" + strings.Repeat("x", 1000)), "no HTTP request"},
+		"headers of a request":         {func(t *testing.T) *peer { return dialTLS(t, g, httpsPort) }, []byte(request), "no HTTP request"},
 		"headers of empty frames":      {webSocket(g), frame(fin|binaries, nil), "CONNECT"},
 		"pings":                        {webSocket(g), frame(fin|ping, nil), "CONNECT"},
 		"CONNECT in a frame":           {webSocket(g), frame(fin|binaries, connect), "CONNECT was begun"},
@@ -184,9 +184,7 @@ func TestHalfClose(t *testing.T) {
 			if took := time.Since(begin); took > 8*time.Second {
 				t.Errorf("closed after %v", took)
 			}
-			if step != "HTTPS" {
-				g.told(t, p, d.id, hub.ConnectionLost, "")
-			}
+			g.told(t, p, d.id, hub.ConnectionLost, "")
 		})
 	}
 	w.finish(t)

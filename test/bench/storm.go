@@ -5,13 +5,18 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +57,7 @@ type stormDevice struct {
 
 	connack, puback time.Duration // since the beginning of the storm
 	refused         int
+	first           error // why it was refused the first time
 	err             error // the last one, when it gave up
 }
 
@@ -182,7 +188,9 @@ func (d *stormDevice) comeBack(w *storm, start time.Time) {
 			return
 		}
 		d.drop()
-		d.refused++
+		if d.refused++; d.first == nil {
+			d.first = d.err
+		}
 		pause := stormBackoff << try
 		<-time.After(pause + rand.N(pause))
 	}
@@ -247,16 +255,17 @@ func (w *storm) close() {
 // gave up, is a fault.
 func (b *bench) recordStorm(w *storm, spent time.Duration) {
 	var in, first []time.Duration
-	var refused, twice, lost int
+	var refused, twice int
+	reasons := map[string]int{}
 	for _, d := range w.devices {
 		if d.err != nil {
-			lost++
 			b.book.fault("%s, %s: device %d gave up: %v", w.row, w.server.name, d.index, d.err)
 			continue
 		}
 		in, first = append(in, d.connack), append(first, d.puback)
 		if d.refused > 0 {
 			refused++
+			reasons[brief(d.first)]++
 		}
 		if d.refused > 1 {
 			twice++
@@ -275,10 +284,28 @@ func (b *bench) recordStorm(w *storm, spent time.Duration) {
 	add(metricFirst99, float64(p[1].Nanoseconds())/1e6)
 	add(metricRefused, float64(refused))
 	add(metricTwice, float64(twice))
-	if w.handshake.resumed && int(w.resumed.Load()) < len(in)*9/10 {
-		b.book.note(w.row, w.server.name, fmt.Sprintf("only %d of %d sessions resumed", w.resumed.Load(), len(in)))
+	var notes []string
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		notes = append(notes, fmt.Sprintf("%d times %s", reasons[reason], reason))
 	}
+	if w.handshake.resumed && int(w.resumed.Load()) < len(in)*9/10 {
+		notes = append(notes, fmt.Sprintf("only %d of %d sessions resumed", w.resumed.Load(), len(in)))
+	}
+	b.book.note(w.row, w.server.name, strings.Join(notes, "; "))
 	if w.server.name == nameHubgate && twice > 0 {
 		b.book.fault("%s: %d devices were refused twice", w.row, twice)
 	}
+}
+
+// brief is an error without the addresses in it.
+func brief(err error) string {
+	for text, known := range map[string]error{
+		"reset": syscall.ECONNRESET, "timeout": os.ErrDeadlineExceeded, "end of the stream": io.EOF,
+	} {
+		if errors.Is(err, known) {
+			step, _, _ := strings.Cut(err.Error(), ":")
+			return step + ": " + text
+		}
+	}
+	return err.Error()
 }
