@@ -19,7 +19,7 @@ func refused(t *testing.T, g *target, id hub.Identity, hello *mqtt.Connect, code
 		t.Fatalf("no CONNACK: %v", err)
 	}
 	if got != code.Connack() || got == 0 {
-		t.Errorf("CONNACK %d, want %d", got, code.Connack())
+		t.Fatalf("CONNACK %d, want %d", got, code.Connack())
 	}
 	if rest := p.closed(t); len(rest) > 0 {
 		t.Errorf("% x came behind the CONNACK", rest)

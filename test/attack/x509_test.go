@@ -161,7 +161,7 @@ func TestCertificateTricks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := showing(t, g, g.tls, c.shown)
 			if code, err := p.ask(c.device.bare()); err != nil || code != 5 {
-				t.Errorf("CONNACK %d, %v, want 5", code, err)
+				t.Fatalf("CONNACK %d, %v, want 5", code, err)
 			}
 			g.told(t, p, c.device.id, hub.Unauthorized, c.words)
 		})
