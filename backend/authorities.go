@@ -45,12 +45,12 @@ func openAuthorities(ctx context.Context, b *bucket, log zerolog.Logger) (*Autho
 }
 
 func (s *AuthorityStore) load(ctx context.Context) (authorities, error) {
-	keys, err := s.bucket.kv.ListKeys(ctx)
+	keys, err := s.keys(ctx)
 	if err != nil {
-		return nil, s.bucket.fault("list", "keys", err)
+		return nil, err
 	}
 	all := authorities{}
-	for key := range keys.Keys() {
+	for _, key := range keys {
 		e, err := s.bucket.get(ctx, key)
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			continue
@@ -61,6 +61,25 @@ func (s *AuthorityStore) load(ctx context.Context) (authorities, error) {
 		s.apply(all, e)
 	}
 	return all, nil
+}
+
+// keys lists the keys of the bucket, without a consumer. Some may be markers of
+// what was removed.
+func (s *AuthorityStore) keys(ctx context.Context) ([]string, error) {
+	stream, err := s.bucket.js.Stream(ctx, "KV_"+s.bucket.name)
+	if err != nil {
+		return nil, s.bucket.fault("list", "keys", err)
+	}
+	prefix := "$KV." + s.bucket.name + "."
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return nil, s.bucket.fault("list", "keys", err)
+	}
+	var keys []string
+	for name := range info.State.Subjects {
+		keys = append(keys, strings.TrimPrefix(name, prefix))
+	}
+	return keys, nil
 }
 
 // apply enters what was written into all. One that is damaged vouches for

@@ -50,20 +50,12 @@ func (b *Backbone) ServeAuthorities(r *trust.Registry) (*AuthorityService, error
 // Stop takes no more requests.
 func (s *AuthorityService) Stop() error { return s.micro.Stop() }
 
-const (
-	authorityFields    = `{"type":"object","required":["certificate"],"properties":{"certificate":{"type":"string","description":"PEM, or base64 of DER"},"isVerified":{"type":"boolean"},"subject":{"type":"string"},"expiry":{"type":"string"},"thumbprint":{"type":"string"},"created":{"type":"string"},"updated":{"type":"string"},"verificationCode":{"type":"string"}}}`
-	authoritySchema    = `{"type":"object","description":"a certificate resource as IoT Hub prints it","required":["properties"],"properties":{"name":{"type":"string"},"etag":{"type":"string"},"properties":` + authorityFields + `}}`
-	authorityPutSchema = `{"type":"object","description":"header If-Match: an etag or *, to replace one","required":["properties"],"properties":{"name":{"type":"string"},"properties":` + authorityFields + `}}`
-	authoritiesSchema  = `{"type":"object","required":["value"],"properties":{"value":{"type":"array","items":` + authoritySchema + `}}}`
-	proofSchema        = `{"type":"object","required":["certificate"],"properties":{"certificate":{"type":"string","description":"a certificate for the verification code, signed by the authority: PEM, or base64 of DER"}},"additionalProperties":false}`
-)
-
 func (s *AuthorityService) endpoints() []endpoint {
 	all := s.names.AuthorityAll
 	return []endpoint{
 		{"list", s.names.AuthorityVerb(subject.List), "", emptySchema, authoritiesSchema, s.list},
 		{"get", all(subject.Get), "", emptySchema, authoritySchema, s.get},
-		{"put", all(subject.Put), "", authorityPutSchema, authoritySchema, s.put},
+		{"put", all(subject.Put), "", newAuthoritySchema, authoritySchema, s.put},
 		{"delete", all(subject.Delete), "", emptySchema, emptySchema, s.delete},
 		{"code", all(subject.Code), "", emptySchema, authoritySchema, s.code},
 		{"verify", all(subject.Prove), "", proofSchema, authoritySchema, s.verify},

@@ -114,7 +114,7 @@ func TestCommandSurvives(t *testing.T) {
 		t.Errorf("the event on %s has %v", stored[0].Subject(), got)
 	}
 	until(t, "the command to go", func() bool {
-		page, _, err := b.service.Queue.List(methods.Query{})
+		page, _, err := b.service.Queue.List(t.Context(), methods.Query{})
 		return err == nil && len(page) == 0
 	})
 	if len(calls) > 0 {
@@ -151,7 +151,7 @@ func TestCommandListAndCancel(t *testing.T) {
 	}
 	for _, n := range []*methodNode{a, b} {
 		until(t, n.name+" to know all", func() bool {
-			page, _, err := n.service.Queue.List(methods.Query{})
+			page, _, err := n.service.Queue.List(t.Context(), methods.Query{})
 			return err == nil && len(page) == 3
 		})
 	}

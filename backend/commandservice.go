@@ -77,7 +77,7 @@ func receiptOf(c methods.Command) receipt {
 }
 
 // listCommands answers hub.command.list and hub.command.list.{device}[.{module}].
-func (s *MethodService) listCommands(_ context.Context, r request) (any, error) {
+func (s *MethodService) listCommands(ctx context.Context, r request) (any, error) {
 	var q struct {
 		After string `json:"after"`
 		Top   int    `json:"top"`
@@ -85,7 +85,7 @@ func (s *MethodService) listCommands(_ context.Context, r request) (any, error) 
 	if err := r.decode(&q); err != nil {
 		return nil, err
 	}
-	page, more, err := s.Queue.List(methods.Query{For: r.id, After: q.After, Limit: q.Top})
+	page, more, err := s.Queue.List(ctx, methods.Query{For: r.id, After: q.After, Limit: q.Top})
 	if err != nil {
 		return nil, err
 	}

@@ -336,7 +336,9 @@ func TestMoreOfferedThanPlaces(t *testing.T) {
 	}
 	seen, copies := inOrder(t, contents(t, b.JetStream(), telemetryStream))
 	holds(t, seen, stored)
-	if copies != 0 {
-		t.Errorf("%d copies although nothing failed", copies)
+	// A machine that is so busy that the stream is silent for seconds makes the
+	// engine publish again, and only that does.
+	if again := b.Telemetry().Retried(); uint64(copies) > again {
+		t.Errorf("%d copies, and %d publications were repetitions", copies, again)
 	}
 }

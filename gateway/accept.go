@@ -31,7 +31,7 @@ func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 		s.inboxes.put(in)
 		return
 	}
-	c, present, err := s.admit(ctx, src, peer, connect)
+	c, present, err := s.examine(ctx, src, peer, connect)
 	if err != nil {
 		s.refusedClient(peer, connect, err)
 		s.refuse(src, connect, err)
@@ -49,6 +49,8 @@ const maxConnect = 64 << 10
 // readConnect reads the first packet, which must be CONNECT [MQTT3-3.1.0-1].
 // connect is set when it could be read far enough for an answer.
 func (s *Server) readConnect(src source) (in *inbox, connect *mqtt.Connect, err error) {
+	var held int64 // beyond an inbox
+	defer func() { s.memory.used.Add(-held) }()
 	in = s.inboxes.get()
 	s.prepare(&in.dec, 0)
 	in.dec.MaxPacket = min(s.Limits.MaxPacket, maxConnect)
@@ -62,6 +64,9 @@ func (s *Server) readConnect(src source) (in *inbox, connect *mqtt.Connect, err 
 		}
 		if _, err := src.fill(in, &s.inboxes); err != nil {
 			return in, nil, connectReadFailed(err, in)
+		}
+		if err := s.growHandshake(&held, in); err != nil {
+			return in, nil, err
 		}
 	}
 }
@@ -109,7 +114,7 @@ func connectReadFailed(err error, in *inbox) error {
 // admit authenticates, claims the identity and enters the connection into the
 // live table. From then on the connection must be begun.
 func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt.Connect) (c *conn, present bool, err error) {
-	if s.Limits.Connections > 0 && s.live.len() >= s.Limits.Connections {
+	if most := s.connections.Load(); most > 0 && int64(s.live.len()) >= most {
 		return nil, false, errBusy
 	}
 	a, err := s.Face.Admit(ctx, connect, peer)
@@ -194,6 +199,7 @@ func (c *conn) begin(in *inbox, present bool) {
 		c.srv.inboxes.put(in)
 		in = nil
 	}
+	c.srv.Limiter.join()
 	go c.serve(in)
 }
 

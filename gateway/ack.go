@@ -22,7 +22,7 @@ func (c *conn) reserve(id uint16, size int) (tag uint64, err error) {
 func (c *conn) hasRoom(size int) bool {
 	l := &c.srv.Limits
 	n := c.pending.len()
-	return n == 0 || (n < l.Window && c.pending.bytes+size <= l.WindowBytes)
+	return n == 0 || (!c.srv.memory.tight() && n < l.Window && c.pending.bytes+size <= l.WindowBytes)
 }
 
 // forget takes back the packet that reserve has just entered.
@@ -53,8 +53,9 @@ func (c *conn) Stored(tag uint64, err error) {
 	if c.blocked || c.cause != nil {
 		c.changed.Broadcast()
 	}
-	start := c.startWriting()
+	start, grown := c.startWriting(), c.outputGrown()
 	c.mu.Unlock()
+	c.hold(grown)
 	if start {
 		c.srv.writers.flush(c)
 	}

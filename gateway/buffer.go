@@ -16,6 +16,8 @@ type inbox struct {
 	buf  []byte // len is the end of what has come
 	next int    // start of what has not been decoded
 	dec  mqtt.Decoder
+
+	batch batch // what was decoded and not charged yet
 }
 
 // inboxes holds the buffers of all connections that are idle now.
@@ -35,7 +37,7 @@ func (p *inboxes) put(in *inbox) {
 		in.buf = make([]byte, 0, readBufferSize)
 		in.dec.Reset() // it points into the old one
 	}
-	in.buf, in.next = in.buf[:0], 0
+	in.buf, in.next, in.batch = in.buf[:0], 0, batch{}
 	p.pool.Put(in)
 }
 

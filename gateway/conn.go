@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
@@ -35,13 +36,15 @@ type conn struct {
 	mu      sync.Mutex
 	changed sync.Cond // of pending, out, writing or cause
 	pending ring
-	blocked bool // the reader waits for room in pending
 	sent    unacked
 	out     []byte // packets to be written; nil when there are none
+	blocked bool   // the reader waits for room in pending
 	writing bool   // a goroutine is flushing
 	torn    bool   // a write has failed: the stream may end within a TLS record
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
 	cause   error  // why the connection ends; the first one wins
+
+	rare atomic.Pointer[rare]
 }
 
 // origin is what stays of a Peer as long as its connection lives.
@@ -114,10 +117,12 @@ func (c *conn) ended() error {
 // is the connection's reader.
 func (c *conn) serve(in *inbox) {
 	defer c.srv.live.done()
+	defer c.srv.Limiter.leave()
 	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
 	c.settle()
 	c.close()
 	c.srv.live.drop(c)
+	c.releaseMemory()
 	if out, ok := c.handler.(Outbound); ok {
 		out.Detached()
 	}

@@ -194,7 +194,7 @@ func (v *duel) where() string {
 // story says what is going on.
 func (v *duel) story(id hub.Identity, now time.Time) error {
 	return hub.Errorf(hub.ConnectionReplaced, "several clients use the identity %s, %s: they took over from each other %d times in %v; give each device an id and a key of its own",
-		id, v.where(), v.total, now.Sub(v.begun).Round(time.Second))
+		id, v.where(), v.total, max(now.Sub(v.begun).Round(time.Second), time.Second))
 }
 
 // takenOver notes that c has displaced the client at loser.

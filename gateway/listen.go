@@ -22,14 +22,19 @@ func (s *Server) ServeTLS(ln net.Listener) error { return s.serve(ln, s.handshak
 func (s *Server) ServePlain(ln net.Listener) error { return s.serve(ln, handshakePlain) }
 
 // secure turns an accepted socket into the stream below MQTT.
-type secure func(ctx context.Context, src *tcpSource) (source, string, error)
+type secure func(ctx context.Context, src *tcpSource, t *turn) (source, string, error)
 
-func handshakePlain(_ context.Context, src *tcpSource) (source, string, error) {
+func handshakePlain(_ context.Context, src *tcpSource, _ *turn) (source, string, error) {
 	return src, "tcp", nil
 }
 
-func (s *Server) handshakeTLS(ctx context.Context, src *tcpSource) (source, string, error) {
+func (s *Server) handshakeTLS(ctx context.Context, src *tcpSource, own *turn) (source, string, error) {
 	t := newTLSSource(src, &s.inboxes, s.TLS)
+	t.records.turn = own
+	defer func() {
+		own.end()
+		t.records.turn = nil
+	}()
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.HandshakeTimeout)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -70,9 +75,13 @@ func (s *Server) serve(ln net.Listener, handshake secure) error {
 			continue
 		}
 		pause = 0
+		if s.unwelcome(nc) {
+			continue
+		}
 		// The gate is entered here, in the order of arrival: in goroutines of
 		// their own, peers of a crowd could overtake a device and push it out.
-		go s.receive(nc, s.gate.enter(nc), handshake)
+		own := s.turns.enter()
+		go s.receive(nc, s.gate.enter(entrant{nc, own}), own, handshake)
 	}
 }
 
@@ -100,7 +109,7 @@ func isTemporary(err error) bool {
 }
 
 // receive takes an accepted socket through the handshakes.
-func (s *Server) receive(nc net.Conn, t *ticket, handshake secure) {
+func (s *Server) receive(nc net.Conn, t *ticket, own *turn, handshake secure) {
 	defer t.leave()
 	peer := Peer{Remote: nc.RemoteAddr().String()}
 	src, err := newTCPSource(nc)
@@ -110,7 +119,7 @@ func (s *Server) receive(nc net.Conn, t *ticket, handshake secure) {
 		return
 	}
 	ctx := context.Background()
-	stream, transport, err := handshake(ctx, src)
+	stream, transport, err := handshake(ctx, src, own)
 	peer.Transport = transport
 	peer.Certificates = certificatesOf(stream)
 	if err != nil {

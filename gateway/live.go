@@ -3,6 +3,7 @@ package gateway
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -14,6 +15,7 @@ type live struct {
 	count   int
 	closed  bool
 	serving sync.WaitGroup // connections that were put and have not ended
+	running atomic.Int64   // how many
 }
 
 // device is the connections of a device and of its modules.
@@ -37,11 +39,15 @@ func (l *live) put(c *conn) (older *conn, err error) {
 	l.remove(older)
 	l.add(c)
 	l.serving.Add(1)
+	l.running.Add(1)
 	return older, nil
 }
 
 // done says that a connection that was put has ended.
-func (l *live) done() { l.serving.Done() }
+func (l *live) done() {
+	l.running.Add(-1)
+	l.serving.Done()
+}
 
 // wait returns when all have, after close.
 func (l *live) wait() { l.serving.Wait() }

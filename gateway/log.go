@@ -43,7 +43,7 @@ func (l *logLimit) allow(now time.Time) (ok bool, skipped int) {
 
 // notice starts a log line about a peer, or returns nil, which zerolog takes.
 func (s *Server) notice(level zerolog.Level) *zerolog.Event {
-	if s.Log.GetLevel() > level {
+	if max(s.Log.GetLevel(), zerolog.GlobalLevel()) > level {
 		return nil
 	}
 	ok, skipped := s.logLimit.allow(time.Now())

@@ -29,9 +29,15 @@ func (c *conn) readLoop(in *inbox) error {
 			if err := c.handleAll(in); err != nil {
 				return err
 			}
+			read := in.batch
+			in.batch = batch{}
 			if len(in.unread()) == 0 {
 				buffers.put(in)
 				in = nil
+			}
+			c.holdInput(in)
+			if err := c.throttle(read); err != nil {
+				return err
 			}
 		}
 		// Moving a deadline costs as much as a small read, so it is moved on
@@ -76,6 +82,7 @@ func (c *conn) handleAll(in *inbox) error {
 		if err != nil {
 			return protocolError(err)
 		}
+		in.batch.add(p, len(b))
 		if err := c.handle(p, len(b)); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"hash/maphash"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -29,18 +30,28 @@ type Server struct {
 	Timeline *timeline.Recorder // nil: nobody asks why
 	TLS      *tls.Config
 	Log      zerolog.Logger
-	Limits   Limits // zero fields take their default
+	Limits   Limits   // zero fields take their default
+	Limiter  *Limiter // nil: no rate is limited
+
+	// Penalty is for peers with bad credentials.
+	Penalty Penalty
 
 	start    sync.Once
 	gate     gate
-	live     live
-	duels    duels
-	inboxes  inboxes
-	outputs  outputs
-	writers  *writers
-	logLimit logLimit
+	turns    *turns
+	offences penalties
+	memory   budget
+
+	connections atomic.Int64 // as in Limits, or as adjusted
+	live        live
+	duels       duels
+	inboxes     inboxes
+	outputs     outputs
+	writers     *writers
+	logLimit    logLimit
 
 	listeners listeners
+	draining  atomic.Bool
 	refusals  atomic.Uint64
 }
 
@@ -66,6 +77,10 @@ type Limits struct {
 	// WriteTimeout is how long a client may take to read what it is sent.
 	// Default 10 s.
 	WriteTimeout time.Duration
+	// Memory is how many bytes unfinished packets and unread output may take of
+	// all connections; then those go who hold most. Default 512 MiB; below 0: no
+	// limit.
+	Memory int64
 	// Duplicates is what happens to clients who fight for one identity. Default:
 	// the newest stays.
 	Duplicates Duplicates
@@ -80,6 +95,9 @@ const maxSilence = 1767 * time.Second
 // maxSlack is by how much a silent client may be cut late.
 const maxSlack = 5 * time.Second
 
+// defaultMemory is the default of Limits.Memory.
+const defaultMemory = 512 << 20
+
 func (l *Limits) setDefaults() {
 	setDefault(&l.MaxPacket, 256<<10+64<<10+16)
 	setDefault(&l.HandshakeTimeout, 10*time.Second)
@@ -88,10 +106,11 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.Window, 64)
 	setDefault(&l.WindowBytes, 1<<20)
 	setDefault(&l.WriteTimeout, 10*time.Second)
+	setDefault(&l.Memory, defaultMemory)
 	setDefault(&l.Quarantine, 5*time.Minute)
 }
 
-func setDefault[T int | time.Duration](field *T, value T) {
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
@@ -102,8 +121,13 @@ func (s *Server) init() {
 	s.start.Do(func() {
 		s.Limits.setDefaults()
 		s.gate.limit = s.Limits.HalfOpen
+		s.connections.Store(int64(s.Limits.Connections))
+		s.memory.limit.Store(max(s.Limits.Memory, 0))
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
 		s.writers = newWriters()
+		s.turns = newTurns()
+		s.offences.seed = maphash.MakeSeed()
+		s.offences.set(s.Penalty)
 	})
 }
 
@@ -164,31 +188,12 @@ func (s *Server) HalfOpen() int {
 
 // Refused is the number of peers that were turned away so far, for whatever
 // reason.
-func (s *Server) Refused() uint64 { return s.refusals.Load() + s.gate.evicted() }
-
-// Shutdown stops accepting, acknowledges what was received, closes every
-// connection and stores its end. It returns when that is done, or with ctx's
-// error. It may be called again.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.init()
-	s.listeners.close()
-	s.live.close()
-	for _, c := range s.live.all() {
-		c.stop(errShutdown)
-	}
-	done := make(chan struct{})
-	go func() {
-		s.live.wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		s.writers.stop()
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (s *Server) Refused() uint64 {
+	return s.refusals.Load() + s.gate.evicted() + s.offences.turned.Load()
 }
+
+// Shutdown is [Server.Drain] in one wave.
+func (s *Server) Shutdown(ctx context.Context) error { return s.Drain(ctx, 0) }
 
 // listeners are the listeners that Serve methods run on.
 type listeners struct {

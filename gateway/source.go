@@ -109,6 +109,7 @@ type recordConn struct {
 	buffers *inboxes
 	have    *inbox // what was read and not handed out; nil when empty
 	left    int    // bytes of the current record that are still to come
+	turn    *turn  // of the handshake; nil after it
 }
 
 const recordHeaderSize = 5 // type, version, length [RFC 8446, 5.1]
@@ -129,6 +130,26 @@ func (c *recordConn) more() error {
 
 // Read implements net.Conn for crypto/tls.
 func (c *recordConn) Read(p []byte) (int, error) {
+	if c.turn == nil {
+		return c.read(p)
+	}
+	c.turn.give()
+	n, err := c.read(p)
+	if err == nil {
+		err = c.turn.take()
+	}
+	return n, err
+}
+
+// Write implements net.Conn for crypto/tls.
+func (c *recordConn) Write(p []byte) (int, error) {
+	if c.turn != nil {
+		c.turn.give() // a peer who does not read must not keep it
+	}
+	return c.tcpSource.Write(p)
+}
+
+func (c *recordConn) read(p []byte) (int, error) {
 	if err := c.wait(); err != nil {
 		return 0, err
 	}

@@ -68,34 +68,59 @@ func mqttSubprotocol(h http.Header) []string {
 func (s *Server) GateListener(ln net.Listener) net.Listener {
 	s.init()
 	s.listeners.add(ln)
-	return gatedListener{ln, &s.gate}
+	return gatedListener{ln, s}
 }
 
 type gatedListener struct {
 	net.Listener
-	gate *gate
+	server *Server
 }
 
 // Accept implements net.Listener.
 func (l gatedListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		if isTemporary(err) { // as in Server.acceptFailed; the caller waits
-			l.gate.relieve()
+	s := l.server
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if isTemporary(err) { // as in Server.acceptFailed; the caller waits
+				s.gate.relieve()
+			}
+			return nil, err
 		}
-		return nil, err
+		if !s.unwelcome(nc) {
+			own := s.turns.enter()
+			return &gatedConn{nc, own, s.gate.enter(entrant{nc, own})}, nil
+		}
 	}
-	return &gatedConn{nc, l.gate.enter(nc)}, nil
 }
 
 type gatedConn struct {
 	net.Conn
+	turn   *turn
 	ticket *ticket
+}
+
+// Read implements net.Conn for crypto/tls.
+func (c *gatedConn) Read(p []byte) (int, error) {
+	c.turn.give()
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		err = c.turn.take()
+	}
+	return n, err
+}
+
+// Write implements net.Conn for crypto/tls.
+func (c *gatedConn) Write(p []byte) (int, error) {
+	c.turn.give() // a peer who does not read must not keep it
+	return c.Conn.Write(p)
 }
 
 // Close implements net.Conn.
 func (c *gatedConn) Close() error {
 	c.ticket.leave()
+	c.turn.abandon()
+	c.turn.end()
 	return c.Conn.Close()
 }
 
@@ -109,6 +134,7 @@ func ConnState(nc net.Conn, state http.ConnState) {
 		nc = t.NetConn()
 	}
 	if g, ok := nc.(*gatedConn); ok {
+		g.turn.end()
 		g.ticket.leave()
 	}
 }

@@ -84,8 +84,9 @@ func (c *conn) enqueue(packets []byte) error {
 	}
 	c.out = append(c.out, packets...)
 	tooMuch := len(c.out) > maxOutput
-	start := c.startWriting()
+	start, grown := c.startWriting(), c.outputGrown()
 	c.mu.Unlock()
+	c.hold(grown)
 	if start {
 		c.srv.writers.flush(c)
 	}
@@ -110,6 +111,7 @@ func (c *conn) flush() {
 	for {
 		c.mu.Lock()
 		b := c.out
+		held := c.outputTaken()
 		c.out = nil
 		if len(b) == 0 {
 			c.writing = false
@@ -123,6 +125,7 @@ func (c *conn) flush() {
 			c.stop(writeFailed(err))
 		}
 		c.srv.outputs.put(b)
+		c.hold(-held)
 	}
 }
 

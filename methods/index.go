@@ -2,6 +2,7 @@ package methods
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 
@@ -11,7 +12,7 @@ import (
 // index is what this node knows of the commands, without their payloads.
 type index struct {
 	mu     sync.Mutex
-	loaded bool
+	loaded chan struct{} // closed when everything was told; nil: nobody tells
 	count  int
 	all    map[hub.Identity][]Command // by ascending id
 }
@@ -20,19 +21,34 @@ type index struct {
 func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.loaded, x.count, x.all = false, 0, make(map[hub.Identity][]Command)
+	x.loaded, x.count, x.all = make(chan struct{}), 0, make(map[hub.Identity][]Command)
 }
 
 func (x *index) load() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.loaded = true
+	select {
+	case <-x.loaded: // it was told anew, after an interruption
+	default:
+		close(x.loaded)
+	}
 }
 
-func (x *index) isLoaded() bool {
+// await returns when everything was told, or with false when ctx has ended or
+// nobody tells.
+func (x *index) await(ctx context.Context) bool {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.loaded
+	loaded := x.loaded
+	x.mu.Unlock()
+	if loaded == nil {
+		return false
+	}
+	select {
+	case <-loaded:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // put enters what is newer than what it has.

@@ -191,10 +191,11 @@ const maxPage = 1000
 
 // List returns commands that are not finished, the oldest first, without their
 // payloads, as this node knows them: another node's latest may be missing for
-// an instant. more says that there is a next page.
-func (q *Queue) List(l Query) (page []Command, more bool, err error) {
+// an instant. more says that there is a next page. A node that has just started
+// reads them first; ctx bounds that.
+func (q *Queue) List(ctx context.Context, l Query) (page []Command, more bool, err error) {
 	q.init()
-	if !q.index.isLoaded() {
+	if !q.index.await(ctx) {
 		return nil, false, hub.Errorf(hub.ServiceUnavailable, "the commands are not read yet; try again")
 	}
 	page = q.index.collect(func(c Command) bool {

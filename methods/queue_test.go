@@ -422,7 +422,7 @@ func TestRestartGoesOn(t *testing.T) {
 		if got := p.outcomes(); got != "m answered" {
 			t.Errorf("got %q", got)
 		}
-		if page, _, err := q.List(Query{}); err != nil || len(page) != 0 {
+		if page, _, err := q.List(t.Context(), Query{}); err != nil || len(page) != 0 {
 			t.Errorf("%v, %v are listed", page, err)
 		}
 	})
@@ -583,7 +583,9 @@ func TestLimitsOfSubmit(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	if _, _, err := new(Queue).List(Query{}); hub.CodeOf(err) != hub.ServiceUnavailable {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := new(Queue).List(over, Query{}); hub.CodeOf(err) != hub.ServiceUnavailable {
 		t.Errorf("before it is loaded: %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -604,7 +606,7 @@ func TestList(t *testing.T) {
 		for after, more := "", true; more; {
 			var page []Command
 			var err error
-			if page, more, err = q.List(Query{After: after, Limit: 3}); err != nil {
+			if page, more, err = q.List(t.Context(), Query{After: after, Limit: 3}); err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range page {
@@ -615,7 +617,7 @@ func TestList(t *testing.T) {
 		if !slices.Equal(got, ids) {
 			t.Errorf("got %q, want %q", got, ids)
 		}
-		page, more, err := q.List(Query{For: dev1})
+		page, more, err := q.List(t.Context(), Query{For: dev1})
 		if err != nil || more || len(page) != 3 {
 			t.Errorf("got %d of dev1, more %v, %v", len(page), more, err)
 		}

@@ -102,7 +102,7 @@ func (q *Queue) call(c Command) bool {
 		q.conclude(c, Result{Outcome: Answered, Status: a.Status, Payload: a.Payload, Time: q.now()})
 	case err == nil:
 		q.conclude(c, *q.failure(hub.Errorf(hub.MessageTooLarge, "the answer of %s, with status %d, has %d bytes; a method takes %d", c.For, a.Status, len(a.Payload), MaxPayload)))
-	case code == hub.DeviceNotOnline, code == hub.TooManyCalls:
+	case code == hub.DeviceNotOnline, code == hub.TooManyCalls, code == hub.Throttled:
 		q.putBack(c) // it was certainly not called
 		return false
 	default:

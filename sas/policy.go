@@ -38,7 +38,7 @@ const maxPolicyName = 64
 // characters A-Z a-z 0-9 _ - @ . (Microsoft's resource provider schema), two
 // good keys, and at least one right. The error never holds a key.
 func (p Policy) Validate() error {
-	if !isPolicyName(p.Name) {
+	if !IsPolicyName(p.Name) {
 		return hub.Errorf(hub.ArgumentInvalid, "%q is not a policy name: use 1 to %d characters of A-Z a-z 0-9 _-@.", clip(p.Name), maxPolicyName)
 	}
 	if _, err := DecodeKey(p.PrimaryKey); err != nil {
@@ -53,7 +53,8 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-func isPolicyName(s string) bool {
+// IsPolicyName reports whether s can be the name of a policy.
+func IsPolicyName(s string) bool {
 	if s == "" || len(s) > maxPolicyName {
 		return false
 	}

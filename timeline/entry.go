@@ -21,6 +21,7 @@ const (
 	MethodFailed     What = "methodFailed"
 	C2DDropped       What = "c2dDropped" // a cloud-to-device message
 	WillLost         What = "willLost"
+	Throttled        What = "throttled"    // slowed or refused, because it did too much
 	DuplicateID      What = "duplicateId"  // several clients fight for one identity
 	TokenExpired     What = "tokenExpired" // the connection lives on for a while
 )

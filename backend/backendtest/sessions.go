@@ -63,7 +63,7 @@ func holds(t *testing.T, s session.Store, want session.Session) {
 	if err != nil {
 		t.Fatalf("get %s: %v", want.ID, err)
 	}
-	ofClaims := cmpopts.IgnoreFields(session.Session{}, "Resumed", "Cut")
+	ofClaims := cmpopts.IgnoreFields(session.Session{}, "Resumed", "Cut", "Displaced", "DisplacedNode")
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), ofClaims); diff != "" {
 		t.Errorf("session of %s (-want +got):\n%s", want.ID, diff)
 	}
@@ -111,6 +111,9 @@ func claimDisplaces(t *testing.T, s session.Store) {
 	second, present := claim(t, s, connecting("d", "c2"))
 	if !present || second.Epoch <= first.Epoch || !second.Cut {
 		t.Errorf("present %v, cut %v, epoch %d after %d", present, second.Cut, second.Epoch, first.Epoch)
+	}
+	if second.Displaced != first.Remote || second.DisplacedNode != first.Node {
+		t.Errorf("displaced %q on %q, want %q on %q", second.Displaced, second.DisplacedNode, first.Remote, first.Node)
 	}
 	holds(t, s, second)
 }

@@ -31,6 +31,9 @@ type commands struct {
 	Twin      twinCmd      `cmd:"" help:"Read and write the twins of devices and modules."`
 	C2D       c2dCmd       `cmd:"" name:"c2d" help:"Send messages to devices and see what becomes of them."`
 	Why       whyCmd       `cmd:"" help:"Show why a device, or whoever is at an address, was refused, cut or not obeyed."`
+	Cert      certCmd      `cmd:"" help:"Make, inspect and watch over certificates."`
+	Reload    reloadCmd    `cmd:"" help:"Have the nodes of a hub read their certificates, policies and configuration again."`
+	Drain     drainCmd     `cmd:"" help:"Have a node take no more devices, close its connections in waves, and wait until it is done."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
@@ -122,9 +125,14 @@ func formatOf(args []string) outputFormat {
 	return formatTable
 }
 
+// source is where the configuration comes from.
+func (a *app) source(flags configFlags) config.Source {
+	return config.Source{File: cmp.Or(flags.Config, a.getenv("HUBGATE_CONFIG")), Env: a.env, Settings: a.settings}
+}
+
 // load reads the configuration.
 func (a *app) load(flags configFlags) (*config.Config, error) {
-	cfg, err := config.Load(config.Source{File: cmp.Or(flags.Config, a.getenv("HUBGATE_CONFIG")), Env: a.env, Settings: a.settings})
+	cfg, err := config.Load(a.source(flags))
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -162,7 +170,8 @@ func (a *app) logger(cfg config.Log) (zerolog.Logger, error) {
 	if cfg.Format == "console" || (cfg.Format == "auto" && isTerminal(w)) {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: !isTerminal(w)}
 	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+	zerolog.SetGlobalLevel(level) // so that it can be changed; see logLevel
+	return zerolog.New(w).With().Timestamp().Logger(), nil
 }
 
 func isTerminal(w io.Writer) bool {

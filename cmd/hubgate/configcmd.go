@@ -27,6 +27,9 @@ func (c *configCheckCmd) Run(a *app) error {
 	for _, warning := range config.Misspelled(a.env) {
 		_, _ = fmt.Fprintln(a.errOut, "hubgate: "+warning)
 	}
+	if _, err := cfg.Resolve(a.getenv); err != nil {
+		return usageError{err}
+	}
 	if len(cfg.TLS.CertFiles) > 0 {
 		if _, err := pki.Load(cfg.TLS.CertFiles, cfg.TLS.KeyFiles); err != nil {
 			return usageError{err}

@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
-	"github.com/hubgate/hubgate/internal/pki"
 	"github.com/hubgate/hubgate/sas"
 )
 
@@ -32,24 +29,25 @@ func (c *devCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	var certs *pki.Development
+	var certs devCertificates
 	n, err := a.launch(ctx, cfg, config.Dev, log, func() (secrets, error) {
-		machine, _ := os.Hostname()
-		names := pki.Names(cfg.Hub.Host, cfg.Hub.Aliases, machine)
-		if certs, err = pki.Open(filepath.Join(cfg.DataDir, "certs"), names, began); err != nil {
+		if certs, err = openDevCertificates(cfg, log); err != nil {
 			return secrets{}, err
 		}
-		return secrets{tls: pki.Config(certs.Certificates), ca: certs.CA}, nil
+		return secrets{certs: certs.certificates, tls: certs.shown.Config(), ca: certs.made.CA}, nil
 	})
 	if err != nil {
 		return err
 	}
 	defer n.stop()
-	ready, err := n.devReady(ctx, certs.CAFile)
+	if err := n.startReload(a, c.configFlags, config.Dev); err != nil {
+		return err
+	}
+	ready, err := n.devReady(ctx, certs.made.CAFile)
 	if err != nil {
 		return err
 	}
-	if err := n.leaveHubFile(certs.CAFile); err != nil {
+	if err := n.leaveHubFile(certs.made.CAFile); err != nil {
 		return err
 	}
 	if a.format == formatJSON {
@@ -71,7 +69,7 @@ func (n *node) devReady(ctx context.Context, caFile string) (devReady, error) {
 	if err != nil {
 		return devReady{}, err
 	}
-	policy, ok := n.back.Policies().Lookup(servicePolicy)
+	policy, ok := n.policies.Lookup(servicePolicy)
 	if !ok {
 		return devReady{}, fmt.Errorf("the shared access policy %s is missing or damaged", servicePolicy)
 	}

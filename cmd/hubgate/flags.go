@@ -34,7 +34,7 @@ type nodeFlags struct {
 	TLSCRL        []string `name:"tls-crl" conf:"tls.crl_files" placeholder:"FILE" help:"Revocation list of device certificates. Repeatable."`
 	Sync          string   `name:"sync" conf:"durability.sync" placeholder:"WHEN" help:"When the embedded NATS server syncs to disk: interval or always."`
 	NATSPort      string   `name:"nats-port" conf:"nats.port" placeholder:"PORT" help:"Port of the embedded NATS server (4222); 0: any free one."`
-	Profile       string   `name:"profile" conf:"profile" placeholder:"NAME" help:"Numbers and rules that nothing else sets: relaxed, or strict-azure for IoT Hub's."`
+	Profile       string   `name:"profile" conf:"profile" placeholder:"NAME" help:"Numbers and rules that nothing else sets: relaxed, or strict-azure for IoT Hub's, with -s1, -s2 or -s3 the rates of a tier."`
 	Node          string   `name:"node" conf:"node" placeholder:"NAME" help:"Name of this node."`
 	LogLevel      string   `name:"log-level" conf:"log.level" placeholder:"LEVEL" help:"trace, debug, info, warn or error."`
 	LogFormat     string   `name:"log-format" conf:"log.format" placeholder:"FORM" help:"auto, console or json."`

@@ -22,11 +22,12 @@ import (
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/trust"
 	"github.com/hubgate/hubgate/twin"
 )
 
-// stopTimeout bounds a clean stop.
+// stopTimeout bounds a clean stop, besides limits.drain.
 const stopTimeout = 10 * time.Second
 
 // node is one running node of a hub: it wires the packages together and holds
@@ -38,10 +39,13 @@ type node struct {
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
 	registry *identity.Registry
+	policies *policies
+	certs    *certificates
 	twins    *twin.Twins
 	trust    *trust.Pool
 	face     *iothub.Face
 	gateway  *gateway.Server
+	limiter  *gateway.Limiter
 	methods  *backend.MethodService
 	https    *http.Server
 
@@ -58,10 +62,13 @@ type ports struct {
 	Plain int `json:"plain,omitempty"`
 }
 
-// secrets are the certificates that a node shows.
+// secrets are the certificates that a node shows, and the policies that its
+// configuration gives.
 type secrets struct {
-	tls *tls.Config
-	ca  []byte // served to whoever asks; nil: not
+	certs    *certificates
+	tls      *tls.Config
+	ca       []byte // served to whoever asks; nil: not
+	policies []sas.Policy
 }
 
 // startNode starts all parts of a node. open reads or makes its certificates;
@@ -88,11 +95,15 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+	n.certs, n.policies = s.certs, newPolicies(s.policies, n.back.Policies())
 	if err := n.openTrust(); err != nil {
 		return err
 	}
 	n.build(s)
 	if err := n.serveMethods(ctx); err != nil {
+		return err
+	}
+	if err := n.serveDrain(); err != nil {
 		return err
 	}
 	n.watch()
@@ -187,9 +198,11 @@ func c2dLimits(c config.C2D) c2d.Limits {
 
 // build makes the front end.
 func (n *node) build(s secrets) {
+	n.limiter = gateway.NewLimiter(ratesOf(n.cfg.Rates))
 	n.face = &iothub.Face{
+		Limiter:  n.limiter,
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
-		Devices: n.registry, Policies: n.back.Policies(), Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
+		Devices: n.registry, Policies: n.policies, Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
 		Timeline: n.back.Recorder(),
 		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
 		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,
@@ -203,7 +216,7 @@ func (n *node) build(s secrets) {
 	}
 	n.gateway = &gateway.Server{
 		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Timeline: n.back.Recorder(), Node: n.cfg.Node,
-		TLS: s.tls, Log: n.log,
+		TLS: s.tls, Log: n.log, Limiter: n.limiter, Penalty: penaltyOf(l),
 		Limits: gateway.Limits{
 			MaxPacket:        int(l.MaxPacket),
 			HandshakeTimeout: time.Duration(l.HandshakeTimeout),
@@ -213,6 +226,7 @@ func (n *node) build(s secrets) {
 			Window:           l.Window,
 			WindowBytes:      int(l.WindowBytes),
 			WriteTimeout:     time.Duration(l.WriteTimeout),
+			Memory:           memoryOf(l),
 			Duplicates:       gateway.Duplicates(l.Duplicates),
 			Quarantine:       time.Duration(l.Quarantine),
 		},
@@ -236,7 +250,7 @@ func (n *node) serve(bound *listeners, s secrets) {
 	}
 	n.onStop(func(ctx context.Context) {
 		_ = n.https.Close() // WebSockets are the gateway's by then
-		if err := n.gateway.Shutdown(ctx); err != nil {
+		if err := n.gateway.Drain(ctx, drainTime(n.cfg.Limits, n.gateway.Connected())); err != nil {
 			n.log.Warn().Err(err).Msg("not all connections ended in time")
 		}
 	})
@@ -273,9 +287,10 @@ func (n *node) wait(ctx context.Context) error {
 }
 
 // stop ends all parts: first the connections of devices, then what they need.
-// It waits no longer than stopTimeout.
+// It waits no longer than stopTimeout and limits.drain.
 func (n *node) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	longest := stopTimeout + time.Duration(n.cfg.Limits.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
@@ -287,6 +302,6 @@ func (n *node) stop() {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		n.log.Error().Dur("after", stopTimeout).Msg("the stop takes too long; leaving without the rest of it")
+		n.log.Error().Dur("after", longest).Msg("the stop takes too long; leaving without the rest of it")
 	}
 }

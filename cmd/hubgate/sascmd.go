@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
@@ -38,7 +39,7 @@ func (c *sasCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	secret, err := c.secret(ctx, h, id)
+	secret, err := c.secret(ctx, a, h, id)
 	if err != nil {
 		return err
 	}
@@ -71,11 +72,28 @@ func (c *sasCmd) identity() (hub.Identity, error) {
 	return hub.Identity{}, nil
 }
 
+// policy returns a policy of the configuration, if this command is given it, or
+// else of those that the hub keeps, as a node does.
+func (a *app) policy(ctx context.Context, h *remote, flags clientFlags, name string) (sas.Policy, error) {
+	cfg, err := a.load(flags.configFlags)
+	if err != nil {
+		return sas.Policy{}, err
+	}
+	own, err := cfg.Resolve(a.getenv)
+	if err != nil {
+		return sas.Policy{}, usageError{err}
+	}
+	if i := slices.IndexFunc(own, func(p sas.Policy) bool { return p.Name == name }); i >= 0 {
+		return own[i], nil
+	}
+	return h.Policy(ctx, name)
+}
+
 // secret reads the key to sign with.
-func (c *sasCmd) secret(ctx context.Context, h *remote, id hub.Identity) ([]byte, error) {
+func (c *sasCmd) secret(ctx context.Context, a *app, h *remote, id hub.Identity) ([]byte, error) {
 	var text string
 	if c.Policy != "" {
-		p, err := h.Policy(ctx, c.Policy)
+		p, err := a.policy(ctx, h, c.clientFlags, c.Policy)
 		if err != nil {
 			return nil, err
 		}

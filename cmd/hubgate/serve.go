@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
-	"github.com/hubgate/hubgate/internal/pki"
 )
 
 type serveCmd struct {
@@ -25,16 +24,19 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	n, err := a.launch(ctx, cfg, config.Serve, log, func() (secrets, error) {
-		certs, err := pki.Load(cfg.TLS.CertFiles, cfg.TLS.KeyFiles)
-		if err != nil {
+		certs := ownCertificates()
+		if err := certs.load(cfg, log); err != nil {
 			return secrets{}, err
 		}
-		return secrets{tls: pki.Config(certs)}, nil
+		return secrets{certs: certs, tls: certs.shown.Config()}, nil
 	})
 	if err != nil {
 		return err
 	}
 	defer n.stop()
+	if err := n.startReload(a, c.configFlags, config.Serve); err != nil {
+		return err
+	}
 	if cfg.NATS.Embedded {
 		if err := n.leaveHubFile(""); err != nil {
 			return err
@@ -76,11 +78,19 @@ func (a *app) prepare(flags configFlags, role config.Role) (*config.Config, zero
 
 // launch binds the listeners and starts the node.
 func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, log zerolog.Logger, open func() (secrets, error)) (*node, error) {
+	own, err := cfg.Resolve(a.getenv)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	bound, err := bindAll(ctx, cfg, role, log)
 	if err != nil {
 		return nil, err
 	}
-	n, err := startNode(ctx, cfg, log, bound, open)
+	n, err := startNode(ctx, cfg, log, bound, func() (secrets, error) {
+		s, err := open()
+		s.policies = own
+		return s, err
+	})
 	if err != nil && ctx.Err() != nil {
 		return nil, errors.New("the start was interrupted")
 	}

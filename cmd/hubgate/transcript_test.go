@@ -27,7 +27,7 @@ func transcript(t *testing.T, name string, p *process, dir string) {
 		switch {
 		case isCommand:
 			got.WriteString(line)
-			r := hubgate(t, []string{"HUBGATE_DATA_DIR=" + dir}, strings.Fields(command)...)
+			r := hubgate(t, []string{"HUBGATE_DATA_DIR=" + dir}, strings.Fields(strings.ReplaceAll(command, "{data-dir}", dir))...)
 			got.WriteString(mask.apply(r.transcript()))
 		case strings.HasPrefix(line, "#"), strings.TrimSpace(line) == "":
 			got.WriteString(line)
@@ -79,6 +79,9 @@ func (m *mask) apply(text string) string {
 		`(ETag +)\S+`:                 "${1}{etag}",
 		`(its etag is )[^,]+`:         "${1}{etag}",
 		`sig=[^&"\n]+`:                "sig={signature}",
+		`\b[0-9A-F]{40}\b`:            "{sha-1}",
+		`\b[0-9A-F]{64}\b`:            "{sha-256}",
+		`("serial":")[0-9a-f]+`:       "${1}{serial}",
 		`se=\d+`:                      "se={expiry}",
 		`\b[0-9a-f]{14}[a-z2-7]{8}\b`: "{command}",
 	} {

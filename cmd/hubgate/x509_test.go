@@ -214,6 +214,29 @@ func TestTrustOfFiles(t *testing.T) {
 	wantAll(t, p.log.String(), "has expired at", "root.crl")
 }
 
+// A revocation list that changes on disk cuts who it revokes, and nobody else.
+func TestRevokedWhileConnected(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root := trusttest.Root(t, "root")
+	line := root.CA(t, "line")
+	until := time.Now().Add(time.Hour)
+	ca := write(t, dir, "root.pem", string(root.PEM()))
+	list := write(t, dir, "line.crl", string(line.Revoke(t, until)))
+	p := startDev(t, dir, "--tls-client-ca", ca, "--tls-crl", list)
+	devices := map[string]*testDevice{}
+	leaves := map[string]*trusttest.Pair{"gone": line.Leaf(t, "gone"), "stays": line.Leaf(t, "stays")}
+	for id, leaf := range leaves {
+		do(t, dir, "device", "create", id, "--auth", "ca")
+		devices[id] = connectX509(t, p, strings.TrimSpace(do(t, dir, "device", "connection-string", id)), leaf.TLS(line))
+	}
+	write(t, dir, "line.crl", string(line.Revoke(t, until, leaves["gone"])))
+	do(t, dir, "reload")
+	devices["gone"].wantLost(t)
+	devices["stays"].send(t, "", []byte("still here"))
+	awaitWhy(t, dir, "gone", `the certificate was revoked by its issuer "line"`)
+}
+
 func TestBadTrustFilesStopTheStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

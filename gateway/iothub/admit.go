@@ -21,6 +21,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	if err != nil {
 		return gateway.Admission{}, err
 	}
+	changes := f.changes.Load()
 	record, known, lookupErr := f.lookup(ctx, u.ID)
 	refused := gateway.Admission{}
 	if known {
@@ -34,7 +35,8 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	case lookupErr != nil:
 		return refused, lookupErr
 	}
-	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent)}
+	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent), changes: changes}
+	h.account.Open(f.Limiter)
 	expires, err := f.authenticate(ctx, h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err

@@ -34,6 +34,9 @@ func (h *handler) openMail(l gateway.Link) {
 		if !ok {
 			return 0, c2d.ErrNotSubscribed
 		}
+		if err := h.allow(gateway.C2D, 1); err != nil {
+			return 0, err // the mailbox tries again
+		}
 		return l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered, PacketID: d.PacketID})
 	})
 	if _, ok := mailQoS(l, h.id.Device); ok {

@@ -11,6 +11,7 @@ import (
 // not be let in now is cut. Disabling or deleting a device cuts its modules
 // too. s must be the server of this face.
 func (f *Face) Changed(s *gateway.Server, change identity.Change) {
+	f.changes.Add(1)
 	s.Check(change.ID.Device, func(id hub.Identity, h gateway.Handler) error {
 		own, ok := h.(*handler)
 		if !ok || own.face != f {
@@ -68,6 +69,7 @@ func (h *handler) recheckProof(r *identity.Record) error {
 // PoliciesChanged cuts the connections that a policy let in which would not
 // let them in now. s must be the server of this face.
 func (f *Face) PoliciesChanged(s *gateway.Server) {
+	f.changes.Add(1)
 	s.CheckAll(func(_ hub.Identity, h gateway.Handler) error {
 		own, ok := h.(*handler)
 		if !ok || own.face != f || own.policy == "" {

@@ -42,6 +42,7 @@ type Face struct {
 	// one device or module. 0: 1000.
 	MaxCalls int
 	Timeline *timeline.Recorder // nil: nobody asks why
+	Limiter  *gateway.Limiter   // nil: no rate is limited
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
 
@@ -51,6 +52,7 @@ type Face struct {
 
 	messages    messages
 	lateAnswers atomic.Uint64
+	changes     atomic.Uint32 // of identities and policies that this node has heard of
 }
 
 // LateAnswers is how many answers of direct methods came when nobody waited

@@ -24,9 +24,11 @@ type handler struct {
 	modelID    string
 	remote     string                       // address and port of the client
 	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
+	account    gateway.Account              // of twin operations, calls and messages to the device
 	calls      calls
-	callable   bool // methods are being subscribed to; owned by the reader
-	java       bool // the client is Java's SDK
+	callable   bool   // methods are being subscribed to; owned by the reader
+	java       bool   // the client is Java's SDK
+	changes    uint32 // of the face, when the identity was looked up
 	mail       mail
 	twinOnce   sync.Once
 	twin       atomic.Pointer[twin.Copy] // nil until the twin is first used
@@ -44,6 +46,7 @@ func (h *handler) Attach(l gateway.Link) {
 	h.watchDesired()
 	h.openMail(l)
 	h.recheckChain(l)
+	h.recheckIdentity(l)
 }
 
 // Detached implements [gateway.Outbound].

@@ -99,6 +99,9 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 	if !ok {
 		return methods.Answer{}, hub.Errorf(hub.DeviceNotOnline, "%s is connected but has not subscribed to direct methods", c.ID)
 	}
+	if err := h.allowCall(len(c.Payload)); err != nil {
+		return methods.Answer{}, err
+	}
 	answer := make(chan methods.Answer, 1)
 	rid, gone, err := h.calls.begin((*link).Epoch(), answer, cmp.Or(h.face.MaxCalls, maxCalls))
 	if err != nil {

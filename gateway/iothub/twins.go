@@ -46,11 +46,11 @@ const maxRID = 1 << 10
 // twinRequest prepares what a device asks of its twin; both are nil when the
 // topic is not one of a twin's.
 func (h *handler) twinRequest(topic, body []byte) (act func(), err error) {
-	request, query := h.getTwin, ""
+	request, kind, query := h.getTwin, gateway.TwinReads, ""
 	if rest, ok := cut(topic, prefixTwinGet); ok {
 		query = string(rest)
 	} else if rest, ok := cut(topic, prefixTwinReported); ok {
-		request, query = h.patchReported, string(rest)
+		request, kind, query = h.patchReported, gateway.TwinWrites, string(rest)
 	} else {
 		return nil, nil
 	}
@@ -59,6 +59,10 @@ func (h *handler) twinRequest(topic, body []byte) (act func(), err error) {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "a twin request needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
 	}
 	return func() {
+		if err := h.allowRequest(kind); err != nil {
+			h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
 		defer cancel()
 		if err := request(ctx, query, rid, body); err != nil {

@@ -81,11 +81,12 @@ func (a *authority) ensureLeaf(p *pair, names []string, now time.Time) error {
 // and lives long enough.
 func (a *authority) vouches(cert *x509.Certificate, names []string, now time.Time) bool {
 	return cert.CheckSignatureFrom(a.cert) == nil &&
-		slices.Equal(namesOf(cert), names) &&
+		slices.Equal(NamesOf(cert), names) &&
 		cert.NotAfter.After(now.Add(renewBefore)) && !cert.NotBefore.After(now)
 }
 
-func namesOf(cert *x509.Certificate) []string {
+// NamesOf returns the names and IP addresses of a certificate, sorted.
+func NamesOf(cert *x509.Certificate) []string {
 	names := slices.Clone(cert.DNSNames)
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
@@ -160,8 +161,8 @@ func newECDSA() (crypto.Signer, error) {
 	return key, nil
 }
 
-func newRSA() (crypto.Signer, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+func newRSA(bits int) (crypto.Signer, error) {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		return nil, fmt.Errorf("make RSA key: %w", err)
 	}

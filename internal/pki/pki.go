@@ -1,9 +1,9 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/tls"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +18,11 @@ type Development struct {
 	CA []byte
 	// Certificates are the ECDSA and the RSA certificate of the server.
 	Certificates []tls.Certificate
+}
+
+// DevelopmentFiles are the names of the files that [Open] keeps.
+func DevelopmentFiles() []string {
+	return []string{"ca.pem", "ca.key", "server.pem", "server.key", "server-rsa.pem", "server-rsa.key"}
 }
 
 // Open reads the certificates in dir and makes those that are missing. The
@@ -39,7 +44,7 @@ func Open(dir string, names []string, now time.Time) (*Development, error) {
 	}
 	for _, p := range []*pair{
 		{certFile: in("server.pem"), keyFile: in("server.key"), newKey: newECDSA},
-		{certFile: in("server-rsa.pem"), keyFile: in("server-rsa.key"), newKey: newRSA},
+		{certFile: in("server-rsa.pem"), keyFile: in("server-rsa.key"), newKey: func() (crypto.Signer, error) { return newRSA(leafBits) }},
 	} {
 		if err := ca.ensureLeaf(p, names, now); err != nil {
 			return nil, err
@@ -47,33 +52,4 @@ func Open(dir string, names []string, now time.Time) (*Development, error) {
 		d.Certificates = append(d.Certificates, p.forTLS())
 	}
 	return d, nil
-}
-
-// Load reads the certificate files of a production hub, each with its chain,
-// and their keys. certFiles and keyFiles correspond; the first certificate
-// that a client can verify is the one it gets.
-func Load(certFiles, keyFiles []string) ([]tls.Certificate, error) {
-	if len(certFiles) == 0 {
-		return nil, errors.New("no certificate file is given")
-	}
-	if len(certFiles) != len(keyFiles) {
-		return nil, fmt.Errorf("%d certificate files and %d key files are given; each certificate needs its key", len(certFiles), len(keyFiles))
-	}
-	var certs []tls.Certificate
-	for i, file := range certFiles {
-		cert, err := tls.LoadX509KeyPair(file, keyFiles[i])
-		if err != nil {
-			return nil, fmt.Errorf("load the certificate %s with the key %s: %w", file, keyFiles[i], err)
-		}
-		certs = append(certs, cert)
-	}
-	return certs, nil
-}
-
-// Config returns the TLS settings of a listener: versions 1.2 and 1.3, because
-// the Python SDK speaks 1.2 only, and the first of certs that the client
-// understands. A client certificate is asked for and not needed: what came is
-// judged when the client has said who it is, where a refusal can be answered.
-func Config(certs []tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: certs, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert}
 }

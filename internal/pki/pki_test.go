@@ -308,7 +308,7 @@ func TestHandshake(t *testing.T) {
 			cfg.ServerName = "127.0.0.1"
 			cfg.RootCAs = x509.NewCertPool()
 			cfg.RootCAs.AppendCertsFromPEM(d.CA)
-			state, err := handshake(t, pki.Config(d.Certificates), cfg)
+			state, err := handshake(t, pki.Show(d.Certificates).Config(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -323,7 +323,7 @@ func TestHandshakeRefusesOldVersions(t *testing.T) {
 	t.Parallel()
 	d, _, _ := open(t, t.TempDir(), names(), time.Now())
 	client := &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10, InsecureSkipVerify: true}
-	if _, err := handshake(t, pki.Config(d.Certificates), client); err == nil {
+	if _, err := handshake(t, pki.Show(d.Certificates).Config(), client); err == nil {
 		t.Error("TLS 1.1 is accepted")
 	}
 }

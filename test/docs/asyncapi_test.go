@@ -20,7 +20,7 @@ func TestAsyncAPI(t *testing.T) {
 	t.Parallel()
 	s := &suite{
 		doc: readDocument(t),
-		hub: hubtest.Start(t, hubtest.Options{Flags: []string{"--host", "127.0.0.1", "--mqtt-port", "0", "--https-port", "0"}}),
+		hub: hubtest.Start(t, hubtest.Options{Flags: []string{"--node", "a.b", "--host", "127.0.0.1", "--mqtt-port", "0", "--https-port", "0"}}),
 	}
 	t.Run("streams", s.testStreams)
 	t.Run("services", s.testServices)

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"testing"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/test/hubtest"
+	"github.com/hubgate/hubgate/trust"
+	"github.com/hubgate/hubgate/trust/trusttest"
 )
 
 // backEnd is a back-end app that uses all that a hub offers.
@@ -23,11 +26,16 @@ type backEnd struct {
 // play makes every message of the document appear at least once.
 func (b *backEnd) play() {
 	b.registry()
+	b.authorities()
 	pump, module := b.devices()
 	b.twins(pump)
 	b.methods()
 	b.messages(pump)
 	b.why()
+	b.ask("hub.node.reload", ``, "")
+	b.ask("hub.node.reload", `{"x":1}`, "400004")
+	b.ask("hub.node.reload.a=2Eb", ``, "")
+	b.ask("hub.node.reload.a=2Eb", `{"x":1}`, "400004")
 	pump.client.Disconnect(250)
 	module.client.Disconnect(250)
 	b.ask("hub.registry.delete.pump", "", "")
@@ -71,6 +79,35 @@ func (b *backEnd) registry() {
 	b.ask("hub.registry.list", `{"top":"x"}`, "400004")
 	b.ask("hub.registry.list.pump", ``, "")
 	b.ask("hub.registry.list.nobody", ``, "404001")
+}
+
+// authorities registers a certificate authority and proves that its key is at
+// hand.
+func (b *backEnd) authorities() {
+	b.t.Helper()
+	root := trusttest.Root(b.t, "root")
+	body := func(name string, value []byte) string {
+		return `{"` + name + `":"` + base64.StdEncoding.EncodeToString(value) + `"}`
+	}
+	resource := `{"properties":` + body("certificate", root.Cert.Raw) + `}`
+	b.ask("hub.authority.put.plant=2E1", resource, "")
+	b.ask("hub.authority.put.plant=2E1", resource, "412001")
+	b.ask("hub.authority.put.nobody", resource, "404008", "If-Match", "*")
+	b.ask("hub.authority.put.plant", `{}`, "400004")
+	b.ask("hub.authority.get.plant=2E1", ``, "")
+	b.ask("hub.authority.get.nobody", ``, "404008")
+	var a trust.Authority
+	if err := json.Unmarshal(b.ask("hub.authority.code.plant=2E1", ``, "").Data, &a); err != nil {
+		b.t.Fatal(err)
+	}
+	b.ask("hub.authority.verify.plant=2E1", body("certificate", root.Cert.Raw), "400004")
+	b.ask("hub.authority.verify.plant=2E1", body("certificate", root.Leaf(b.t, a.VerificationCode).Cert.Raw), "")
+	b.ask("hub.authority.code.nobody", ``, "404008")
+	b.ask("hub.authority.list", ``, "")
+	b.ask("hub.authority.list", `{"top":1}`, "400004")
+	b.ask("hub.authority.delete.plant=2E1", ``, "412001", "If-Match", "x")
+	b.ask("hub.authority.delete.plant=2E1", ``, "")
+	b.ask("hub.authority.put.stays", resource, "")
 }
 
 // devices connects the pump and its module, which send.

@@ -337,7 +337,7 @@ func checkGoroutines(t *testing.T, g *hubtest.Gateway) {
 	}
 	n := len(regexp.MustCompile(`(?m)^goroutine \d+`).FindAllString(dump, -1))
 	t.Logf("%d goroutines are left", n)
-	if n > 200 {
+	if n > 300 { // a gateway that has done nothing yet has some 170
 		t.Errorf("%d goroutines are left:\n%s", n, hubtest.Tail(dump))
 	}
 }

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,11 +20,16 @@ func codeText(c hub.Code) string { return strconv.Itoa(int(c)) }
 // leave out repetitions.
 func loud(flags ...string) []string { return append(flags, "--log-level", "debug") }
 
+// before is what the log says of a peer before its end.
+var before = []string{"connected", "expired, and still connected"}
+
 // loggedOnce waits for the log line about the end of a peer, and checks that it
 // is the only one.
 func loggedOnce(t *testing.T, g *hubtest.Gateway, remote string) hubtest.Line {
 	t.Helper()
-	about := func(l hubtest.Line) bool { return l.Text("remote") == remote && l.Text("message") != "connected" }
+	about := func(l hubtest.Line) bool {
+		return l.Text("remote") == remote && !slices.Contains(before, l.Text("message"))
+	}
 	line := g.Log.Await(t, "remote "+remote, about)
 	if all := g.Log.Lines(0, about); len(all) != 1 {
 		t.Errorf("%d log lines about %s, want one: %v", len(all), remote, all)

@@ -45,7 +45,7 @@ func signed(d *device, who hub.Identity, key []byte, policy string) string {
 // is: a CONNACK with the documented code, one log line that says why, and no
 // connection event, for nobody was connected.
 func TestRefused(t *testing.T) {
-	g := start(t, hubtest.Options{Flags: loud("--alias", alias)})
+	g := start(t, hubtest.Options{Flags: loud("--alias", alias, "--set", "limits.penalty=0")})
 	innocent := newBystander(t, g, newDevice(t, g, "innocent"))
 	d := newDevice(t, g, "victim")
 	other := newDevice(t, g, "other")

@@ -151,14 +151,17 @@ func TestWhyOfAFight(t *testing.T) {
 	r := why(t, g, "twins", func(r timeline.Report) bool {
 		n := 0
 		for _, e := range r.Entries {
-			if e.Code == hub.ConnectionReplaced {
+			if e.What == timeline.Closed && e.Code == hub.ConnectionReplaced {
 				n += e.Count
 			}
 		}
 		return n == rounds-1
 	})
-	if n := len(r.Entries); n > 3 {
+	if n := len(r.Entries); n > 4 {
 		t.Errorf("%d entries about one fight: %v", n, r.Entries)
+	}
+	if !told(r, timeline.DuplicateID, hub.ConnectionReplaced, "several clients") {
+		t.Errorf("no entry tells of the fight as such: %v", r.Entries)
 	}
 	if n := strings.Count(g.Log.String(), "took over"); n > 3 {
 		t.Errorf("%d lines in the log about one fight", n)

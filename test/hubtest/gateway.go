@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,6 +140,8 @@ func (g *Gateway) Start(t *testing.T) {
 	}
 	if g.opts.NATS != "" {
 		g.Ready.NATSURL = g.opts.NATS
+	} else if g.Ready.NATSCreds == "" { // a production node with a server of its own
+		g.Ready.NATSCreds = filepath.Join(g.DataDir, "nats", "hub.creds")
 	}
 	g.Dial(t)
 }

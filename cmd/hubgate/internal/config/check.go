@@ -63,6 +63,7 @@ func (c *Config) Complete(role Role) error {
 	errs = append(errs, c.checkNATS()...)
 	errs = append(errs, c.checkLimits()...)
 	errs = append(errs, c.checkFeatures()...)
+	errs = append(errs, c.checkRates()...)
 	return errors.Join(errs...)
 }
 

@@ -17,13 +17,14 @@ package config
 // value in messages. The zero value is not useful: use [Default].
 type Config struct {
 	DataDir string  `key:"data_dir" flag:"data-dir" doc:"Directory of everything the node keeps: the certificates it makes, the embedded NATS server's streams and credentials. Empty: $XDG_DATA_HOME/hubgate, else ~/.local/share/hubgate; on macOS ~/Library/Application Support/hubgate; on Windows %AppData%\\hubgate."`
-	Profile Profile `key:"profile" flag:"profile" enum:"relaxed,strict-azure" doc:"Numbers and rules of keys that are not set. relaxed: the defaults on this page, the numbers of IoT Hub with kinder rules. strict-azure: IoT Hub's in all, to find out on Hubgate what would fail there. A key that is set, in whichever place, counts more than the profile."`
+	Profile Profile `key:"profile" flag:"profile" enum:"relaxed,strict-azure,strict-azure-s1,strict-azure-s2,strict-azure-s3" doc:"Numbers and rules of keys that are not set. relaxed: the defaults on this page, the numbers of IoT Hub with kinder rules. strict-azure: IoT Hub's in all, to find out on Hubgate what would fail there; with -s1, -s2 or -s3, the rates of rates.units units of that tier too. A key that is set, in whichever place, counts more than the profile."`
 	Node    string  `key:"node" flag:"node" doc:"Name of this node in sessions and events. Empty: the machine's name."`
 
 	Hub        Hub        `key:"hub"`
 	Listen     Listen     `key:"listen"`
 	TLS        TLS        `key:"tls"`
 	Limits     Limits     `key:"limits"`
+	Rates      Rates      `key:"rates"`
 	Telemetry  Telemetry  `key:"telemetry"`
 	Events     Events     `key:"events"`
 	C2D        C2D        `key:"c2d"`
@@ -32,6 +33,9 @@ type Config struct {
 	Durability Durability `key:"durability"`
 	NATS       NATS       `key:"nats"`
 	Log        Log        `key:"log"`
+
+	// Policies stand in a section of their own, which only the file has.
+	Policies []Policy
 
 	origins map[string]string // path to where the value comes from
 }
@@ -53,7 +57,7 @@ type Listen struct {
 
 // TLS says what the listeners show. hubgate dev makes its own certificates.
 type TLS struct {
-	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets the first that it understands: ECDSA first, and RSA for old stacks. hubgate serve: required."`
+	CertFiles []string `key:"cert_files" flag:"tls-cert" doc:"PEM files of the server's certificates, each with its chain. A client gets one for the name that it asks for, else one for the name of the first; ECDSA if it can, and RSA for old stacks. See docs/certificates.md. hubgate serve: required."`
 	KeyFiles  []string `key:"key_files" flag:"tls-key" doc:"PEM files of their private keys, in the same order."`
 
 	ClientCAFiles []string `key:"client_ca_files" flag:"tls-client-ca" doc:"PEM or DER files of certificate authorities that vouch for devices with the authentication type certificateAuthority, beside those that hubgate authority registers. Whoever is named here is trusted without proof."`
@@ -73,6 +77,10 @@ type Limits struct {
 	WriteTimeout     Duration `key:"write_timeout" doc:"How long a client may take to read what it is sent."`
 	Duplicates       string   `key:"duplicates" enum:"newest,oldest,quarantine" doc:"What happens when several clients fight for one identity, six take-overs within a minute: the newest connection stays, as with IoT Hub; the oldest stays while they fight; or all are cut and nobody is let in for limits.quarantine."`
 	Quarantine       Duration `key:"quarantine" doc:"For how long nobody is let in, with limits.duplicates: quarantine."`
+	Memory           Bytes    `key:"memory" doc:"How much unfinished packets and unread output may take of all connections; then those are cut with 429001 that hold most. 0: no limit."`
+	Penalty          Duration `key:"penalty" doc:"For how long at most an address or a client is refused, without looking at its credentials, that had bad ones too often: 1s the first time, then twice as long each time. 0: never."`
+	PenaltyExempt    []string `key:"penalty_exempt" doc:"Addresses and networks that are never refused as a whole, such as those of load balancers, behind which all devices have one address."`
+	Drain            Duration `key:"drain" doc:"Over which time connections are closed, in waves, when the node stops: 1ms for each, this at most."`
 }
 
 // Telemetry says how device messages are stored.
@@ -174,9 +182,13 @@ func Default() *Config {
 			Window:           64,
 			WindowBytes:      MiB,
 			WriteTimeout:     10 * Second,
+			Memory:           512 * MiB,
+			Penalty:          30 * Second,
+			Drain:            5 * Second,
 			Duplicates:       "newest",
 			Quarantine:       300 * Second,
 		},
+		Rates:   Rates{Units: 1, Burst: Second, AbuseFactor: 10, AbuseAfter: 60 * Second},
 		Profile: ProfileRelaxed,
 		C2D: C2D{
 			MaxDeliveryCount: 10, LockDuration: 60 * Second, DefaultTTL: 3600 * Second, MaxTTL: 48 * 3600 * Second,

@@ -66,8 +66,12 @@ fit, two listeners on one port. Every message names the file and line, the varia
 ` + "`hubgate config check`" + ` tells them all without starting anything, and ` + "`hubgate config print`" + ` shows the
 configuration in effect and where each value comes from.
 
-Durations are written ` + "`30s`, `12h`, `7d`, `1d12h`" + `; sizes ` + "`4096`, `256KiB`, `10GiB`" + `. In the environment the values of a list
+Durations are written ` + "`30s`, `12h`, `7d`, `1d12h`" + `; sizes ` + "`4096`, `256KiB`, `10GiB`" + `; rates ` + "`100/s`, `50/min`, `160KiB/s`" + `, and 0 for
+no limit. In the environment the values of a list
 are separated by commas; a flag of a list is repeated.
+
+A running node follows changes of its file, and of the files that it names: ` + "`tls` with its files, `policies`, `rates` and\n`log.level`" + ` take effect at once, the rest with the next start. ` + "`hubgate reload`" + ` tells which: see
+[certificates](certificates.md).
 
 ## Example
 
@@ -89,8 +93,37 @@ func markdown(example string) string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key, valueOf(f), namesOf(f), strings.ReplaceAll(meaning(f), "|", `\|`))
 	}
+	b.WriteString(policies)
 	return b.String()
 }
+
+// policies is the section that is not in the struct as fields.
+const policies = `
+## ` + "`policies`" + `
+
+Shared access policies beside those that the hub keeps. They can only be given in the file, by name:
+
+` + "```yaml" + `
+policies:
+  backend:                                  # 1 to 64 characters of A-Z a-z 0-9 _-@.
+    permissions: [registryRead, serviceConnect]
+    primary_key_file: /etc/hubgate/backend.key
+    secondary_key_env: BACKEND_SECONDARY_KEY
+` + "```" + `
+
+| key | meaning |
+| --- | --- |
+| ` + "`permissions`" + ` | One or more of ` + "`registryRead`, `registryReadWrite`, `serviceConnect`, `deviceConnect`" + `. |
+| ` + "`primary_key_file`, `primary_key_env`, `primary_key`" + ` | File that holds the key, or environment variable, or the key itself: 16 to 64 bytes in base64, as ` + "`openssl rand -base64 32`" + ` prints. One of the three. Prefer the first: a file can be replaced while the node runs. |
+| ` + "`secondary_key_file`, `secondary_key_env`, `secondary_key`" + ` | The same of the second key, with which keys are changed without a gap. None: the primary key is the only one. |
+
+A hub begins with IoT Hub's five policies, ` + "`iothubowner`, `service`, `device`, `registryRead` and `registryReadWrite`" + `, with keys of
+its own making in the bucket ` + "`hub_policies`" + `. A policy in the configuration wins over one of the same name there, on the nodes
+whose configuration has it: give it to all. When it is removed, or a key of it replaced, connections of devices that it let in are
+cut at once; if the bucket has a policy of that name, that one counts again.
+
+No command, log line or error shows a key: ` + "`hubgate config print`" + ` has ` + "`***`" + ` in its place, with ` + "`--no-redact`" + ` too.` + "\n`hubgate sas --policy NAME --config FILE`" + ` signs with a policy of the file.
+`
 
 func title(section string) string {
 	if section == "" {

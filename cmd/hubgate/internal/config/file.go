@@ -91,6 +91,10 @@ func nameOf(parent string) string {
 
 // entry reads the value of one key.
 func (r *reader) entry(path string, key, value *yaml.Node) {
+	if path == policiesKey {
+		r.policies(value)
+		return
+	}
 	var known []string
 	for _, f := range r.fields {
 		if f.Path == path {
@@ -108,7 +112,7 @@ func (r *reader) entry(path string, key, value *yaml.Node) {
 
 // sections returns the paths that hold other keys.
 func (r *reader) sections() []string {
-	var names []string
+	names := []string{policiesKey}
 	for _, f := range r.fields {
 		if section, _, ok := strings.Cut(f.Path, "."); ok {
 			names = append(names, section)

@@ -54,6 +54,9 @@ func (c *Config) YAML() ([]byte, error) {
 		value.LineComment = c.origins[f.Path]
 		parent.Content = append(parent.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, value)
 	}
+	if n := c.policyNode(); n != nil {
+		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: policiesKey}, n)
+	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -111,6 +114,9 @@ func (c *Config) Tree() map[string]any {
 			in, key = below, rest
 		}
 		in[key] = f.json()
+	}
+	if len(c.Policies) > 0 {
+		root[policiesKey] = c.policyTree()
 	}
 	return root
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/reload"
+)
+
+// startReload lets the node follow its configuration and its files: when they
+// change, when a command asks for it, and on SIGHUP.
+func (n *node) startReload(a *app, flags configFlags, role config.Role) error {
+	load := func() (*config.Config, error) {
+		cfg, err := config.Load(a.source(flags))
+		if err != nil {
+			return nil, err
+		}
+		return cfg, cfg.Complete(role)
+	}
+	started, err := load() // n.cfg has what the start has changed, such as a port
+	if err != nil {
+		return usageError{err}
+	}
+	r := reload.New(started, n.log)
+	r.Load, r.File, r.Parts = load, a.source(flags).File, n.parts(a)
+	service, err := n.back.ServeNode(n.cfg.Node, func(ctx context.Context) any { return r.Reload(ctx, "a command asked for it") })
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.onStop(func(context.Context) {
+		cancel()
+		_ = service.Stop()
+	})
+	go r.Watch(ctx)
+	if role == config.Serve { // a development hub ends with its terminal
+		go onHangup(ctx, func() { r.Reload(ctx, "SIGHUP was sent") })
+	}
+	return nil
+}
+
+// parts are what can change while the node runs.
+func (n *node) parts(a *app) []reload.Part {
+	return []reload.Part{
+		n.certs.part(),
+		n.policies.part(a.getenv, func() { n.face.PoliciesChanged(n.gateway) }),
+		logLevel(),
+		reload.Whole(reload.Part{
+			Name: "client authorities", Keys: []string{"tls.client_ca_files", "tls.crl_files", "tls.crl_strict"},
+			Files: func(cfg *config.Config) []string { return slices.Concat(cfg.TLS.ClientCAFiles, cfg.TLS.CRLFiles) },
+		}, func(cfg *config.Config) error { return n.applyTrust(cfg.TLS) }),
+		reload.Whole(reload.Part{Name: "rates", Keys: []string{"rates"}}, func(cfg *config.Config) error {
+			n.limiter.Set(ratesOf(cfg.Rates))
+			return nil
+		}),
+	}
+}
+
+// logLevel changes log.level. The level is the process's: a check of it must
+// cost nothing where nothing is logged.
+func logLevel() reload.Part {
+	return reload.Part{
+		Name: "log level", Keys: []string{"log.level"},
+		Apply: func(_ context.Context, cfg *config.Config) (reload.Change, error) {
+			level, err := zerolog.ParseLevel(cfg.Log.Level)
+			if err != nil || level == zerolog.GlobalLevel() {
+				return reload.Change{}, err
+			}
+			zerolog.SetGlobalLevel(level)
+			return reload.Change{Applied: []string{level.String()}}, nil
+		},
+	}
+}
+
+// onHangup calls f for each SIGHUP, until ctx ends.
+func onHangup(ctx context.Context, f func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			f()
+		}
+	}
+}

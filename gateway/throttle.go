@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/timeline"
+)
+
+// minWait is the shortest pause that is worth a timer; what is shorter waits
+// until it has added up.
+const minWait = 2 * time.Millisecond
+
+// batch is what one read had in it.
+type batch struct {
+	messages int
+	unacked  int // of them, with QoS 0
+	bytes    int
+}
+
+func (b *batch) add(p mqtt.Packet, size int) {
+	b.bytes += size
+	m, ok := p.(*mqtt.Publish)
+	if !ok || len(m.Topic) > 0 && m.Topic[0] == '$' { // requests have limits of their own
+		return
+	}
+	b.messages++
+	if m.QoS == 0 {
+		b.unacked++
+	}
+}
+
+func (b *batch) manner() Manner {
+	if b.messages == 0 || 2*b.unacked < b.messages {
+		return Obeys
+	}
+	return Presses
+}
+
+// throttle charges what was read to the limits and pauses the reader if it was
+// too much. It comes between two reads, when nothing but an unfinished packet is
+// held for the client; the writers go on meanwhile. An error ends the connection.
+func (c *conn) throttle(b batch) error {
+	l := c.srv.Limiter
+	if b.bytes == 0 || l.current(Messages) == nil && l.current(Bytes) == nil {
+		return nil
+	}
+	now := time.Now()
+	account := &c.more().account
+	e := account.Slow(Messages, b.messages, now, b.manner())
+	if more := account.Slow(Bytes, b.bytes, now, b.manner()); e == nil || more != nil && more.Wait > e.Wait {
+		e = more
+	}
+	if e == nil || e.Wait < minWait {
+		return nil
+	}
+	if e.Cut {
+		return e.Err
+	}
+	if e.First {
+		c.srv.describe(c.srv.record(zerolog.InfoLevel, c.entry(timeline.Throttled), e.Err), c).Dur("pause", e.Wait).Msg("throttled")
+	}
+	return c.pause(e.Wait)
+}
+
+// pause waits, or until the connection ends. Silence is counted from its end.
+func (c *conn) pause(d time.Duration) error {
+	if !c.expires.IsZero() {
+		d = min(d, time.Until(c.expires))
+	}
+	over := false
+	timer := time.AfterFunc(d, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		over = true
+		c.changed.Broadcast()
+	})
+	defer timer.Stop()
+	c.mu.Lock()
+	for !over && c.cause == nil {
+		c.changed.Wait()
+	}
+	cause := c.cause
+	c.mu.Unlock()
+	if cause != nil {
+		return cause
+	}
+	c.armRead(time.Now())
+	return nil
+}
