@@ -84,7 +84,7 @@ faults: ## kill -9, bad input, NATS away: against real processes
 .PHONY: attack
 attack: ## stolen ids, forged tokens and headers, slow peers, floods: against real processes
 	@mkdir -p $(LOG)
-	$(strict) go test -count=1 -timeout 10m -v ./test/attack/... 2>&1 | tee $(LOG)/attack.log
+	$(strict) go test -count=1 -timeout 10m -parallel 8 -v ./test/attack/... 2>&1 | tee $(LOG)/attack.log
 
 .PHONY: conformance
 conformance: ## Microsoft's own SDKs against the real gateway, for the toolchains that are here
