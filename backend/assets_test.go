@@ -110,7 +110,7 @@ func fails(t *testing.T, s *embedded.Server, cfg Config, words ...string) {
 		cfg.URL = s.URL()
 	}
 	if cfg.CredsFile == "" && cfg.NKeySeedFile == "" {
-		cfg.CredsFile = s.GatewayCreds()
+		cfg.CredsFile = s.HubCreds()
 	}
 	b, err := Connect(testContext(t), cfg)
 	if err == nil {

@@ -37,6 +37,9 @@ func (b *Backbone) ServeC2D() (micro.Service, error) {
 // purge answers hub.c2d.purge.{device} as IoT Hub answers DELETE
 // /devices/{id}/commands.
 func (b *Backbone) purge(r micro.Request) {
+	if !isAsked(r.Reply()) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 	defer cancel()
 	id, err := b.names.Parse("c2d.purge", r.Subject())

@@ -46,6 +46,7 @@ func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(d.faults.handle),
+		nats.CustomInboxPrefix(d.cfg.names().Inbox()),
 	}
 	all = append(all, d.credentials()...)
 	all = append(all, opts...)
@@ -109,6 +110,9 @@ func (d *dialer) explain(err error) error {
 		return hub.Errorf(hub.ServiceUnavailable, "no NATS server answers at %s; start it, or correct the URL: %w", where, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("NATS at %s refuses %s; check that they belong to this server: %w", where, d.who(), err)
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok { // it has the URL, and what is in it
+		return errors.New("connect to NATS: nats.url is not a URL; give nats://host:port, and percent-encode what is special in user and password")
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the certificate of NATS at %s is not trusted; give its CA file: %w", where, err)

@@ -52,7 +52,7 @@ func halt(tb testing.TB, s *embedded.Server) {
 // the same port.
 func open(tb testing.TB, s *embedded.Server, cfg Config) *Backbone {
 	tb.Helper()
-	cfg.URL, cfg.CredsFile = s.URL(), s.GatewayCreds()
+	cfg.URL, cfg.CredsFile = s.URL(), s.HubCreds()
 	b, err := Connect(testContext(tb), cfg)
 	if err != nil {
 		tb.Fatalf("Connect: %v", err)
@@ -329,7 +329,7 @@ func engineOn(tb testing.TB, s *embedded.Server, cfg Config) *Engine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cfg.URL, cfg.CredsFile = s.URL(), s.GatewayCreds()
+	cfg.URL, cfg.CredsFile = s.URL(), s.HubCreds()
 	d := &dialer{cfg: cfg, faults: &faults{log: cfg.Log}}
 	e, err := newEngine(cfg, cfg.names().TelemetryStream(), func(o ...nats.Option) (*nats.Conn, error) { return d.dial("test", o...) })
 	if err != nil {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 )
 
-// get answers hub.registry.get.{device}[.{module}].
+// get answers hub.registry.get.{device}[.{module}], without keys.
 func (s *RegistryService) get(ctx context.Context, r request) (any, error) {
 	var options struct {
 		Keys bool `json:"keys"`
@@ -16,12 +17,25 @@ func (s *RegistryService) get(ctx context.Context, r request) (any, error) {
 	if err := r.decode(&options); err != nil {
 		return nil, err
 	}
+	if options.Keys { // older back ends ask so, and would take null for the keys
+		return nil, hub.Errorf(hub.ArgumentInvalid, "keys are told on %s alone, which takes a right of its own", s.names.Registry(subject.Keys, r.id))
+	}
 	record, err := s.registry.Get(ctx, r.id)
 	if err != nil {
 		return nil, err
 	}
-	if !options.Keys {
-		record = record.WithoutKeys()
+	return record.WithoutKeys(), nil
+}
+
+// keys answers hub.registry.keys.{device}[.{module}], as get with keys. It is
+// another subject so that NATS can tell who may ask.
+func (s *RegistryService) keys(ctx context.Context, r request) (any, error) {
+	if err := r.decode(&struct{}{}); err != nil {
+		return nil, err
+	}
+	record, err := s.registry.Get(ctx, r.id)
+	if err != nil {
+		return nil, err
 	}
 	return record, nil
 }

@@ -5,7 +5,6 @@ package backend
 // more length, and test/docs compares the two.
 const (
 	emptySchema = `{"type":"object"}`
-	getSchema   = `{"type":"object","properties":{"keys":{"type":"boolean","description":"with the symmetric keys"}},"additionalProperties":false}`
 	listSchema  = `{"type":"object","properties":{"after":{"type":"string"},"top":{"type":"integer","description":"1 to 1000, which is also what anything else means"}},"additionalProperties":false}`
 	itemsSchema = `{"type":"object","required":["items"],"properties":{"items":{"type":"array","items":` + identitySchema + `},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
 

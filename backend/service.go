@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
@@ -79,7 +80,8 @@ func (e endpoint) metadata() map[string]string {
 func (s *RegistryService) endpoints() []endpoint {
 	all, family := s.names.RegistryAll, func(v subject.Verb) string { return "registry." + string(v) }
 	return []endpoint{
-		{"get", all(subject.Get), family(subject.Get), getSchema, identitySchema, s.get},
+		{"get", all(subject.Get), family(subject.Get), emptySchema, identitySchema, s.get},
+		{"keys", all(subject.Keys), family(subject.Keys), emptySchema, identitySchema, s.keys},
 		{"put", all(subject.Put), family(subject.Put), newIdentitySchema, identitySchema, s.put},
 		{"delete", all(subject.Delete), family(subject.Delete), emptySchema, emptySchema, s.delete},
 		{"list", s.names.RegistryVerb(subject.List), "", listSchema, itemsSchema, s.list},
@@ -122,6 +124,10 @@ type responder struct {
 
 func (s responder) handler(e endpoint) micro.HandlerFunc {
 	return func(m micro.Request) {
+		if !isAsked(m.Reply()) {
+			s.log.Warn().Str("subject", m.Subject()).Str("reply", m.Reply()).Msg("a request that nobody waits for is not obeyed")
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 		defer cancel()
 		reply, err := s.answer(ctx, e, m)
@@ -137,6 +143,12 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 		}
 	}
 }
+
+// isAsked reports whether a request has a reply subject that a client can have
+// chosen. Who may read a stream can have NATS deliver its messages to any
+// subject, as if they were requests: they come without a reply, or with one of
+// JetStream's own, and nobody has to be obeyed who can't ask himself.
+func isAsked(reply string) bool { return reply != "" && !strings.HasPrefix(reply, "$JS.") }
 
 func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
 	r := request{subject: m.Subject(), ifMatch: m.Headers().Get("If-Match"), by: m.Headers().Get(subject.ByHeader), body: m.Data()}

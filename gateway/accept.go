@@ -234,7 +234,7 @@ func (s *Server) refuse(src source, connect *mqtt.Connect, err error) {
 	}
 	defer func() { _ = src.Close() }()
 	_ = src.SetDeadline(time.Now().Add(lingerTimeout))
-	b, encErr := refusingConnack(connect.Version, hub.CodeOf(err))
+	b, encErr := refusingConnack(connect, err)
 	if encErr != nil {
 		return
 	}
@@ -251,16 +251,34 @@ const (
 	lingerBytes   = 64 << 10
 )
 
-// refusingConnack is the CONNACK of a code in the client's version.
-func refusingConnack(v mqtt.Version, code hub.Code) ([]byte, error) {
-	if v >= mqtt.V5 {
+// refusingConnack is the CONNACK of a refusal in the client's version. MQTT 5
+// has a place for the sentence.
+func refusingConnack(connect *mqtt.Connect, refused error) ([]byte, error) {
+	code := hub.CodeOf(refused)
+	if connect.Version > mqtt.V5 {
 		return (&mqtt.Connack{Code: code.Reason()}).Append(nil, mqtt.V5)
+	}
+	if connect.Version == mqtt.V5 {
+		return refusingConnack5(connect, code, sentence(refused))
 	}
 	k := mqtt.Connack{Code: code.Connack()}
 	if code == hub.InvalidProtocol {
 		k.Code = mqtt.ConnackBadVersion // [MQTT3-3.1.2-2]
 	}
 	return k.Append(nil, mqtt.V311)
+}
+
+// refusingConnack5 has the reason string unless the client takes no packet of
+// that size [MQTT5-3.2.2-19].
+func refusingConnack5(connect *mqtt.Connect, code hub.Code, sentence string) ([]byte, error) {
+	k := mqtt.Connack{Code: code.Reason()}
+	k.Properties.SetBytes(mqtt.PropertyReasonString, []byte(sentence))
+	b, err := k.Append(nil, mqtt.V5)
+	most, limited := connect.Properties.Number(mqtt.PropertyMaximumPacketSize)
+	if err != nil || limited && uint32(len(b)) > most {
+		return (&mqtt.Connack{Code: code.Reason()}).Append(nil, mqtt.V5)
+	}
+	return b, nil
 }
 
 // connectionCount numbers the connections of this process.

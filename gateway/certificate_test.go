@@ -138,6 +138,13 @@ func TestCertificateWithoutItsKey(t *testing.T) {
 				t.Error("the face was asked")
 			default:
 			}
+			for limit := time.After(patience); w.log.String() == ""; { // the client may know first
+				select {
+				case <-limit:
+					t.Fatal("nobody was refused")
+				case <-time.After(time.Millisecond):
+				}
+			}
 			if w.Refused() != 1 || !strings.Contains(w.log.String(), "TLS handshake failed") {
 				t.Errorf("%d refused:\n%s", w.Refused(), w.log)
 			}

@@ -61,7 +61,10 @@ func TestOtherVersionsAreRefusedInTheirOwnWords(t *testing.T) {
 	}{
 		"[MQTT3-3.1.2-2] level 3": {[]byte("\x10\x10\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x02d1"), []byte{0x20, 2, 0, 1}},
 		"[MQTT3-3.1.2-2] level 9": {[]byte("\x10\x0e\x00\x04MQTT\x09\x02\x00\x3c\x00\x02d1"), []byte{0x20, 3, 0, 0x84, 0}},
-		"[MQTT5-3.1.2-2] level 5": {[]byte("\x10\x0f\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x02d1"), []byte{0x20, 3, 0, 0x84, 0}},
+		"[MQTT5-3.1.2-2] level 5": {[]byte("\x10\x0f\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x02d1"), answer5("MQTT protocol level 5 is not supported here")},
+		"[MQTT5-3.2.2-19] level 5, that reads 20 bytes": {
+			[]byte("\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x05\x27\x00\x00\x00\x14\x00\x02d1"), []byte{0x20, 3, 0, 0x84, 0},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dial(t, w.addr)
@@ -72,6 +75,12 @@ func TestOtherVersionsAreRefusedInTheirOwnWords(t *testing.T) {
 			}
 		})
 	}
+}
+
+// answer5 is the CONNACK that tells an MQTT 5 client in words.
+func answer5(reason string) []byte {
+	n := byte(len(reason))
+	return append([]byte{0x20, n + 6, 0, 0x84, n + 3, 0x1f, 0, n}, reason...)
 }
 
 // [MQTT3-4.6.0-2]: PUBACKs leave in the order of the PUBLISHes, whatever the

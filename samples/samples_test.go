@@ -38,7 +38,7 @@ func asDevice(g *hubtest.Gateway) []string {
 }
 
 func asBackend(g *hubtest.Gateway) []string {
-	return []string{"HUBGATE_NATS=" + g.Ready.NATSURL, "HUBGATE_CREDS=" + g.Ready.NATSCreds}
+	return []string{"HUBGATE_NATS=" + g.Ready.NATSURL, "HUBGATE_CREDS=" + g.Ready.BackendCreds}
 }
 
 // startDevice runs device-go until Ctrl-C.

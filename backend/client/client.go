@@ -1,7 +1,9 @@
 package client
 
 import (
+	"errors"
 	"fmt"
+	neturl "net/url"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,14 +15,17 @@ import (
 type Options struct {
 	// URL of NATS, or several separated by commas. Empty: nats://127.0.0.1:4222.
 	URL string
-	// CredsFile holds the user's JWT and seed; a hub with an embedded server
-	// makes nats/hub.creds in its data directory.
+	// CredsFile holds the user's JWT and seed. A hub with an embedded server
+	// makes two in its data directory: nats/backend.creds, with the rights of a
+	// back-end app, and nats/hub.creds, which may see and make keys too.
 	CredsFile string
 	// Prefix of the hub's names. Empty: hub.
 	Prefix string
 	// Domain of JetStream, where leaf nodes have one.
 	Domain string
-	// NATS is further options of the connection; they win.
+	// NATS is further options of the connection; they win. Who asks for keys
+	// should give nats.CustomInboxPrefix with [subject.Names.Inbox]: whoever may
+	// subscribe to _INBOX.> sees the answers that come to common inboxes.
 	NATS []nats.Option
 }
 
@@ -30,6 +35,8 @@ type Client struct {
 	js    jetstream.JetStream
 	names subject.Names
 	owned bool
+	// denied is of a connection that Connect has made.
+	denied *denials
 
 	limits limits
 }
@@ -37,7 +44,8 @@ type Client struct {
 // Connect connects to the NATS of a hub. The connection comes back by itself
 // after an interruption.
 func Connect(o Options) (*Client, error) {
-	opts := []nats.Option{nats.Name("hubgate client"), nats.MaxReconnects(-1)}
+	denied := &denials{}
+	opts := []nats.Option{nats.Name("hubgate client"), nats.MaxReconnects(-1), nats.ErrorHandler(denied.handle)}
 	if o.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(o.CredsFile))
 	}
@@ -46,6 +54,9 @@ func Connect(o Options) (*Client, error) {
 		url = nats.DefaultURL
 	}
 	nc, err := nats.Connect(url, append(opts, o.NATS...)...)
+	if _, ok := errors.AsType[*neturl.Error](err); ok { // it has the URL, and the password in it
+		return nil, errors.New("connect to NATS: what is given is not a URL; give nats://host:port, and percent-encode what is special in user and password")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -54,7 +65,7 @@ func Connect(o Options) (*Client, error) {
 		nc.Close()
 		return nil, err
 	}
-	c.owned = true
+	c.owned, c.denied = true, denied
 	return c, nil
 }
 

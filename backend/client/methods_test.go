@@ -51,7 +51,7 @@ func startHub(t *testing.T) (*client.Client, *backend.MethodService, *shopFloor)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := backend.Connect(ctx, backend.Config{URL: s.URL(), CredsFile: s.GatewayCreds()})
+	b, err := backend.Connect(ctx, backend.Config{URL: s.URL(), CredsFile: s.HubCreds()})
 	if err != nil {
 		t.Fatal(err)
 	}

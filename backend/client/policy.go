@@ -17,7 +17,12 @@ import (
 func (c *Client) Policy(ctx context.Context, name string) (sas.Policy, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	ctx, done := c.denied.watch(ctx, "$JS.API.STREAM.INFO.KV_"+c.names.PolicyBucket())
+	defer done()
 	kv, err := c.js.KeyValue(ctx, c.names.PolicyBucket())
+	if denied := context.Cause(ctx); err != nil && hub.CodeOf(denied) == hub.Unauthorized {
+		return sas.Policy{}, denied
+	}
 	if err != nil {
 		return sas.Policy{}, hub.Errorf(hub.ServiceUnavailable, "open bucket %s: %w", c.names.PolicyBucket(), err)
 	}

@@ -35,9 +35,10 @@ func (r *Registry) Get(ctx context.Context, id hub.Identity) (identity.Record, e
 	return r.record(ctx, subject.Get, id, "", nil)
 }
 
-// GetWithKeys returns an identity with its symmetric keys.
+// GetWithKeys returns an identity with its symmetric keys. It takes the right to
+// ask on hub.registry.keys.>, which credentials for back-end apps do not have.
 func (r *Registry) GetWithKeys(ctx context.Context, id hub.Identity) (identity.Record, error) {
-	return r.record(ctx, subject.Get, id, "", map[string]bool{"keys": true})
+	return r.record(ctx, subject.Keys, id, "", nil)
 }
 
 // Create makes a new identity, keys included when record has none, and returns
@@ -168,7 +169,12 @@ func (c *Client) request(ctx context.Context, r call, reply any) error {
 		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 	}
+	ctx, done := c.denied.watch(ctx, r.subject)
+	defer done()
 	answer, err := c.nc.RequestMsgWithContext(ctx, m)
+	if denied := context.Cause(ctx); err != nil && hub.CodeOf(denied) == hub.Unauthorized {
+		return denied
+	}
 	if err != nil {
 		return unanswered(r.subject, err)
 	}

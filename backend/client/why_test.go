@@ -24,7 +24,7 @@ func startWhy(t *testing.T) (*client.Client, *backend.Backbone) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := backend.Connect(ctx, backend.Config{URL: s.URL(), CredsFile: s.GatewayCreds()})
+	b, err := backend.Connect(ctx, backend.Config{URL: s.URL(), CredsFile: s.HubCreds()})
 	if err != nil {
 		t.Fatal(err)
 	}

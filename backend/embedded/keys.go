@@ -20,14 +20,16 @@ type keyring struct {
 	operatorKey nkeys.KeyPair
 	systemKey   nkeys.KeyPair
 	accountKey  nkeys.KeyPair
+	backendKey  nkeys.KeyPair // nil: no user for back-end apps
+	backend     Rights
 	system      string // public key of the system account
 	account     string // public key of the hub's account
 }
 
 // loadKeyring reads the seeds and credentials files under dir/nats and makes
 // those that are missing.
-func loadKeyring(dir string) (keyring, error) {
-	var k keyring
+func loadKeyring(dir string, backend Rights) (keyring, error) {
+	k := keyring{backend: backend}
 	var err error
 	if err := refuseOrphans(dir); err != nil {
 		return k, err
@@ -50,11 +52,12 @@ func loadKeyring(dir string) (keyring, error) {
 	if err := refuseForeign(dir, k.account); err != nil {
 		return k, err
 	}
-	return k, errors.Join(
-		ensureCreds(dir, "hub", k.accountKey),
-		ensureCreds(dir, "gateway", k.accountKey),
-		ensureCreds(dir, "system", k.systemKey),
-	)
+	if backend.isSet() {
+		if k.backendKey, err = loadSeed(seedFile(dir, "backend"), nkeys.PrefixByteAccount); err != nil {
+			return k, err
+		}
+	}
+	return k, k.ensureUsers(dir)
 }
 
 func seedFile(dir, name string) string { return filepath.Join(dir, "nats", name+".nk") }
@@ -112,67 +115,6 @@ func newSeed(path string, kind nkeys.PrefixByte) (nkeys.KeyPair, error) {
 	return pair, writeSecret(path, seed)
 }
 
-// ensureCreds makes dir/nats/{name}.creds, a user of the account, unless it is
-// there already and belongs to the account.
-func ensureCreds(dir, name string, account nkeys.KeyPair) error {
-	path := filepath.Join(dir, "nats", name+".creds")
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return newCreds(path, name, account)
-	}
-	if err != nil {
-		return fmt.Errorf("read NATS credentials: %w", err)
-	}
-	if err := checkCreds(content, account); err != nil {
-		return fmt.Errorf("%s: %w; remove the file to have it made again", path, err)
-	}
-	return nil
-}
-
-func checkCreds(content []byte, account nkeys.KeyPair) error {
-	token, err := jwt.ParseDecoratedJWT(content)
-	if err != nil {
-		return errors.New("holds no NATS credentials")
-	}
-	claims, err := jwt.DecodeUserClaims(token)
-	if err != nil {
-		return errors.New("holds no valid NATS user")
-	}
-	if _, err := jwt.ParseDecoratedUserNKey(content); err != nil {
-		return errors.New("holds no seed")
-	}
-	if public, err := account.PublicKey(); err != nil || claims.Issuer != public {
-		return errors.New("belongs to another data directory")
-	}
-	return nil
-}
-
-func newCreds(path, name string, account nkeys.KeyPair) error {
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		return fmt.Errorf("make NATS user %s: %w", name, err)
-	}
-	public, err := user.PublicKey()
-	if err != nil {
-		return fmt.Errorf("make NATS user %s: %w", name, err)
-	}
-	seed, err := user.Seed()
-	if err != nil {
-		return fmt.Errorf("make NATS user %s: %w", name, err)
-	}
-	claims := jwt.NewUserClaims(public)
-	claims.Name = name
-	token, err := claims.Encode(account)
-	if err != nil {
-		return fmt.Errorf("sign NATS user %s: %w", name, err)
-	}
-	content, err := jwt.FormatUserConfig(token, seed)
-	if err != nil {
-		return fmt.Errorf("format NATS user %s: %w", name, err)
-	}
-	return writeSecret(path, content)
-}
-
 // writeSecret makes the file whole or not at all, readable by its owner only.
 func writeSecret(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
@@ -214,6 +156,7 @@ func (k keyring) claims() ([]*jwt.OperatorClaims, server.AccountResolver, error)
 	hub.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 	}
+	k.scope(hub)
 	system := jwt.NewAccountClaims(k.system)
 	system.Name = "SYS"
 	return []*jwt.OperatorClaims{operator}, resolver, errors.Join(k.preload(resolver, hub), k.preload(resolver, system))

@@ -47,6 +47,12 @@ type Config struct {
 	SyncInterval time.Duration
 	// StartTimeout bounds the recovery of what is on disk. 0: one minute.
 	StartTimeout time.Duration
+	// Backend is what users of nats/backend.creds may. The zero value: there is
+	// no such file. It is the server that knows the rights, not the file: copies
+	// of it follow.
+	Backend Rights
+	// Encryption of what JetStream keeps on disk. The zero value: none.
+	Encryption Encryption
 	// Log gets what nats-server says: notices at debug level, warnings and
 	// errors at warn level.
 	Log zerolog.Logger
@@ -79,7 +85,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 }
 
 func start(ctx context.Context, cfg Config, dir dataDir) (*Server, error) {
-	keys, err := loadKeyring(dir.path)
+	keys, err := loadKeyring(dir.path, cfg.Backend)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +97,9 @@ func start(ctx context.Context, cfg Config, dir dataDir) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{keys: keys, lock: dir.lock, dir: dir.path}
+	if err := cfg.Encryption.check(dir.path, s.accountDir(), cfg.Log); err != nil {
+		return nil, err
+	}
 	if err := dropUnfinished(s.accountDir(), cfg.Log); err != nil {
 		return nil, err
 	}
@@ -119,7 +128,11 @@ func (s *Server) run(ctx context.Context, cfg Config, opts *server.Options) erro
 	}()
 	select {
 	case <-started:
-		err = s.check(ctx, log)
+		if err = s.check(ctx, log); err == nil {
+			err = cfg.Encryption.settle(s.dir)
+		} else {
+			err = cfg.Encryption.doubt(s.dir, err)
+		}
 	case <-ctx.Done():
 		err = s.notReady(cfg)
 	}
@@ -152,7 +165,8 @@ func (s *Server) accountDir() string {
 	return filepath.Join(s.dir, "jetstream", s.keys.account)
 }
 
-// URL is where back-end apps connect, with the credentials of [Server.HubCreds].
+// URL is where back-end apps connect, with the credentials of
+// [Server.BackendCreds], and operators with those of [Server.HubCreds].
 func (s *Server) URL() string { return s.srv.ClientURL() }
 
 // Port is the port of the listener.
@@ -163,10 +177,14 @@ func (s *Server) Port() int {
 	return 0
 }
 
-// HubCreds is the path of the credentials file for back-end apps and the CLI.
+// HubCreds is the path of the credentials file of the operator and the CLI.
 func (s *Server) HubCreds() string { return filepath.Join(s.dir, "nats", "hub.creds") }
 
-// GatewayCreds is the path of the credentials file of the gateway itself.
+// BackendCreds is the path of the credentials file for back-end apps.
+func (s *Server) BackendCreds() string { return filepath.Join(s.dir, "nats", "backend.creds") }
+
+// GatewayCreds is the path of the credentials file of the gateway itself. They
+// need [Server.InProcess].
 func (s *Server) GatewayCreds() string { return filepath.Join(s.dir, "nats", "gateway.creds") }
 
 // InProcess makes a NATS connection use this server without a socket. The
@@ -233,6 +251,7 @@ func options(cfg Config, dir string, keys keyring) (*server.Options, error) {
 	if cfg.Port == 0 {
 		opts.Port = server.RANDOM_PORT
 	}
+	cfg.Encryption.apply(opts)
 	if ip := net.ParseIP(cfg.Host); ip == nil || !ip.IsLoopback() {
 		cfg.Log.Warn().Str("host", cfg.Host).Msg("the NATS listener has no TLS and is not on a loopback address")
 	}

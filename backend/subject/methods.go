@@ -89,10 +89,10 @@ func ParseCommandKey(key string) (id hub.Identity, command string, err error) {
 	return id, command, err
 }
 
-// Owns reports whether a subject is one of this hub's, or of NATS itself: what
-// nobody but the hub may have messages published on.
+// Owns reports whether a subject is one of this hub's or of its inboxes, or of
+// NATS itself: what nobody but the hub may have messages published on.
 func (n Names) Owns(subject string) bool {
-	return strings.HasPrefix(subject, n.prefix()+".") || subject == n.prefix() || strings.HasPrefix(subject, "$")
+	return strings.HasPrefix(subject, n.prefix()+".") || subject == n.prefix() || strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, n.Inbox()+".")
 }
 
 // ValidSubject reports whether a message can be published on s: 1 to 255

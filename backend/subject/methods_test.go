@@ -77,7 +77,7 @@ func TestForeignSubjects(t *testing.T) {
 	for s, want := range map[string]bool{
 		"app.results": true, "_INBOX.x.1": true, "hub.x": true, "planter": true, "ä.b": true, strings.Repeat("a", 255): true,
 		"": false, ".": false, "a..b": false, "a.": false, "a.*": false, ">": false, "a b": false, "a\r\nPUB": false, "a\x00": false, "\xff": false,
-		strings.Repeat("a", 256): false, "plant": false, "plant.telemetry.x": false, "$JS.API.X": false, "$KV.x": false,
+		strings.Repeat("a", 256): false, "plant": false, "plant.telemetry.x": false, "$JS.API.X": false, "$KV.x": false, "_INBOX_plant.x": false,
 	} {
 		if got := subject.ValidSubject(s) && !n.Owns(s); got != want {
 			t.Errorf("%.40q: got %v", s, got)

@@ -28,6 +28,7 @@ type Verb string
 // The verbs of the registry service.
 const (
 	Get    Verb = "get"
+	Keys   Verb = "keys" // get with keys
 	Put    Verb = "put"
 	Delete Verb = "delete"
 	List   Verb = "list"

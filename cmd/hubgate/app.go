@@ -34,6 +34,7 @@ type commands struct {
 	Cert      certCmd      `cmd:"" help:"Make, inspect and watch over certificates."`
 	Reload    reloadCmd    `cmd:"" help:"Have the nodes of a hub read their certificates, policies and configuration again."`
 	Drain     drainCmd     `cmd:"" help:"Have a node take no more devices, close its connections in waves, and wait until it is done."`
+	Check     checkCmd     `cmd:"" help:"Check everything that a node needs, before its start or beside it: each finding with its remedy."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
@@ -61,6 +62,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	err := a.execute(ctx, args)
 	if err == nil {
 		return exitOK
+	}
+	if _, said := errors.AsType[findingsError](err); said {
+		return exitFailure
 	}
 	report(err, a.out, a.errOut, a.format)
 	return exitCode(err)

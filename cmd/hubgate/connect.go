@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/hubgate/hubgate/backend/client"
+	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/hub"
 )
@@ -38,13 +39,38 @@ func (a *app) connect(flags clientFlags) (*remote, error) {
 		}
 		cfg.NATS.URL, cfg.NATS.Creds, cfg.NATS.Prefix = file.NATSURL, file.NATSCreds, file.Prefix
 	}
-	c, err := client.Connect(client.Options{
-		URL: cfg.NATS.URL, CredsFile: cfg.NATS.Creds, Prefix: cfg.NATS.Prefix, Domain: cfg.NATS.Domain, NATS: natsOptions(cfg.NATS),
-	})
+	c, err := dialHub(cfg.NATS)
 	if err != nil {
 		return nil, unreachable(cfg, local, err)
 	}
 	return &remote{Client: c, host: host}, nil
+}
+
+// dialHub connects to NATS. Answers come to an inbox that only operators may
+// look into, for there are keys in some; whoever is not one has a common inbox.
+func dialHub(c config.NATS) (*client.Client, error) {
+	opts := natsOptions(c)
+	private := nats.CustomInboxPrefix(subject.Names{Prefix: c.Prefix}.Inbox())
+	h, err := dialWith(c, append(opts, private))
+	if err != nil {
+		return nil, err
+	}
+	nc := h.Conn()
+	sub, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		return h, nil //nolint:nilerr // the command finds what is wrong, and says it better
+	}
+	_ = nc.FlushTimeout(dialTimeout)
+	if errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
+		h.Close()
+		return dialWith(c, opts)
+	}
+	_ = sub.Unsubscribe()
+	return h, nil
+}
+
+func dialWith(c config.NATS, opts []nats.Option) (*client.Client, error) {
+	return client.Connect(client.Options{URL: c.URL, CredsFile: c.Creds, Prefix: c.Prefix, Domain: c.Domain, NATS: opts})
 }
 
 // findHub reads hub.json of the data directory.
@@ -67,7 +93,6 @@ func findHub(cfg *config.Config) (hubFile, error) {
 func natsOptions(c config.NATS) []nats.Option {
 	opts := []nats.Option{
 		nats.Name("hubgate CLI"), nats.Timeout(dialTimeout),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the request that it is about fails too
 	}
 	if c.CA != "" {
 		opts = append(opts, nats.RootCAs(c.CA))

@@ -79,7 +79,7 @@ func (n *node) devReady(ctx context.Context, caFile string) (devReady, error) {
 		ServiceConnectionString: sas.ConnectionString{
 			HostName: n.cfg.Hub.Host, SharedAccessKeyName: policy.Name, SharedAccessKey: policy.PrimaryKey,
 		}.String(),
-		CAFile: caFile, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), HTTPURL: n.httpURL(), Ports: n.ports,
+		CAFile: caFile, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), BackendCreds: n.nats.BackendCreds(), HTTPURL: n.httpURL(), Ports: n.ports,
 	}
 	if n.ports.MQTT != mqttPort {
 		r.NodeConnectionString = connectionString(fmt.Sprintf("%s:%d", n.cfg.Hub.Host, n.ports.MQTT), first, primary)

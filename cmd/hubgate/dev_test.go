@@ -27,7 +27,7 @@ func TestReadyLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"caFile", "deviceConnectionString", "deviceId", "hostName", "httpUrl", "natsCreds", "natsUrl",
+		"backendCreds", "caFile", "deviceConnectionString", "deviceId", "hostName", "httpUrl", "natsCreds", "natsUrl",
 		"nodeConnectionString", "ports", "serviceConnectionString",
 	}
 	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
@@ -42,8 +42,9 @@ func TestReadyLine(t *testing.T) {
 	wantAll(t, r.ServiceConnectionString, "HostName=127.0.0.1;SharedAccessKeyName=iothubowner;SharedAccessKey=")
 	wantAll(t, r.HTTPURL, "https://127.0.0.1:"+strconv.Itoa(r.Ports.HTTPS))
 	wantAll(t, r.NATSURL, "nats://127.0.0.1:"+strconv.Itoa(r.Ports.NATS))
-	if r.CAFile != filepath.Join(dir, "certs", "ca.pem") || r.NATSCreds != filepath.Join(dir, "nats", "hub.creds") {
-		t.Errorf("got the files %s and %s", r.CAFile, r.NATSCreds)
+	if r.CAFile != filepath.Join(dir, "certs", "ca.pem") || r.NATSCreds != filepath.Join(dir, "nats", "hub.creds") ||
+		r.BackendCreds != filepath.Join(dir, "nats", "backend.creds") {
+		t.Errorf("got the files %s, %s and %s", r.CAFile, r.NATSCreds, r.BackendCreds)
 	}
 	if r.Ports.Plain == 0 {
 		t.Error("the plain listener has no port")
@@ -57,7 +58,7 @@ func TestStartText(t *testing.T) {
 	r := devReady{
 		HostName: "127.0.0.1", DeviceID: "dev1", DeviceConnectionString: "HostName=127.0.0.1;DeviceId=dev1;SharedAccessKey=AA==",
 		ServiceConnectionString: "HostName=127.0.0.1;SharedAccessKeyName=iothubowner;SharedAccessKey=BB==",
-		CAFile:                  "/my data/certs/ca.pem", NATSURL: "nats://127.0.0.1:4222", NATSCreds: "/my data/nats/hub.creds",
+		CAFile:                  "/my data/certs/ca.pem", NATSURL: "nats://127.0.0.1:4222", NATSCreds: "/my data/nats/hub.creds", BackendCreds: "/my data/nats/backend.creds",
 		HTTPURL: "https://127.0.0.1", Ports: ports{MQTT: 8883, HTTPS: 443, NATS: 4222},
 	}
 	text := func(r devReady) string {
@@ -68,8 +69,8 @@ func TestStartText(t *testing.T) {
 		return b.String()
 	}
 	wantAll(t, text(r), "ready after 1.23 s", r.DeviceConnectionString, r.ServiceConnectionString, r.CAFile, "https://127.0.0.1/ca.pem",
-		r.NATSURL, r.NATSCreds, "NODE_EXTRA_CA_CERTS='/my data/certs/ca.pem' node -e '", "python3 -c '",
-		"nats --server nats://127.0.0.1:4222 --creds '/my data/nats/hub.creds' sub \"hub.telemetry.>\"", "start with --host")
+		r.NATSURL, r.NATSCreds, r.BackendCreds, "NODE_EXTRA_CA_CERTS='/my data/certs/ca.pem' node -e '", "python3 -c '",
+		"nats --server nats://127.0.0.1:4222 --creds '/my data/nats/backend.creds' sub \"hub.telemetry.>\"", "start with --host")
 	r.NodeConnectionString = "HostName=127.0.0.1:8884;DeviceId=dev1;SharedAccessKey=AA=="
 	r.Ports.Plain = 1883
 	wantAll(t, text(r), "'"+r.NodeConnectionString+"'", "only Node's reads another one", "port 1883, without TLS")

@@ -56,3 +56,20 @@ func TestRatesReachTheGateway(t *testing.T) {
 		t.Errorf("abuse_after 0 cuts after %v", r.AbuseAfter)
 	}
 }
+
+// TestReloadLimits: rates and limits of peers change while the node runs; others
+// need a restart.
+func TestReloadLimits(t *testing.T) {
+	t.Parallel()
+	h := startReload(t, "")
+	h.reload(t, exitOK) // the first one tells of no part that is applied as a whole
+	h.configure(t, "rates: {node_connects: 1/h, burst: 1s}\nlimits: {memory: 7MiB, window: 5}\n")
+	r := h.reload(t, exitOK)
+	wantAll(t, r.out, "rates: read again", "limits: read again", "restart needed", "limits.window")
+	if strings.Contains(r.out, "limits.memory") || strings.Contains(r.out, "rates.node_connects") {
+		t.Errorf("these need no restart:\n%s", r.out)
+	}
+	h.configure(t, "rates: {node_connects: often}\n")
+	wantAll(t, h.reload(t, exitFailure).out, `"often" is not a rate such as 100/s`)
+	h.stopCleanly(t)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -83,10 +84,16 @@ func sentence(err error) string {
 	return strings.Replace(err.Error(), e.Error(), e.Message, 1)
 }
 
+// withoutPasswords hides what stands before the host in URLs: whoever mistypes
+// a command has it repeated in the complaint, which others may see.
+func withoutPasswords(text string) string {
+	return regexp.MustCompile(`://[^/\s"]*@`).ReplaceAllString(text, "://***@")
+}
+
 // report tells the user of err: a sentence on errOut and, if asJSON says so, an
 // object on out, where a script reads.
 func report(err error, out, errOut io.Writer, asJSON outputFormat) {
-	code, text := codeOf(err), sentence(err)
+	code, text := codeOf(err), withoutPasswords(sentence(err))
 	for line := range strings.SplitSeq(text, "\n") { // joined errors
 		_, _ = fmt.Fprintf(errOut, "hubgate: %s\n", line)
 	}

@@ -14,11 +14,14 @@ import (
 type hubFile struct {
 	HostName  string `json:"hostName"`
 	NATSURL   string `json:"natsUrl"`
-	NATSCreds string `json:"natsCreds"`
-	CAFile    string `json:"caFile,omitempty"`
-	HTTPURL   string `json:"httpUrl"`
-	Prefix    string `json:"prefix"`
-	PID       int    `json:"pid"`
+	NATSCreds string `json:"natsCreds"` // the operator's
+	// BackendCreds is for back-end apps; nothing here uses them.
+	BackendCreds string `json:"backendCreds"`
+	CAFile       string `json:"caFile,omitempty"`
+	HTTPURL      string `json:"httpUrl"`
+	Prefix       string `json:"prefix"`
+	PID          int    `json:"pid"`
+	Ports        ports  `json:"ports"`
 }
 
 func hubFilePath(dataDir string) string { return filepath.Join(dataDir, "hub.json") }

@@ -49,3 +49,14 @@ func memoryOf(c config.Limits) int64 { return cmp.Or(int64(c.Memory), -1) }
 func drainTime(c config.Limits, n int) time.Duration {
 	return min(time.Duration(c.Drain), time.Duration(n)*time.Millisecond)
 }
+
+// adjustableKeys are the limits of peers that may change while the node runs.
+//
+//nolint:gochecknoglobals // a constant
+var adjustableKeys = []string{"limits.connections", "limits.memory", "limits.penalty", "limits.penalty_exempt"}
+
+// adjustable is what they are.
+func adjustable(c config.Limits) gateway.Adjustable {
+	_, connections := fitFiles(c.HalfOpen, c.Connections, openFiles())
+	return gateway.Adjustable{Connections: connections, Memory: memoryOf(c), Penalty: penaltyOf(c)}
+}

@@ -110,7 +110,13 @@ func startDev(t *testing.T, dir string, flags ...string) *process {
 // start runs a node and waits until it is ready.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: program(context.WithoutCancel(t.Context()), t, nil, args...), ended: make(chan error, 1)}
+	return startWith(t, nil, args...)
+}
+
+// startWith is start with something in the environment.
+func startWith(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: program(context.WithoutCancel(t.Context()), t, env, args...), ended: make(chan error, 1)}
 	p.cmd.Stderr = &p.log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/embedded"
+	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/gateway"
@@ -35,6 +36,8 @@ const stopTimeout = 10 * time.Second
 type node struct {
 	cfg *config.Config
 	log zerolog.Logger
+
+	encryption embedded.Encryption // of the embedded server
 
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
@@ -71,11 +74,12 @@ type secrets struct {
 	policies []sas.Policy
 }
 
-// startNode starts all parts of a node. open reads or makes its certificates;
+// startNode starts all parts of a node, of which its configuration is given and
+// what was read for that. open reads or makes its certificates;
 // it is called when the data directory belongs to this process. On an error
 // nothing is left running.
-func startNode(ctx context.Context, cfg *config.Config, log zerolog.Logger, bound *listeners, open func() (secrets, error)) (*node, error) {
-	n := &node{cfg: cfg, log: log, failed: make(chan error, 8)}
+func startNode(ctx context.Context, n *node, bound *listeners, open func() (secrets, error)) (*node, error) {
+	n.failed = make(chan error, 8)
 	n.onStop(func(context.Context) { bound.close() })
 	if err := n.start(ctx, bound, open); err != nil {
 		n.stop()
@@ -124,6 +128,8 @@ func (n *node) startNATS(ctx context.Context) error {
 		MaxStore:     int64(n.cfg.NATS.MaxStore),
 		SyncAlways:   n.cfg.Durability.Sync == config.SyncAlways,
 		SyncInterval: time.Duration(n.cfg.Durability.Interval),
+		Backend:      embedded.Rights(subject.Names{Prefix: n.cfg.NATS.Prefix}.BackendRights()),
+		Encryption:   n.encryption,
 		Log:          n.log,
 	})
 	if err != nil {
@@ -140,20 +146,7 @@ func (n *node) startNATS(ctx context.Context) error {
 
 // connect opens the hub's streams and buckets.
 func (n *node) connect(ctx context.Context) error {
-	c := n.cfg.NATS
-	cfg := backend.Config{
-		URL: c.URL, Name: "hubgate " + n.cfg.Node, Node: n.cfg.Node, HostName: n.cfg.Hub.Host, Version: semver(),
-		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
-		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
-		Telemetry:        backend.Limits{MaxAge: time.Duration(n.cfg.Telemetry.MaxAge), MaxBytes: int64(n.cfg.Telemetry.MaxBytes)},
-		Events:           backend.Limits{MaxAge: time.Duration(n.cfg.Events.MaxAge), MaxBytes: int64(n.cfg.Events.MaxBytes)},
-		C2D:              c2dLimits(n.cfg.C2D),
-		Commands:         methods.Limits{Device: n.cfg.Methods.MaxPending, All: n.cfg.Methods.MaxPendingAll},
-		StoreTimeout:     time.Duration(n.cfg.Telemetry.StoreTimeout),
-		MaxInFlight:      n.cfg.Telemetry.MaxInFlight,
-		MaxInFlightBytes: int64(n.cfg.Telemetry.MaxInFlightBytes),
-		Log:              n.log,
-	}
+	cfg := backboneConfig(n.cfg, n.log)
 	var opts []nats.Option
 	if n.nats != nil {
 		cfg.URL, cfg.CredsFile, cfg.NKeySeedFile = n.nats.URL(), n.nats.GatewayCreds(), ""
@@ -187,6 +180,24 @@ func (n *node) connect(ctx context.Context) error {
 	}
 	n.onStop(func(context.Context) { _ = messages.Stop() })
 	return nil
+}
+
+// backboneConfig is what the configuration says of NATS.
+func backboneConfig(all *config.Config, log zerolog.Logger) backend.Config {
+	c := all.NATS
+	return backend.Config{
+		URL: c.URL, Name: "hubgate " + all.Node, Node: all.Node, HostName: all.Hub.Host, Version: semver(),
+		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
+		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
+		Telemetry:        backend.Limits{MaxAge: time.Duration(all.Telemetry.MaxAge), MaxBytes: int64(all.Telemetry.MaxBytes)},
+		Events:           backend.Limits{MaxAge: time.Duration(all.Events.MaxAge), MaxBytes: int64(all.Events.MaxBytes)},
+		C2D:              c2dLimits(all.C2D),
+		Commands:         methods.Limits{Device: all.Methods.MaxPending, All: all.Methods.MaxPendingAll},
+		StoreTimeout:     time.Duration(all.Telemetry.StoreTimeout),
+		MaxInFlight:      all.Telemetry.MaxInFlight,
+		MaxInFlightBytes: int64(all.Telemetry.MaxInFlightBytes),
+		Log:              log,
+	}
 }
 
 func c2dLimits(c config.C2D) c2d.Limits {

@@ -18,7 +18,8 @@ type devReady struct {
 	ServiceConnectionString string `json:"serviceConnectionString"`
 	CAFile                  string `json:"caFile"`
 	NATSURL                 string `json:"natsUrl"`
-	NATSCreds               string `json:"natsCreds"`
+	NATSCreds               string `json:"natsCreds"`    // the operator's
+	BackendCreds            string `json:"backendCreds"` // for back-end apps
 	HTTPURL                 string `json:"httpUrl"`
 	Ports                   ports  `json:"ports"`
 }
@@ -32,7 +33,8 @@ func (r devReady) write(w io.Writer, dataDir string, took time.Duration) error {
 		{"  Service", r.ServiceConnectionString},
 		{"  CA", r.CAFile + "  (" + r.HTTPURL + "/ca.pem)"},
 		{"  MQTT", fmt.Sprintf("%s:%d, and over WebSocket on port %d", r.HostName, r.Ports.MQTT, r.Ports.HTTPS)},
-		{"  NATS", r.NATSURL + "  --creds " + r.NATSCreds},
+		{"  NATS", r.NATSURL + "  --creds " + r.BackendCreds},
+		{"", "for operators, with all keys: --creds " + r.NATSCreds},
 	}
 	if r.Ports.Plain != 0 {
 		pairs = append(pairs, row{"  MQTT, plain", fmt.Sprintf("port %d, without TLS", r.Ports.Plain)})
@@ -58,7 +60,7 @@ func (r devReady) lines() []string {
 	return []string{
 		"NODE_EXTRA_CA_CERTS=" + ca + " node -e '" + nodeSender + "' " + quote(node),
 		"python3 -c '" + pythonSender + "' " + quote(r.DeviceConnectionString) + " " + ca,
-		"nats --server " + r.NATSURL + " --creds " + quote(r.NATSCreds) + ` sub "hub.telemetry.>"`,
+		"nats --server " + r.NATSURL + " --creds " + quote(r.BackendCreds) + ` sub "hub.telemetry.>"`,
 	}
 }
 

@@ -59,6 +59,10 @@ func (n *node) parts(a *app) []reload.Part {
 			n.limiter.Set(ratesOf(cfg.Rates))
 			return nil
 		}),
+		reload.Whole(reload.Part{Name: "limits", Keys: adjustableKeys}, func(cfg *config.Config) error {
+			n.gateway.Adjust(adjustable(cfg.Limits))
+			return nil
+		}),
 	}
 }
 

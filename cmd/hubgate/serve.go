@@ -78,6 +78,10 @@ func (a *app) prepare(flags configFlags, role config.Role) (*config.Config, zero
 
 // launch binds the listeners and starts the node.
 func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, log zerolog.Logger, open func() (secrets, error)) (*node, error) {
+	encryption, err := encryptionOf(cfg.NATS, a.getenv)
+	if err != nil {
+		return nil, err
+	}
 	own, err := cfg.Resolve(a.getenv)
 	if err != nil {
 		return nil, usageError{err}
@@ -86,7 +90,7 @@ func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, 
 	if err != nil {
 		return nil, err
 	}
-	n, err := startNode(ctx, cfg, log, bound, func() (secrets, error) {
+	n, err := startNode(ctx, &node{cfg: cfg, log: log, encryption: encryption}, bound, func() (secrets, error) {
 		s, err := open()
 		s.policies = own
 		return s, err
@@ -101,8 +105,8 @@ func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, 
 // node stops.
 func (n *node) leaveHubFile(caFile string) error {
 	h := hubFile{
-		HostName: n.cfg.Hub.Host, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), CAFile: caFile,
-		HTTPURL: n.httpURL(), Prefix: n.cfg.NATS.Prefix, PID: os.Getpid(),
+		HostName: n.cfg.Hub.Host, NATSURL: n.nats.URL(), NATSCreds: n.nats.HubCreds(), BackendCreds: n.nats.BackendCreds(), CAFile: caFile,
+		HTTPURL: n.httpURL(), Prefix: n.cfg.NATS.Prefix, PID: os.Getpid(), Ports: n.ports,
 	}
 	if err := h.write(n.cfg.DataDir); err != nil {
 		return err

@@ -1,7 +1,7 @@
 // Backend-go is a back-end app on NATS, with Hubgate's Go package. It holds each
 // of the four conversations with devices:
 //
-//	export HUBGATE_NATS=nats://127.0.0.1:4222 HUBGATE_CREDS=…/nats/hub.creds
+//	export HUBGATE_NATS=nats://127.0.0.1:4222 HUBGATE_CREDS=…/nats/backend.creds
 //	go run ./samples/backend-go telemetry
 //	go run ./samples/backend-go method dev1 reboot '{"delay":5}'
 //	go run ./samples/backend-go twin dev1 '{"telemetryInterval":10}'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A back-end app made of commands, with one for each conversation:
 #
-#   export HUBGATE_NATS=nats://127.0.0.1:4222 HUBGATE_CREDS=…/nats/hub.creds
+#   export HUBGATE_NATS=nats://127.0.0.1:4222 HUBGATE_CREDS=…/nats/backend.creds
 #   samples/shell/backend.sh telemetry dev1 10
 #   samples/shell/backend.sh method dev1 reboot '{"delay":5}'
 #   samples/shell/backend.sh twin dev1 '{"telemetryInterval":10}'

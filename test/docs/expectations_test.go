@@ -18,12 +18,13 @@ const sentMessages = 12
 // the order in which they stand there.
 func expectations() map[string][]expectation {
 	return map[string][]expectation{
-		"README.md":       {{line: `nats --server nats://127.0.0.1:4222 --creds ~/.local/share/hubgate/nats/hub.creds sub 'hub.telemetry.>'`, endless: sendOne, want: oneMessage()}},
+		"README.md":       {{line: `nats --server nats://127.0.0.1:4222 --creds ~/.local/share/hubgate/nats/backend.creds sub 'hub.telemetry.>'`, endless: sendOne, want: oneMessage()}},
 		contextPage:       natsPage(),
 		"docs/twins.md":   twinsPage(),
 		"docs/methods.md": methodsPage(),
 		"docs/c2d.md":     c2dPage(),
 		"docs/why.md":     whyPage(),
+		"docs/rights.md":  {{line: `nats --inbox-prefix _INBOX_hub req hub.registry.keys.dev1 ''`, want: []string{`{"deviceId":"dev1"`, `"primaryKey":"`}}},
 	}
 }
 
@@ -51,7 +52,7 @@ func makeThermostat(r *reader) {
 func natsPage() []expectation {
 	const keys = `"primaryKey":"`
 	return []expectation{
-		{line: `nats context save hub --server nats://127.0.0.1:4222 --creds ~/.local/share/hubgate/nats/hub.creds --select`, want: []string{`Configuration Context "hub"`, "Connection: OK"}},
+		{line: `nats context save hub --server nats://127.0.0.1:4222 --creds ~/.local/share/hubgate/nats/hub.creds --inbox-prefix _INBOX_hub --select`, want: []string{`Configuration Context "hub"`, "Connection: OK"}},
 		{line: `nats micro ls`, want: []string{"hub-registry", "hub-twin", "hub-method", "hub-command", "hub-c2d", "hub-why"}},
 		{line: `nats sub 'hub.telemetry.>'`, endless: sendOne, want: oneMessage()},
 		{line: `nats stream view HUB_TELEMETRY`, tty: true, want: append(oneMessage(), "Subject: hub.telemetry.dev1")},
@@ -63,7 +64,7 @@ func natsPage() []expectation {
 		}},
 		{line: `nats micro info hub-registry --json`, want: []string{`"request_schema":`, `"response_schema":`, `"hostName": "127.0.0.1"`, `"subject": "hub.registry.list"`}},
 		{line: `nats req hub.registry.put.thermostat '{}'`, want: []string{`{"deviceId":"thermostat"`, keys, `"status":"enabled"`}},
-		{line: `nats req hub.registry.get.thermostat '{"keys":true}'`, want: []string{`{"deviceId":"thermostat"`, keys}},
+		{line: `nats req hub.registry.keys.thermostat ''`, want: []string{`{"deviceId":"thermostat"`, keys}},
 		{line: `nats req hub.registry.put.thermostat '{"status":"disabled","statusReason":"stolen"}' -H 'If-Match:*'`, want: []string{`"status":"disabled"`, `"statusReason":"stolen"`, keys}},
 		{line: `nats req hub.registry.list ''`, want: []string{`{"items":[{"deviceId":"dev1"`, `{"deviceId":"thermostat"`, `"primaryKey":null`}},
 		{line: `nats req hub.registry.delete.thermostat ''`, want: []string{"\n{}\n"}, after: func(r *reader) {

@@ -70,8 +70,9 @@ func (b *backEnd) registry() {
 	b.ask("hub.registry.put.away", `{"status":"enabled"}`, "412001", "If-Match", "x")
 	b.ask("hub.registry.put.away", `{"status":"broken"}`, "400004", "If-Match", "*")
 	b.ask("hub.registry.get.pump", ``, "")
-	b.ask("hub.registry.get.pump.cam", `{"keys":true}`, "")
-	b.ask("hub.registry.get.pump", `{"key":true}`, "400004")
+	b.ask("hub.registry.get.pump.cam", "", "")
+	b.ask("hub.registry.get.pump", `{"keys":true}`, "400004")
+	b.ask("hub.registry.keys.pump", `{"key":true}`, "400004")
 	b.ask("hub.registry.get.nobody", ``, "404001")
 	b.ask("hub.registry.get.pump.none", ``, "404010")
 	b.ask("hub.registry.delete.nobody", ``, "404001")
@@ -124,7 +125,7 @@ func (b *backEnd) devices() (pump, module *device) {
 func (b *backEnd) connectionString(id hub.Identity) string {
 	b.t.Helper()
 	var r identity.Record
-	answer := b.ask(subject.Names{}.Registry(subject.Get, id), `{"keys":true}`, "")
+	answer := b.ask(subject.Names{}.Registry(subject.Keys, id), "", "")
 	if err := json.Unmarshal(answer.Data, &r); err != nil {
 		b.t.Fatal(err)
 	}

@@ -49,7 +49,8 @@ type Ready struct {
 	ServiceConnectionString string `json:"serviceConnectionString"`
 	CAFile                  string `json:"caFile"`
 	NATSURL                 string `json:"natsUrl"`
-	NATSCreds               string `json:"natsCreds"`
+	NATSCreds               string `json:"natsCreds"`    // the operator's
+	BackendCreds            string `json:"backendCreds"` // for back-end apps
 	HTTPURL                 string `json:"httpUrl"`
 	Ports                   Ports  `json:"ports"`
 }

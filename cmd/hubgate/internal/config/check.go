@@ -125,7 +125,7 @@ func checkName(host string) error {
 		return fmt.Errorf("%q is an IPv6 address, which SDKs cannot dial by HostName; use a name or an IPv4 address", host)
 	}
 	if !pki.ValidName(host) || strings.HasPrefix(host, "*") {
-		return fmt.Errorf("%q is not a host name; use a DNS name or an IPv4 address, without scheme and port", host)
+		return fmt.Errorf("%s is not a host name; use a DNS name or an IPv4 address, without scheme and port", shown(host))
 	}
 	return nil
 }
@@ -147,6 +147,16 @@ func (c *Config) checkNATS() []error {
 	}
 	if err := (subject.Names{Prefix: n.Prefix}).Validate(); err != nil {
 		errs = append(errs, c.wrong("nats.prefix", "%q is not 1 to 64 characters of a-z 0-9 _ -", n.Prefix))
+	}
+	return append(errs, c.checkEmbedded()...)
+}
+
+// checkEmbedded refuses what the kind of NATS server can't do.
+func (c *Config) checkEmbedded() []error {
+	var errs []error
+	n := &c.NATS
+	if n.EncryptionKey != "" && !n.Embedded {
+		errs = append(errs, c.wrong("nats.encryption_key", "this is for the embedded NATS server; write the key into the jetstream section of the configuration of the server at nats.url"))
 	}
 	if n.Replicas > 5 {
 		errs = append(errs, c.wrong("nats.replicas", "JetStream keeps 1 to 5 copies, not %d", n.Replicas))

@@ -159,6 +159,9 @@ type NATS struct {
 	Prefix   string `key:"prefix" doc:"First token of all subjects and names; hubs with different ones can share an account."`
 	Replicas int    `key:"replicas" doc:"Copies of every stream and bucket, 1 to 5; more than 1 needs a NATS cluster. 0: 1 for what is made; existing ones stay as they are."`
 
+	EncryptionKey    string `key:"encryption_key" doc:"Where the key is by which the embedded server encrypts all that it keeps on disk: a file's path, env:NAME for an environment variable, or credential:NAME for a systemd credential, a file in $CREDENTIALS_DIRECTORY. The key has 32 characters at least, such as those of 'openssl rand -base64 32'. Empty: no encryption. What is there in clear is encrypted at the next start. Without the key nobody can read the data again."`
+	EncryptionCipher string `key:"encryption_cipher" enum:"chacha,aes" doc:"How: ChaCha20-Poly1305, or AES-GCM. What the other one has encrypted is converted at the next start."`
+
 	Address  string `key:"address" doc:"IP address of the embedded server's listener for back-end apps and the CLI. It has no TLS."`
 	Port     int    `key:"port" flag:"nats-port" doc:"Port of the embedded server's listener; 0 takes any free one."`
 	MaxStore Bytes  `key:"max_store" doc:"How much disk the embedded server may use. 0: three quarters of what is free at the start."`
@@ -197,7 +200,7 @@ func Default() *Config {
 		Methods:    Methods{MaxInFlight: 1000, MaxPending: 50, MaxPendingAll: 20000},
 		Telemetry:  Telemetry{StoreTimeout: 30 * Second, MaxInFlight: 16384, MaxInFlightBytes: 64 * MiB},
 		Durability: Durability{Sync: SyncInterval, Interval: 120 * Second},
-		NATS:       NATS{Prefix: "hub", Address: "127.0.0.1", Port: 4222},
+		NATS:       NATS{Prefix: "hub", Address: "127.0.0.1", Port: 4222, EncryptionCipher: "chacha"},
 		Log:        Log{Level: "info", Format: "auto"},
 		origins:    map[string]string{},
 	}

@@ -61,7 +61,7 @@ func (f Field) set(texts []string) error {
 
 func (f Field) setText(text string) error {
 	if f.Enum != nil && !slices.Contains(f.Enum, text) {
-		return fmt.Errorf("%q is none of %s", text, strings.Join(f.Enum, ", "))
+		return fmt.Errorf("%s is none of %s", shown(text), strings.Join(f.Enum, ", "))
 	}
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](f.value.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
@@ -70,19 +70,28 @@ func (f Field) setText(text string) error {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
-			return fmt.Errorf("%q is neither true nor false", text)
+			return fmt.Errorf("%s is neither true nor false", shown(text))
 		}
 		f.value.SetBool(b)
 	case reflect.Int:
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 0 {
-			return fmt.Errorf("%q is not a whole number from 0 to 2147483647", text)
+			return fmt.Errorf("%s is not a whole number from 0 to 2147483647", shown(text))
 		}
 		f.value.SetInt(n)
 	default: // a string; a test holds that there is no other kind
 		f.value.SetString(text)
 	}
 	return nil
+}
+
+// shown is a value as a message may have it. A URL that stands in the wrong
+// place may hold a password.
+func shown(text string) string {
+	if strings.Contains(text, "@") || strings.Contains(text, "SharedAccess") {
+		return "what is given (not shown: it may hold a password)"
+	}
+	return strconv.Quote(text)
 }
 
 // Fields returns every value of c, in the order of the struct. They point into

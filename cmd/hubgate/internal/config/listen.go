@@ -95,7 +95,7 @@ func (c *Config) plain() (endpoint, error) {
 	e := endpoint{path: "listen.plain"}
 	host, port, err := net.SplitHostPort(c.Listen.Plain)
 	if err != nil {
-		return e, fmt.Errorf("%q is not an address and port such as 127.0.0.1:1883", c.Listen.Plain)
+		return e, fmt.Errorf("%s is not an address and port such as 127.0.0.1:1883", shown(c.Listen.Plain))
 	}
 	if e.port, err = strconv.Atoi(port); err != nil || e.port < 0 {
 		return e, fmt.Errorf("%q is not a port", port)
@@ -119,7 +119,7 @@ func parseAddress(s string) (netip.Addr, error) {
 	}
 	addr, err := netip.ParseAddr(s)
 	if err != nil {
-		return addr, fmt.Errorf("%q is not an IP address", s)
+		return addr, fmt.Errorf("%s is not an IP address", shown(s))
 	}
 	return addr, nil
 }

@@ -19,7 +19,7 @@ const day = 24 * time.Hour
 // UnmarshalText implements encoding.TextUnmarshaler. A duration is never
 // negative.
 func (d *Duration) UnmarshalText(text []byte) error {
-	wrong := fmt.Errorf("%q is not a duration such as 30s, 12h or 7d", text)
+	wrong := fmt.Errorf("%s is not a duration such as 30s, 12h or 7d", shown(string(text)))
 	rest := string(text)
 	var total time.Duration
 	if days, after, ok := strings.Cut(rest, "d"); ok {
@@ -108,7 +108,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 		*b = Bytes(n) * u.size
 		return nil
 	}
-	return fmt.Errorf("%q is not a number of bytes such as 4096, 256KiB or 10GiB", text)
+	return fmt.Errorf("%s is not a number of bytes such as 4096, 256KiB or 10GiB", shown(string(text)))
 }
 
 // String writes the number with the largest unit that divides it.

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hubgate/hubgate/backend/embedded"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+)
+
+// credentialsVariable is where systemd tells a service its credentials' files.
+const credentialsVariable = "CREDENTIALS_DIRECTORY"
+
+// readSecret reads a secret from where a configuration value says that it is:
+// env:NAME, credential:NAME or a file's path. No error has any of its text.
+func readSecret(where string, getenv func(string) string) (string, error) {
+	if name, ok := strings.CutPrefix(where, "env:"); ok {
+		value := strings.TrimSpace(getenv(name))
+		if value == "" {
+			return "", fmt.Errorf("the environment variable %s is not set, or empty", name)
+		}
+		return value, nil
+	}
+	path := where
+	if name, ok := strings.CutPrefix(where, "credential:"); ok {
+		dir := getenv(credentialsVariable)
+		if dir == "" {
+			return "", fmt.Errorf("there is no $%s: systemd sets it for a service with LoadCredential=%s or LoadCredentialEncrypted=", credentialsVariable, name)
+		}
+		if name == "" || name != filepath.Base(name) || name == ".." || name == "." {
+			return "", fmt.Errorf("%q is not the name of a credential", name)
+		}
+		path = filepath.Join(dir, name)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if content = bytes.TrimSpace(content); len(content) == 0 {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return string(content), nil
+}
+
+// encryptionOf reads the key that the embedded server encrypts with.
+func encryptionOf(c config.NATS, getenv func(string) string) (embedded.Encryption, error) {
+	if c.EncryptionKey == "" {
+		return embedded.Encryption{}, nil
+	}
+	key, err := readSecret(c.EncryptionKey, getenv)
+	if err != nil {
+		return embedded.Encryption{}, usagef("nats.encryption_key: %w", err)
+	}
+	return embedded.Encryption{Key: key, KeyName: c.EncryptionKey, Cipher: embedded.Cipher(c.EncryptionCipher)}, nil
+}
