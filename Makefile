@@ -15,12 +15,16 @@ strict  := set -euo pipefail;
 # Every directory with a module of its own, this one first.
 MODULES  = $(patsubst %/,%,$(dir $(sort $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod))))
 # The packages without the suites that make runs apart.
-UNIT     = $(shell go list ./... | grep -vE '/(test/conformance|test/faults|internal/archtest)(/|$$)')
+UNIT     = $(shell go list ./... | grep -vE '/(test/conformance|test/faults|test/attack|internal/archtest)(/|$$)')
 # Where at least COVER percent of the statements must be covered.
 COVERED := ./gateway/mqtt ./sas ./telemetry ./identity
 COVER   := 90
 # The race detector needs a C compiler.
 RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+# What go test -fuzz says when its time is over in the midst of an input: it
+# fails, without a finding.
+out_of_time = { grep -qx ' *context deadline exceeded' $(LOG)/fuzz.log && ! grep -qE 'Failing input|panic:|_test.go:' $(LOG)/fuzz.log; }
 
 # REQUIRE_SDK=1 forbids skipping: whatever a suite lacks is a failure.
 ifeq ($(REQUIRE_SDK),1)
@@ -46,7 +50,7 @@ run: build ## starts a node with your configuration: make run ARGS='--config hub
 .PHONY: test
 test: ## all tests; with REQUIRE_SDK=1 a missing toolchain fails instead of being skipped
 	@$(strict) rm -rf $(LOG); failed=; \
-	for part in arch test-unit test-docs faults conformance; do \
+	for part in arch test-unit test-docs faults attack conformance; do \
 	  echo "==> make $$part"; \
 	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
@@ -76,6 +80,11 @@ test-docs: ## what the documentation tells back-end apps, against a running hub
 faults: ## kill -9, bad input, NATS away: against real processes
 	@mkdir -p $(LOG)
 	$(strict) go test -count=1 -timeout 15m -v ./test/faults/... 2>&1 | tee $(LOG)/faults.log
+
+.PHONY: attack
+attack: ## stolen ids, forged tokens and headers, slow peers, floods: against real processes
+	@mkdir -p $(LOG)
+	$(strict) go test -count=1 -timeout 10m -parallel 8 -v ./test/attack/... 2>&1 | tee $(LOG)/attack.log
 
 .PHONY: conformance
 conformance: ## Microsoft's own SDKs against the real gateway, for the toolchains that are here
@@ -109,10 +118,13 @@ cross: ## compiles for systems that the tests do not run on
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for T: make fuzz T=10m
-	@$(strict) for dir in $$(go list -f '{{.Dir}}' ./...); do \
+	@$(strict) mkdir -p $(LOG); \
+	for dir in $$(go list -f '{{.Dir}}' ./...); do \
 	  for name in $$(cat "$$dir"/*_test.go 2>/dev/null | grep -oE '^func Fuzz[A-Za-z0-9_]+' | cut -d' ' -f2); do \
 	    echo "==> $$name for $(T)"; \
-	    go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(T) "$$dir"; \
+	    go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(T) "$$dir" 2>&1 | tee $(LOG)/fuzz.log && continue; \
+	    $(out_of_time) || exit 1; \
+	    echo "$$name found nothing; its time was over while a worker was busy"; \
 	  done; \
 	done
 

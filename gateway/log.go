@@ -92,7 +92,7 @@ func (s *Server) refusedClient(p Peer, connect *mqtt.Connect, err error) {
 		e.Claimed = clip(connect.ClientID)
 	}
 	s.record(zerolog.WarnLevel, e, err).Str("remote", p.Remote).Str("transport", p.Transport).
-		Bytes("client_id", connect.ClientID).Str("hint", hub.CodeOf(err).Hint()).Msg("client refused")
+		Str("client_id", clip(connect.ClientID)).Str("hint", hub.CodeOf(err).Hint()).Msg("client refused")
 }
 
 // clip is what is kept of a client id, which may be anything.

@@ -1,6 +1,7 @@
 package sas
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hubgate/hubgate/hub"
@@ -58,6 +59,42 @@ func (t Token) covers(got []string, host string, id hub.Identity) bool {
 	}
 	extra := got[len(want):]
 	return id.IsModule() || len(extra) == 0 || !t.isSame(extra[0], "modules")
+}
+
+// Named returns whom the resource of a policy's token names at host, the
+// likeliest first: what key has signed as it stands, then decoded. An id may
+// have percent signs of its own, so that one token can name several identities,
+// and it is for who asked for it: the first that exists. hubWide tells that it
+// names nobody because it is good for all. Both are zero when key has not signed
+// the token.
+func (t Token) Named(key []byte, host string) (ids []hub.Identity, hubWide bool) {
+	signed := false
+	for _, resource := range spellings(t.Resource) {
+		signed = signed || t.isSignature(resource, key)
+		got := strings.Split(resource, "/")
+		if !signed || !strings.EqualFold(got[0], host) {
+			continue
+		}
+		if isHubWide(got[1:]) {
+			return nil, true
+		}
+		if id, ok := named(got[1:]); ok && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, false
+}
+
+// named is the identity in the path behind a host.
+func named(path []string) (id hub.Identity, ok bool) {
+	if len(path) < 2 || path[0] != "devices" {
+		return hub.Identity{}, false
+	}
+	id.Device = path[1]
+	if len(path) > 3 && path[2] == "modules" {
+		id.Module = path[3]
+	}
+	return id, hub.ValidID(id.Device) && (!id.IsModule() || hub.ValidID(id.Module))
 }
 
 // isHubWide reports whether the path behind the host names no identity.

@@ -1,6 +1,7 @@
 package sas
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/hubgate/hubgate/hub"
@@ -115,5 +116,45 @@ func TestHost(t *testing.T) {
 		if got := (Token{Resource: sr}).Host(); got != want {
 			t.Errorf("Host of %q = %q, want %q", sr, got, want)
 		}
+	}
+}
+
+// A token names first what its key has signed, as it stands, and what it reads
+// decoded after that; what was encoded on top by somebody else it does not name.
+func TestNamed(t *testing.T) {
+	key := []byte("the policy's")
+	signed := func(sent, signed string) Token {
+		return Token{Resource: sent, ExpiryText: "1", Signature: hmacOf(signed, "1", key), Policy: "p"}
+	}
+	for name, tc := range map[string]struct {
+		token   Token
+		want    string
+		hubWide bool
+	}{
+		"plain":              {signed("h/devices/d1", "h/devices/d1"), "d1", false},
+		"encoded":            {signed("h%2Fdevices%2Fd1", "h%2Fdevices%2Fd1"), "d1", false},
+		"encoded, C":         {signed("h%2Fdevices%2Fd1", "h/devices/d1"), "d1", false},
+		"module":             {signed("h%2Fdevices%2Fd1%2Fmodules%2Fm", "h%2Fdevices%2Fd1%2Fmodules%2Fm"), "d1/m", false},
+		"module, cut off":    {signed("h/devices/d1/modules", "h/devices/d1/modules"), "d1", false},
+		"two":                {signed("h%2Fdevices%2Fa%2562", "h%2Fdevices%2Fa%2562"), "a%62 ab", false},
+		"device or module":   {signed("h/devices/a%2Fmodules%2Fm", "h/devices/a%2Fmodules%2Fm"), "a%2Fmodules%2Fm a/m", false},
+		"encoded by a thief": {signed("h/devices/a%62", "h/devices/ab"), "ab", false},
+		"hub":                {signed("h", "h"), "", true},
+		"hub, encoded":       {signed("h%2Fdevices", "h%2Fdevices"), "", true},
+		"another host":       {signed("i/devices/d1", "i/devices/d1"), "", false},
+		"no id":              {signed("h/devices/a b", "h/devices/a b"), "", false},
+		"another kind":       {signed("h/twins/d1", "h/twins/d1"), "", false},
+		"another signature":  {signed("h/devices/d1", "h/devices/d2"), "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ids, hubWide := tc.token.Named(key, "h")
+			var got []string
+			for _, id := range ids {
+				got = append(got, id.String())
+			}
+			if strings.Join(got, " ") != tc.want || hubWide != tc.hubWide {
+				t.Errorf("names %v, hub-wide %v, want %s, %v", got, hubWide, tc.want, tc.hubWide)
+			}
+		})
 	}
 }

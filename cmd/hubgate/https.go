@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -23,9 +24,9 @@ const maxHeaderBytes = 32 << 10
 
 // newHTTPServer is the HTTPS listener: WebSockets of devices, the authority of
 // a development hub, and a page that says what this is.
-func newHTTPServer(webSocket http.Handler, ca []byte, cfg *config.Config, logger zerolog.Logger) *http.Server {
+func newHTTPServer(devices *gateway.Server, ca []byte, cfg *config.Config, logger zerolog.Logger) *http.Server {
 	mux := http.NewServeMux()
-	mux.Handle(gateway.WebSocketPath, webSocket)
+	mux.Handle(gateway.WebSocketPath, devices.WebSocket())
 	page := fmt.Sprintf("Hubgate: a gateway that speaks the device protocol of Azure IoT Hub.\n\nHub:        %s\nWebSocket:  wss://%s%s\n",
 		cfg.Hub.Host, cfg.Hub.Host, gateway.WebSocketPath)
 	if ca != nil {
@@ -33,7 +34,7 @@ func newHTTPServer(webSocket http.Handler, ca []byte, cfg *config.Config, logger
 		mux.HandleFunc("GET /ca.pem", serveText("application/x-pem-file", string(ca)))
 	}
 	mux.HandleFunc("GET /{$}", serveText("text/plain; charset=utf-8", page))
-	peers := &peerLog{log: logger, limit: rate.NewLimiter(10, 50)}
+	peers := &peerLog{log: logger, limit: rate.NewLimiter(10, 50), stranger: devices.Stranger}
 	v := &visitors{next: mux, log: peers}
 	web := &http.Server{
 		Handler:        v,
@@ -52,7 +53,7 @@ func newHTTPServer(webSocket http.Handler, ca []byte, cfg *config.Config, logger
 // one, without a word to anybody else.
 type visitors struct {
 	next http.Handler
-	log  io.Writer
+	log  *peerLog
 	mute sync.Map // net.Conn: no request has come
 }
 
@@ -77,7 +78,7 @@ func (v *visitors) state(nc net.Conn, state http.ConnState) {
 	_, mute := v.mute.LoadAndDelete(nc)
 	t, ok := nc.(*tls.Conn)
 	if mute && ok && t.ConnectionState().HandshakeComplete { // else ErrorLog has been told
-		_, _ = fmt.Fprintf(v.log, "no HTTP request came from %s, or one that cannot be served", nc.RemoteAddr())
+		v.log.stranger(nc.RemoteAddr().String(), "no HTTP request came, or one that cannot be served")
 	}
 }
 
@@ -96,17 +97,37 @@ func serveText(contentType, text string) http.HandlerFunc {
 	}
 }
 
-// peerLog takes what package net/http says about peers, not more than a few
-// lines a second.
+// peerLog takes what package net/http says. What is about a peer goes where all
+// is that is about peers; of the rest, a few lines a second are logged.
 type peerLog struct {
-	log   zerolog.Logger
-	limit *rate.Limiter
+	log      zerolog.Logger
+	limit    *rate.Limiter
+	stranger func(remote, reason string)
 }
 
 // Write implements io.Writer.
 func (l *peerLog) Write(line []byte) (int, error) {
-	if l.limit.Allow() {
-		l.log.Warn().Str("transport", "https").Str("reason", strings.TrimSpace(string(line))).Msg("peer refused")
+	text := strings.TrimSpace(string(line))
+	if remote, reason, ok := aboutPeer(text); ok {
+		l.stranger(remote, reason)
+	} else if l.limit.Allow() {
+		l.log.Warn().Str("transport", "https").Str("reason", text).Msg("the HTTPS listener has a complaint")
 	}
 	return len(line), nil
+}
+
+// aboutPeer takes a line such as "http: TLS handshake error from 192.0.2.7:40112:
+// EOF" apart. The reason is without the address, so that repetitions are alike.
+func aboutPeer(line string) (remote, reason string, ok bool) {
+	before, rest, found := strings.Cut(line, "TLS handshake error from ")
+	remote, why, found2 := strings.Cut(rest, ": ")
+	_, err := netip.ParseAddrPort(remote)
+	if !found || !found2 || before != "http: " || err != nil {
+		return "", "", false
+	}
+	if _, timeout, ok := strings.Cut(why, "i/o timeout"); ok && timeout == "" {
+		return remote, "the TLS handshake was not finished in time", true
+	}
+	why, _, _ = strings.Cut(why, "read tcp ") // whose addresses say nothing new
+	return remote, strings.TrimSuffix("the TLS handshake failed: "+why, ": "), true
 }

@@ -247,7 +247,7 @@ func (n *node) build(s secrets) {
 			Quarantine:       time.Duration(l.Quarantine),
 		},
 	}
-	n.https = newHTTPServer(n.gateway.WebSocket(), s.ca, n.cfg, n.log)
+	n.https = newHTTPServer(n.gateway, s.ca, n.cfg, n.log)
 }
 
 // serve starts to accept devices.

@@ -37,7 +37,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	}
 	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent), changes: changes}
 	h.account.Open(f.Limiter)
-	expires, err := f.authenticate(h, record, c.Password, p.Certificates)
+	expires, err := f.authenticate(ctx, h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err
 	}
@@ -82,19 +82,19 @@ func disabled(r identity.Record) error {
 
 // authenticate checks the proof that the identity is registered for, whatever
 // else came, notes in h what it was, and says until when it is good.
-func (f *Face) authenticate(h *handler, record identity.Record, password []byte, chain []*x509.Certificate) (time.Time, error) {
+func (f *Face) authenticate(ctx context.Context, h *handler, record identity.Record, password []byte, chain []*x509.Certificate) (time.Time, error) {
 	if record.Authentication.Type != identity.AuthSAS {
 		return f.byCertificate(h, record, password, chain)
 	}
 	if len(password) == 0 && len(chain) > 0 {
 		return time.Time{}, hub.Errorf(hub.Unauthorized, "%s is registered for SAS tokens, and came with a certificate and without a token: give it a token, or register it for certificates", h.id)
 	}
-	token, err := f.byToken(h, record, string(password))
+	token, err := f.byToken(ctx, h, record, string(password))
 	return token.Expiry.Add(sas.ClockSkew), err
 }
 
 // byToken checks a SAS token.
-func (f *Face) byToken(h *handler, record identity.Record, password string) (sas.Token, error) {
+func (f *Face) byToken(ctx context.Context, h *handler, record identity.Record, password string) (sas.Token, error) {
 	if password == "" {
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "no SAS token came as the password")
 	}
@@ -111,7 +111,7 @@ func (f *Face) byToken(h *handler, record identity.Record, password string) (sas
 	if !token.Covers(token.Host(), h.id) {
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) does not cover %s", h.id)
 	}
-	return token, f.verify(h, record, token)
+	return token, f.verify(ctx, h, record, token)
 }
 
 // expired says by how much a token has expired: a device whose clock is behind
@@ -122,9 +122,9 @@ func expired(t sas.Token, now time.Time) error {
 }
 
 // verify checks the signature against the identity's keys or the policy's.
-func (f *Face) verify(h *handler, record identity.Record, token sas.Token) error {
+func (f *Face) verify(ctx context.Context, h *handler, record identity.Record, token sas.Token) error {
 	if token.Policy != "" {
-		return f.verifyPolicy(h, token)
+		return f.verifyPolicy(ctx, h, token)
 	}
 	keys, err := record.Keys()
 	if err != nil {
@@ -140,7 +140,7 @@ func (f *Face) verify(h *handler, record identity.Record, token sas.Token) error
 	return hub.Errorf(hub.Unauthorized, "the SAS token is signed with neither key of %s", h.id)
 }
 
-func (f *Face) verifyPolicy(h *handler, token sas.Token) error {
+func (f *Face) verifyPolicy(ctx context.Context, h *handler, token sas.Token) error {
 	policy, ok := f.Policies.Lookup(token.Policy)
 	if !ok {
 		return hub.Errorf(hub.Unauthorized, "there is no policy %q", clip(token.Policy))
@@ -153,10 +153,33 @@ func (f *Face) verifyPolicy(h *handler, token sas.Token) error {
 		if err == nil && token.SignedBy(key) {
 			h.policy, h.proof = policy.Name, proofOf(key)
 			h.authMethod = telemetry.AuthMethodHub
-			return nil
+			return f.checkNamed(ctx, token, key, h.id)
 		}
 	}
 	return hub.Errorf(hub.Unauthorized, "the SAS token is signed with neither key of the policy %q", policy.Name)
+}
+
+// checkNamed refuses a policy's token that was made for another identity: ids
+// may hold percent signs, so that the token of the device "a%62", read once
+// more, names the device "ab".
+func (f *Face) checkNamed(ctx context.Context, token sas.Token, key []byte, id hub.Identity) error {
+	ids, hubWide := token.Named(key, token.Host())
+	for _, other := range ids {
+		if other == id {
+			return nil
+		}
+		_, err := f.Devices.Get(ctx, other)
+		switch code := hub.CodeOf(err); {
+		case err == nil:
+			return hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) names %s, which exists, and not %s", other, id)
+		case code != hub.DeviceNotFound && code != hub.ModuleNotFound:
+			return err
+		}
+	}
+	if hubWide {
+		return nil
+	}
+	return hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) does not cover %s as it was signed", id)
 }
 
 func authMethodOf(id hub.Identity) string {

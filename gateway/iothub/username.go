@@ -35,8 +35,19 @@ func parseUsername(s string) (username, error) {
 		return username{}, hub.Errorf(hub.Unauthorized, "the user name holds no valid device id after the host name")
 	}
 	u.setOptions(options)
+	if len(u.ModelID) > maxModelID {
+		return username{}, hub.Errorf(hub.Unauthorized, "the model id in the user name has %d bytes: the longest has %d", len(u.ModelID), maxModelID)
+	}
 	return u, nil
 }
+
+// What a device may say of itself: all of it is stored, the model id with every
+// message. DTDL has the bound of a model id; the agents of SDKs have a few
+// hundred bytes.
+const (
+	maxModelID = 2 << 10
+	maxAgent   = 1 << 10
+)
 
 // splitOptions cuts s into host, device and module, and the options: they
 // begin at the first segment behind the device that starts with ? or
@@ -73,15 +84,16 @@ func isDigits(s string) bool {
 }
 
 // setOptions reads the options; unknown ones, and tokens without =, are
-// passed over, and of duplicates the first counts.
+// passed over, and of duplicates the first counts. A long agent is cut off.
 func (u *username) setOptions(s string) {
 	for option := range strings.SplitSeq(s, "&") {
 		name, value, _ := strings.Cut(option, "=")
 		field := u.field(name)
 		if field != nil && *field == "" {
-			*field = unescape(value)
+			*field = strings.ToValidUTF8(unescape(value), "?")
 		}
 	}
+	u.ClientAgent = strings.ToValidUTF8(u.ClientAgent[:min(len(u.ClientAgent), maxAgent)], "")
 }
 
 func (u *username) field(name string) *string {

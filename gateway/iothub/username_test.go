@@ -1,6 +1,7 @@
 package iothub
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/hubgate/hubgate/hub"
@@ -36,6 +37,8 @@ func TestParseUsername(t *testing.T) {
 		"a bad escape stays":         {"h.x/dev1/?DeviceClientType=50%zz", username{"h.x", dev, "50%zz", ""}},
 		"an id with every character": {"h.x/-:.+%_#*?!(),=@;$'/?api-version=1", username{"h.x", hub.Identity{Device: "-:.+%_#*?!(),=@;$'"}, "", ""}},
 		"IPv6 host":                  {"[::1]/dev1/", username{"[::1]", dev, "", ""}},
+		"an agent without end":       {"h.x/dev1/?DeviceClientType=" + strings.Repeat("é", 1000), username{"h.x", dev, strings.Repeat("é", 512), ""}},
+		"no UTF-8":                   {"h.x/dev1/?DeviceClientType=a%FF&model-id=%FE", username{"h.x", dev, "a?", "?"}},
 		"unknown option":             {"h.x/dev1/?api-version=2099-01-01&auth-chain=a;b&x", username{"h.x", dev, "", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +51,7 @@ func TestParseUsername(t *testing.T) {
 }
 
 func TestParseUsernameRefuses(t *testing.T) {
-	for _, in := range []string{"", "h.x", "h.x/", "h.x/d 1/?api-version=1", "h.x/d\x00/", "h.x/dev1/m>/?a=b"} {
+	for _, in := range []string{"", "h.x", "h.x/", "h.x/d 1/?api-version=1", "h.x/d\x00/", "h.x/dev1/m>/?a=b", "h.x/dev1/?model-id=" + strings.Repeat("x", 2049)} {
 		if u, err := parseUsername(in); hub.CodeOf(err) != hub.Unauthorized {
 			t.Errorf("parseUsername(%q) = %+v, %v, want Unauthorized: the only code that lets every SDK try again", in, u, err)
 		}

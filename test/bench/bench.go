@@ -34,12 +34,14 @@ const (
 	sectionTwin       = "twin"
 	sectionMethod     = "method"
 	sectionC2D        = "c2d"
+	sectionStorm      = "storm"
 )
 
 // sections are all of them.
 func sections() []string {
 	return []string{
 		sectionThroughput, sectionLatency, sectionConnect, sectionIdle, sectionSync, sectionTwin, sectionMethod, sectionC2D,
+		sectionStorm,
 	}
 }
 
@@ -50,6 +52,7 @@ type settings struct {
 	connects      int // connects of one handshake in one round
 	idle          int // idle connections
 	queues        int // idle queues of cloud-to-device messages
+	storm         int // devices that come back at once
 	quick         bool
 	profiles      string // directory for CPU profiles of the gateway; empty: none
 	only          string // sections, comma-separated; empty: all
@@ -198,6 +201,7 @@ func (b *bench) round(ctx context.Context, round int) error {
 		func() error { return b.twinRound(ctx, round) },
 		func() error { return b.methodRound(ctx, turned) },
 		func() error { return b.mailRound(ctx, round) },
+		func() error { return b.stormRound(ctx, round) },
 	}
 	for _, step := range steps {
 		if err := errors.Join(step(), ctx.Err()); err != nil {
@@ -361,7 +365,7 @@ func (b *bench) syncRound(ctx context.Context) error {
 // progress tells on the log what a cell just gave.
 func (b *bench) progress(row, target string) {
 	var parts []string
-	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU} {
+	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU, metricStorm, metricStormCPU, metricFirst99, metricRefused} {
 		if values := b.book.values(row, target, metric); len(values) > 0 {
 			parts = append(parts, fmt.Sprintf("%s %.1f", metric, values[len(values)-1]))
 		}

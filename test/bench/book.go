@@ -29,6 +29,13 @@ const (
 	metricDone    = "operations"
 	metricTrip50  = "round_trip_p50_us"
 	metricTrip99  = "round_trip_p99_us"
+
+	metricStorm    = "storm_connects_per_second"
+	metricStormCPU = "storm_server_cpu_us_per_device"
+	metricFirst50  = "storm_first_puback_p50_ms"
+	metricFirst99  = "storm_first_puback_p99_ms"
+	metricRefused  = "storm_refused_once"
+	metricTwice    = "storm_refused_twice"
 )
 
 // key names a figure.

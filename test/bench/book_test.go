@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -91,7 +92,7 @@ func TestGoalsAreMeasured(t *testing.T) {
 	for _, c := range append(append(throughputCells(false), secureCells()...), latencyCells(false)...) {
 		rows[c.row] = true
 	}
-	for _, h := range handshakes(false) {
+	for _, h := range append(handshakes(false), storms()...) {
 		rows[h.row] = true
 	}
 	for _, row := range []string{rowBareGet, rowBareUpdate, rowMail, rowMailIdle} {
@@ -267,5 +268,30 @@ func TestParse(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestRecordStorm holds what a storm is judged by: the rate counts until 99 of
+// 100 are in, and who is refused twice is a fault.
+func TestRecordStorm(t *testing.T) {
+	b := &bench{book: newBook()}
+	w := &storm{handshake: storms()[0], server: &server{name: nameHubgate}}
+	for i := range 200 {
+		w.devices = append(w.devices, &stormDevice{index: i, connack: time.Duration(i+1) * 10 * time.Millisecond, puback: time.Duration(i+1) * 20 * time.Millisecond})
+	}
+	b.recordStorm(w, 200*time.Millisecond)
+	for metric, want := range map[string]float64{metricStorm: 100, metricStormCPU: 1000, metricRefused: 0, metricTwice: 0} {
+		if got := b.book.values(w.row, nameHubgate, metric); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %v, want %v", metric, got, want)
+		}
+	}
+	if len(b.book.faults) > 0 {
+		t.Errorf("got faults %v, want none", b.book.faults)
+	}
+	w.devices[0].refused, w.devices[0].first = 2, io.EOF
+	w.devices[1].err = io.EOF
+	b.recordStorm(w, 0)
+	if len(b.book.faults) != 2 {
+		t.Errorf("got faults %v, want one for who gave up and one for who was refused twice", b.book.faults)
 	}
 }

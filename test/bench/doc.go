@@ -23,6 +23,11 @@
 // checked for its status and its order, and every delivery for its place in the
 // queue.
 //
+// A storm is a fleet that comes back at once: every device connects, resumes its
+// session and publishes, and tries again as an SDK does when it was refused. It
+// stands beside a server that does TLS and CONNECT only. The rate counts until
+// 99 of 100 are in; nobody may be refused twice.
+//
 // The cells of all targets are interleaved within a round, a ratio is taken
 // within a round, and the table shows the median of the rounds with the lowest
 // and the highest. Only the ratios mean something: the numbers belong to one

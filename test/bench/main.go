@@ -71,6 +71,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.connects, "connects", 480, "connects per way to connect and round")
 	f.IntVar(&o.idle, "idle", 4000, "idle connections")
 	f.IntVar(&o.queues, "queues", 100_000, "idle queues of cloud-to-device messages")
+	f.IntVar(&o.storm, "storm", 10_000, "devices that come back at once")
 	f.BoolVar(&o.quick, "quick", false, "one round of the main rows, within a minute")
 	f.StringVar(&o.only, "only", "", "sections to run, of "+strings.Join(sections(), ","))
 	f.StringVar(&o.targets, "targets", "", "targets to run: parts of their names, comma-separated")
@@ -87,7 +88,7 @@ func parse(args []string) (options, error) {
 	}
 	if o.quick {
 		o.rounds, o.connects, o.idle = 1, min(o.connects, 160), min(o.idle, 1500)
-		o.measure = min(o.measure, 800*time.Millisecond)
+		o.measure, o.storm = min(o.measure, 800*time.Millisecond), min(o.storm, 1000)
 	}
 	return o, o.check(f.Args())
 }
@@ -100,8 +101,8 @@ func (o options) check(rest []string) error {
 		return fmt.Errorf("-o is table or json, not %q", o.output)
 	case o.profiles != "" && o.hubgate != "":
 		return errors.New("-profile is for a gateway that the bench builds: leave out -hubgate")
-	case min(o.rounds, o.connects, o.idle, o.queues, o.payload) < 1 || o.measure <= 0:
-		return errors.New("-rounds, -connects, -idle, -queues, -payload and -measure must be positive")
+	case min(o.rounds, o.connects, o.idle, o.queues, o.payload, o.storm) < 1 || o.measure <= 0:
+		return errors.New("-rounds, -connects, -idle, -queues, -payload, -storm and -measure must be positive")
 	}
 	for _, section := range o.sections() {
 		if !slices.Contains(sections(), section) {

@@ -36,6 +36,7 @@ func goals() []goal {
 	list = append(list, latencyGoals()...)
 	list = append(list, connectGoals()...)
 	list = append(list, memoryGoals()...)
+	list = append(list, stormGoals()...)
 	return append(list, conversationGoals()...)
 }
 
@@ -110,6 +111,19 @@ func memoryGoals() []goal {
 	}
 }
 
+// stormGoals compare a fleet that comes back to the gateway, with tokens,
+// sessions and a message each, with one that only does TLS and CONNECT.
+func stormGoals() []goal {
+	var list []goal
+	for i, h := range storms() {
+		list = append(list, goal{
+			id: "R1" + string(rune('a'+i)), what: h.row + " / " + nameTLSD,
+			over: figure{h.row, nameHubgate, metricStorm}, under: figure{h.row, nameTLSD, metricStorm},
+		})
+	}
+	return list
+}
+
 // ratios computes every goal of which both sides were measured.
 func (k *book) ratios() []ratioResult {
 	var results []ratioResult
@@ -130,7 +144,7 @@ func (k *book) ratios() []ratioResult {
 // byCPU is the ratio of a throughput goal in messages or operations per second of processor
 // time.
 func (k *book) byCPU(g goal) float64 {
-	costs := map[string]string{metricRate: metricCPU, metricOps: metricOpCPU}
+	costs := map[string]string{metricRate: metricCPU, metricOps: metricOpCPU, metricStorm: metricStormCPU}
 	cost, ok := costs[g.over.metric]
 	if !ok {
 		return 0

@@ -54,6 +54,7 @@ func metrics() []string {
 		metricRate, metricCPU, metricOwn, metricBusy, metricOthers, metricAcked, metricStored, metricDropped,
 		metricP50, metricP99, metricConnCPU, metricConns, metricIdle,
 		metricTrip50, metricTrip99, metricOps, metricOpCPU, metricDone,
+		metricStorm, metricStormCPU, metricFirst50, metricFirst99, metricRefused, metricTwice,
 	}
 }
 
@@ -120,6 +121,7 @@ func (r report) writeRows(w io.Writer) {
 	r.writeBlock(w, []string{metricRate, metricCPU, metricBusy, metricOwn, metricAcked, metricStored}, "throughput\ttarget\tmsgs/s\tserver us/msg\tserver\tgenerator\tacked\tstored\tremarks")
 	r.writeBlock(w, []string{metricP50, metricP99, metricCPU, metricAcked, metricStored}, "latency\ttarget\tp50 us\tp99 us\tserver us/msg\tacked\tstored\tremarks")
 	r.writeBlock(w, []string{metricConnCPU, metricConns}, "connect\ttarget\tserver us/connect\tconnects/s\tremarks")
+	r.writeBlock(w, []string{metricStorm, metricStormCPU, metricFirst50, metricFirst99, metricRefused, metricTwice}, "storm\ttarget\tconnects/s\tserver us/device\tp50 ms to PUBACK\tp99 ms to PUBACK\trefused\trefused twice\tremarks")
 	r.writeBlock(w, []string{metricIdle}, "idle\ttarget\tbytes/connection\tremarks")
 	r.writeBlock(w, []string{metricOps, metricOpCPU, metricBusy, metricOwn, metricDone}, "conversation\ttarget\tops/s\tserver us/op\tserver\tgenerator\tdone\tremarks")
 	r.writeBlock(w, []string{metricTrip50, metricTrip99, metricOps, metricOpCPU, metricBusy, metricOwn, metricDone}, "round trip\ttarget\tp50 us\tp99 us\tcalls/s\tserver us/call\tserver\tgenerator\tdone\tremarks")
@@ -191,7 +193,7 @@ func (l tableLine) remarks() string {
 
 // kind is the metric that says to which block a line belongs.
 func (l tableLine) kind() string {
-	for _, metric := range []string{metricP50, metricConnCPU, metricIdle, metricTrip50, metricOps} {
+	for _, metric := range []string{metricP50, metricConnCPU, metricStorm, metricIdle, metricTrip50, metricOps} {
 		if _, ok := l.values[metric]; ok {
 			return metric
 		}
@@ -209,7 +211,7 @@ func (l tableLine) cell(metric string) string {
 		return fmt.Sprintf("%.0f%%", 100*s.Median)
 	case metricAcked, metricStored, metricDone:
 		return fmt.Sprintf("%.0f", s.Median)
-	case metricCPU, metricOpCPU:
+	case metricCPU, metricOpCPU, metricStormCPU:
 		return fmt.Sprintf("%.1f [%.1f..%.1f]", s.Median, s.Low, s.High)
 	}
 	return fmt.Sprintf("%.0f [%.0f..%.0f]", s.Median, s.Low, s.High)
