@@ -31,8 +31,10 @@ func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 		s.inboxes.put(in)
 		return
 	}
+	t.owe(true)
 	c, present, err := s.examine(ctx, src, peer, connect)
 	if err != nil {
+		t.owe(false)
 		s.refusedClient(peer, connect, err)
 		s.refuse(src, connect, err)
 		s.inboxes.put(in)

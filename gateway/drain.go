@@ -37,6 +37,7 @@ func (s *Server) StopAccepting() {
 	s.init()
 	s.draining.Store(true)
 	s.listeners.close()
+	s.gate.close()
 	s.live.close()
 }
 

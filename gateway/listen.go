@@ -35,21 +35,24 @@ func (s *Server) handshakeTLS(ctx context.Context, src *tcpSource, own *turn) (s
 		own.end()
 		t.records.turn = nil
 	}()
-	ctx, cancel := context.WithTimeout(ctx, s.Limits.HandshakeTimeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
+	own.clock.start(s.Limits.HandshakeTimeout, cancel)
+	err := t.HandshakeContext(ctx)
+	switch inTime := own.clock.stop(); {
+	case err == nil:
+		return t, "tls", nil
+	case !inTime:
+		return nil, "", errLateHandshake
+	default:
 		return nil, "", tlsRefused(err)
 	}
-	return t, "tls", nil
 }
 
 // tlsRefused says in a sentence why a TLS handshake failed.
 func tlsRefused(err error) error {
 	if h, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return hub.Errorf(hub.GenericBadRequest, "the peer does not speak TLS (it began with % x); this port takes MQTT over TLS only", h.RecordHeader[:1])
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return hub.Errorf(hub.ConnectionLost, "the TLS handshake was not finished in time")
 	}
 	return hub.Errorf(hub.ConnectionLost, "the TLS handshake failed: %w", err)
 }
@@ -81,7 +84,8 @@ func (s *Server) serve(ln net.Listener, handshake secure) error {
 		// The gate is entered here, in the order of arrival: in goroutines of
 		// their own, peers of a crowd could overtake a device and push it out.
 		own := s.turns.enter()
-		go s.receive(nc, s.gate.enter(entrant{nc, own}), own, handshake)
+		own.ticket = s.gate.enter(entrant{nc, own})
+		go s.receive(nc, own, handshake)
 	}
 }
 
@@ -109,7 +113,8 @@ func isTemporary(err error) bool {
 }
 
 // receive takes an accepted socket through the handshakes.
-func (s *Server) receive(nc net.Conn, t *ticket, own *turn, handshake secure) {
+func (s *Server) receive(nc net.Conn, own *turn, handshake secure) {
+	t := own.ticket
 	defer t.leave()
 	peer := Peer{Remote: nc.RemoteAddr().String()}
 	src, err := newTCPSource(nc)

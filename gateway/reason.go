@@ -9,16 +9,17 @@ import (
 
 // Why connections end. They are constants in all but name.
 var (
-	errDisconnected = errors.New("the client sent DISCONNECT")
-	errNoSocket     = errors.New("the listener's connections are not sockets")
-	errShutdown     = hub.Errorf(hub.ServiceUnavailable, "the gateway is shutting down")
-	errReplaced     = hub.Errorf(hub.ConnectionReplaced, "a newer connection of the same identity took over")
-	errExpired      = hub.Errorf(hub.Unauthorized, "the client's credentials expired during the connection")
-	errSlowReader   = hub.Errorf(hub.ConnectionLost, "the client does not read what it is sent")
-	errCrowded      = hub.Errorf(hub.Throttled, "too many peers have begun a handshake and not finished it; the one who has waited longest had to go")
-	errBoxed        = hub.Errorf(hub.Throttled, "too many clients with bad credentials came from this address; it is refused for a while")
-	errRepeated     = hub.Errorf(hub.Throttled, "the client was refused too often for bad credentials; at this address it is refused for a while without looking at them")
-	errBusy         = hub.Errorf(hub.Throttled, "the gateway has as many connections as it is allowed to")
+	errDisconnected  = errors.New("the client sent DISCONNECT")
+	errNoSocket      = errors.New("the listener's connections are not sockets")
+	errShutdown      = hub.Errorf(hub.ServiceUnavailable, "the gateway is shutting down")
+	errReplaced      = hub.Errorf(hub.ConnectionReplaced, "a newer connection of the same identity took over")
+	errExpired       = hub.Errorf(hub.Unauthorized, "the client's credentials expired during the connection")
+	errSlowReader    = hub.Errorf(hub.ConnectionLost, "the client does not read what it is sent")
+	errLateHandshake = hub.Errorf(hub.ConnectionLost, "the TLS handshake was not finished in time")
+	errCrowded       = hub.Errorf(hub.Throttled, "too many peers have begun a handshake and not finished it; the one who has waited longest had to go")
+	errBoxed         = hub.Errorf(hub.Throttled, "too many clients with bad credentials came from this address; it is refused for a while")
+	errRepeated      = hub.Errorf(hub.Throttled, "the client was refused too often for bad credentials; at this address it is refused for a while without looking at them")
+	errBusy          = hub.Errorf(hub.Throttled, "the gateway has as many connections as it is allowed to")
 )
 
 // pingresp is PINGRESP in every version of MQTT.

@@ -18,11 +18,13 @@ func newTurns() *turns { return &turns{slots: make(chan struct{}, runtime.GOMAXP
 
 // turn is the turns of one handshake.
 type turn struct {
-	of   *turns
-	held atomic.Bool
-	gone chan struct{} // closed by abandon
-	once sync.Once
-	over atomic.Bool
+	of     *turns
+	ticket *ticket   // of the peer in the gate; set before the first turn
+	clock  waitClock // with the peer
+	held   atomic.Bool
+	gone   chan struct{} // closed by abandon
+	once   sync.Once
+	over   atomic.Bool
 }
 
 func (t *turns) enter() *turn { return &turn{of: t, gone: make(chan struct{})} }
@@ -37,6 +39,7 @@ func (t *turn) take() error {
 		return net.ErrClosed
 	default:
 	}
+	t.owe(true)
 	select {
 	case t.of.slots <- struct{}{}:
 		t.held.Store(true)
@@ -50,6 +53,19 @@ func (t *turn) take() error {
 func (t *turn) give() {
 	if t.held.CompareAndSwap(true, false) {
 		<-t.of.slots
+		t.owe(false)
+	}
+}
+
+// owe says whether the peer waits for us, or we for him.
+func (t *turn) owe(we bool) {
+	if we {
+		t.clock.rest()
+	} else {
+		t.clock.resume()
+	}
+	if t.ticket != nil {
+		t.ticket.owe(we)
 	}
 }
 

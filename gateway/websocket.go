@@ -89,15 +89,15 @@ func (l gatedListener) Accept() (net.Conn, error) {
 		}
 		if !s.unwelcome(nc) {
 			own := s.turns.enter()
-			return &gatedConn{nc, own, s.gate.enter(entrant{nc, own})}, nil
+			own.ticket = s.gate.enter(entrant{nc, own})
+			return &gatedConn{nc, own}, nil
 		}
 	}
 }
 
 type gatedConn struct {
 	net.Conn
-	turn   *turn
-	ticket *ticket
+	turn *turn
 }
 
 // Read implements net.Conn for crypto/tls.
@@ -118,7 +118,7 @@ func (c *gatedConn) Write(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *gatedConn) Close() error {
-	c.ticket.leave()
+	c.turn.ticket.leave()
 	c.turn.abandon()
 	c.turn.end()
 	return c.Conn.Close()
@@ -135,6 +135,6 @@ func ConnState(nc net.Conn, state http.ConnState) {
 	}
 	if g, ok := nc.(*gatedConn); ok {
 		g.turn.end()
-		g.ticket.leave()
+		g.turn.ticket.leave()
 	}
 }

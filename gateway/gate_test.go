@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// closer notes that a peer had to go.
+type closer struct{ closed chan struct{} }
+
+func newCloser() closer { return closer{make(chan struct{})} }
+
+func (c closer) Close() error {
+	close(c.closed)
+	return nil
+}
+
+func (c closer) gone() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Who lets us wait longest goes; who waits for us stays, however long ago he
+// came.
+func TestGatePushesOutWhoLetsUsWait(t *testing.T) {
+	g := gate{limit: 3}
+	a, b, c, d, e := newCloser(), newCloser(), newCloser(), newCloser(), newCloser()
+	first := g.enter(a)
+	first.owe(true)
+	g.enter(b)
+	last := g.enter(c)
+	g.enter(d)
+	if a.gone() || !b.gone() || c.gone() {
+		t.Errorf("gone: %v %v %v, want the second alone", a.gone(), b.gone(), c.gone())
+	}
+	first.owe(false) // from now on we wait for him, less long than for the others
+	g.enter(e)
+	if a.gone() || !c.gone() || d.gone() {
+		t.Errorf("gone: %v %v %v, want the third", a.gone(), c.gone(), d.gone())
+	}
+	if err := last.explain(nil); err != errCrowded { //nolint:errorlint // exactly this one
+		t.Errorf("the third hears %v", err)
+	}
+	last.owe(true) // too late
+	last.leave()
+	if g.waiting() != 3 || g.evicted() != 2 {
+		t.Errorf("%d inside, %d evicted", g.waiting(), g.evicted())
+	}
+}
+
+// When all wait for us, the newcomer does too, until there is room or the
+// gateway closes.
+func TestGateWaitsForRoom(t *testing.T) {
+	for name, free := range map[string]func(g *gate, inside *ticket){
+		"one has left":          func(_ *gate, inside *ticket) { inside.leave() },
+		"one lets us wait":      func(_ *gate, inside *ticket) { inside.owe(false) },
+		"the listener is shut":  func(g *gate, _ *ticket) { g.close() },
+		"one leaves, and again": func(_ *gate, inside *ticket) { inside.leave(); inside.leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := gate{limit: 2}
+				inside := g.enter(newCloser())
+				inside.owe(true)
+				other := newCloser()
+				g.enter(other).owe(true)
+				entered := make(chan *ticket, 1)
+				go func() { entered <- g.enter(newCloser()) }()
+				synctest.Wait()
+				if len(entered) != 0 {
+					t.Fatal("a newcomer went in although everybody inside waits for us")
+				}
+				free(&g, inside)
+				newcomer := <-entered
+				if other.gone() {
+					t.Error("he who waits for us had to go")
+				}
+				newcomer.leave()
+			})
+		})
+	}
+}
+
+// The time in which a peer waits for us does not count.
+func TestWaitClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c waitClock
+		c.rest()
+		c.resume() // before it is started
+		expired := make(chan time.Duration, 2)
+		begun := time.Now()
+		c.start(10*time.Second, func() { expired <- time.Since(begun) })
+		<-time.After(4 * time.Second)
+		c.rest()
+		c.rest()
+		<-time.After(time.Minute)
+		c.resume()
+		c.resume()
+		<-time.After(time.Minute)
+		if got := <-expired; got != 70*time.Second {
+			t.Errorf("it ran out after %v, want 4 s, a minute of rest, and 6 s", got)
+		}
+		if c.stop() {
+			t.Error("it ended in time")
+		}
+		var d waitClock
+		d.start(time.Second, func() { expired <- 0 })
+		d.rest()
+		<-time.After(time.Hour)
+		if !d.stop() {
+			t.Error("time ran out while it rested")
+		}
+		d.resume()
+		<-time.After(time.Hour)
+		if len(expired) != 0 {
+			t.Error("it ran out after its stop")
+		}
+	})
+}
