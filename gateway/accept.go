@@ -41,6 +41,9 @@ func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 		return
 	}
 	t.leave()
+	if known, ok := src.(interface{ settle() }); ok {
+		known.settle()
+	}
 	c.begin(in, present)
 }
 

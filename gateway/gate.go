@@ -4,30 +4,49 @@ import (
 	"container/list"
 	"io"
 	"sync"
+	"time"
 )
 
 // gate bounds the peers who hold a socket but have not completed CONNECT. When
 // it is full, the peer goes for whom we have waited longest, so that silent
 // peers can't keep new devices out: a real device is through in a fraction of a
-// second. Who waits for us does not go: when a fleet comes back at once, those
-// who are furthest would be the first. If we owe something to all of them, the
-// newcomer waits outside, in the kernel's queue.
+// second. But nobody goes who waits for us, nor before he had a moment: when a
+// fleet comes back at once, those who are furthest would be the first. Until
+// there is somebody who may go, the newcomer waits outside, in the kernel's
+// queue.
 type gate struct {
 	limit int
 
 	mu     sync.Mutex
-	idle   list.List // of *ticket for whose peer we wait, the longest first
+	silent list.List // of *ticket for whose first byte we wait, the longest first
+	begun  list.List // of those for whose next one we wait
 	busy   int       // tickets whose peer waits for us
 	pushed uint64    // peers that had to go
 	shut   bool      // nobody waits to enter any more
-	room   sync.Cond // of idle, busy or shut
+	room   sync.Cond // of what is above
 }
+
+// How long we wait for a peer before he may have to go: for his first byte, and
+// for each that follows, for which he may have to compute as much as we.
+const (
+	silentGrace = time.Second
+	begunGrace  = 3 * time.Second
+)
+
+func (g *gate) inside() int { return g.silent.Len() + g.begun.Len() + g.busy }
 
 // relieve closes the peer who lets us wait longest, when no file descriptor is
 // free for a newer one. It reports whether there was one.
 func (g *gate) relieve() bool {
 	g.mu.Lock()
-	oldest := g.push()
+	front := g.silent.Front()
+	if front == nil {
+		front = g.begun.Front()
+	}
+	var oldest *ticket
+	if front != nil {
+		oldest = g.push(front)
+	}
 	g.mu.Unlock()
 	if oldest == nil {
 		return false
@@ -36,14 +55,32 @@ func (g *gate) relieve() bool {
 	return true
 }
 
-// push takes the place of the peer who lets us wait longest; nil when there is
-// none. g.mu is held.
-func (g *gate) push() *ticket {
-	front := g.idle.Front()
-	if front == nil {
-		return nil
+// late returns a peer who has to go for a newer one, or else how long it takes
+// until there may be one; 0: until something changes. g.mu is held.
+func (g *gate) late(now time.Time) (oldest *ticket, wait time.Duration) {
+	for _, idle := range []struct {
+		of    *list.List
+		grace time.Duration
+	}{{&g.silent, silentGrace}, {&g.begun, begunGrace}} {
+		front := idle.of.Front()
+		if front == nil {
+			continue
+		}
+		left := idle.grace - now.Sub(front.Value.(*ticket).since) //nolint:forcetypeassert // nothing else is in it
+		if left <= 0 {
+			return g.push(front), 0
+		}
+		if wait == 0 || left < wait {
+			wait = left
+		}
 	}
-	t := g.idle.Remove(front).(*ticket)
+	return nil, wait
+}
+
+// push takes a peer's place from him. g.mu is held.
+func (g *gate) push(e *list.Element) *ticket {
+	t := e.Value.(*ticket) //nolint:forcetypeassert // nothing else is in it
+	t.idle().Remove(e)
 	t.elem, t.state = nil, pushedOut
 	g.pushed++
 	return t
@@ -54,17 +91,27 @@ type ticket struct {
 	gate  *gate
 	nc    io.Closer
 	state ticketState
-	elem  *list.Element // of gate.idle
+	begun bool          // something came from the peer
+	since time.Time     // we wait for him
+	elem  *list.Element // of the gate's lists
 }
 
 type ticketState byte
 
 const (
-	theirs    ticketState = iota // we wait for the peer
-	ours                         // the peer waits for us
+	ours      ticketState = iota // the peer waits for us, as he does at first
+	theirs                       // we wait for him
 	pushedOut                    // he had to go
 	left                         // he has left
 )
+
+// idle is where a ticket is while we wait for its peer.
+func (t *ticket) idle() *list.List {
+	if t.begun {
+		return &t.gate.begun
+	}
+	return &t.gate.silent
+}
 
 // enter takes a place for nc, closing another peer or waiting when none is
 // free.
@@ -72,19 +119,29 @@ func (g *gate) enter(nc io.Closer) *ticket {
 	t := &ticket{gate: g, nc: nc}
 	g.mu.Lock()
 	g.room.L = &g.mu
-	for g.idle.Len() == 0 && g.busy >= g.limit && !g.shut {
-		g.room.Wait()
-	}
 	var oldest *ticket
-	if g.idle.Len()+g.busy >= g.limit {
-		oldest = g.push()
+	for g.inside() >= g.limit && !g.shut {
+		var wait time.Duration
+		if oldest, wait = g.late(time.Now()); oldest != nil {
+			break
+		}
+		g.await(wait)
 	}
-	t.elem = g.idle.PushBack(t)
+	g.busy++
 	g.mu.Unlock()
 	if oldest != nil {
 		_ = oldest.nc.Close()
 	}
 	return t
+}
+
+// await waits for a change, or for so long. g.mu is held.
+func (g *gate) await(most time.Duration) {
+	if most > 0 {
+		timer := time.AfterFunc(most, g.room.Broadcast)
+		defer timer.Stop()
+	}
+	g.room.Wait()
 }
 
 // close lets in who waits to enter: the listeners are closed.
@@ -102,12 +159,15 @@ func (t *ticket) owe(we bool) {
 	defer g.mu.Unlock()
 	switch {
 	case we && t.state == theirs:
-		g.idle.Remove(t.elem)
-		t.elem, t.state = nil, ours
+		t.idle().Remove(t.elem)
+		t.elem, t.state, t.begun = nil, ours, true
 		g.busy++
-	case !we && t.state == ours:
+	case we:
+		t.begun = true
+	case t.state == ours:
 		g.busy--
-		t.elem, t.state = g.idle.PushBack(t), theirs
+		t.since = time.Now()
+		t.elem, t.state = t.idle().PushBack(t), theirs
 		g.room.Signal()
 	}
 }
@@ -131,7 +191,7 @@ func (t *ticket) leave() {
 	defer g.mu.Unlock()
 	switch t.state {
 	case theirs:
-		g.idle.Remove(t.elem)
+		t.idle().Remove(t.elem)
 	case ours:
 		g.busy--
 	case pushedOut, left:
@@ -145,7 +205,7 @@ func (t *ticket) leave() {
 func (g *gate) waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.idle.Len() + g.busy
+	return g.inside()
 }
 
 // evicted is the number of peers that had to go so far.

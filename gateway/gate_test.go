@@ -28,28 +28,62 @@ func (c closer) gone() bool {
 // Who lets us wait longest goes; who waits for us stays, however long ago he
 // came.
 func TestGatePushesOutWhoLetsUsWait(t *testing.T) {
-	g := gate{limit: 3}
-	a, b, c, d, e := newCloser(), newCloser(), newCloser(), newCloser(), newCloser()
-	first := g.enter(a)
-	first.owe(true)
-	g.enter(b)
-	last := g.enter(c)
-	g.enter(d)
-	if a.gone() || !b.gone() || c.gone() {
-		t.Errorf("gone: %v %v %v, want the second alone", a.gone(), b.gone(), c.gone())
-	}
-	first.owe(false) // from now on we wait for him, less long than for the others
-	g.enter(e)
-	if a.gone() || !c.gone() || d.gone() {
-		t.Errorf("gone: %v %v %v, want the third", a.gone(), c.gone(), d.gone())
-	}
-	if err := last.explain(nil); err != errCrowded { //nolint:errorlint // exactly this one
-		t.Errorf("the third hears %v", err)
-	}
-	last.owe(true) // too late
-	last.leave()
-	if g.waiting() != 3 || g.evicted() != 2 {
-		t.Errorf("%d inside, %d evicted", g.waiting(), g.evicted())
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{limit: 3}
+		a, b, c, d, e := newCloser(), newCloser(), newCloser(), newCloser(), newCloser()
+		first := g.enter(a)
+		g.enter(b).owe(false)
+		last := g.enter(c)
+		last.owe(false)
+		<-time.After(silentGrace)
+		g.enter(d).owe(false)
+		if a.gone() || !b.gone() || c.gone() {
+			t.Errorf("gone: %v %v %v, want the second alone", a.gone(), b.gone(), c.gone())
+		}
+		first.owe(false) // from now on we wait for him, less long than for the others
+		g.enter(e)
+		if a.gone() || !c.gone() || d.gone() {
+			t.Errorf("gone: %v %v %v, want the third", a.gone(), c.gone(), d.gone())
+		}
+		if err := last.explain(nil); err != errCrowded { //nolint:errorlint // exactly this one
+			t.Errorf("the third hears %v", err)
+		}
+		last.owe(true) // too late
+		last.leave()
+		if g.waiting() != 3 || g.evicted() != 2 {
+			t.Errorf("%d inside, %d evicted", g.waiting(), g.evicted())
+		}
+	})
+}
+
+// A peer has a moment before he has to go, and longer when he has begun; no
+// file descriptor is a reason to go at once.
+func TestGateGrace(t *testing.T) {
+	for name, tc := range map[string]struct {
+		begun bool
+		want  time.Duration
+	}{"silent": {false, silentGrace}, "begun": {true, begunGrace}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := gate{limit: 1}
+				nc := newCloser()
+				inside := g.enter(nc)
+				if tc.begun {
+					inside.owe(false)
+					inside.owe(true)
+				}
+				inside.owe(false)
+				came := time.Now()
+				second := newCloser()
+				g.enter(second).owe(false)
+				if took := time.Since(came); !nc.gone() || took != tc.want {
+					t.Errorf("the newcomer waited %v, want %v", took, tc.want)
+				}
+				if !g.relieve() || !second.gone() || g.relieve() {
+					t.Error("there was one to relieve us, and no other")
+				}
+			})
+		})
 	}
 }
 
@@ -66,12 +100,11 @@ func TestGateWaitsForRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := gate{limit: 2}
 				inside := g.enter(newCloser())
-				inside.owe(true)
 				other := newCloser()
-				g.enter(other).owe(true)
+				g.enter(other)
 				entered := make(chan *ticket, 1)
 				go func() { entered <- g.enter(newCloser()) }()
-				synctest.Wait()
+				<-time.After(time.Hour)
 				if len(entered) != 0 {
 					t.Fatal("a newcomer went in although everybody inside waits for us")
 				}

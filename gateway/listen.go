@@ -30,11 +30,7 @@ func handshakePlain(_ context.Context, src *tcpSource, _ *turn) (source, string,
 
 func (s *Server) handshakeTLS(ctx context.Context, src *tcpSource, own *turn) (source, string, error) {
 	t := newTLSSource(src, &s.inboxes, s.TLS)
-	t.records.turn = own
-	defer func() {
-		own.end()
-		t.records.turn = nil
-	}()
+	defer own.end()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	own.clock.start(s.Limits.HandshakeTimeout, cancel)
@@ -123,6 +119,7 @@ func (s *Server) receive(nc net.Conn, own *turn, handshake secure) {
 		_ = nc.Close()
 		return
 	}
+	src.turn = own
 	ctx := context.Background()
 	stream, transport, err := handshake(ctx, src, own)
 	peer.Transport = transport

@@ -29,7 +29,8 @@ type source interface {
 // tcpSource reads a socket without holding a buffer while it waits.
 type tcpSource struct {
 	net.Conn
-	raw syscall.RawConn
+	raw  syscall.RawConn
+	turn *turn // of the peer, until CONNECT is answered; then nil
 
 	// Of the fill that is running. They are fields, not captured variables, so
 	// that waiting allocates nothing.
@@ -66,6 +67,10 @@ func (s *tcpSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 
 func (s *tcpSource) abort() error { return s.Conn.Close() }
 
+// settle says that CONNECT is being answered: the gate need not know any more
+// for whom we wait.
+func (s *tcpSource) settle() { s.turn = nil }
+
 // CloseWrite tells the peer that nothing more comes.
 func (s *tcpSource) CloseWrite() error {
 	half, ok := s.Conn.(interface{ CloseWrite() error })
@@ -85,6 +90,9 @@ func (s *tcpSource) readReady(fd uintptr) bool {
 	if again {
 		if s.in == nil {
 			s.pool.put(in)
+		}
+		if s.turn != nil {
+			s.turn.owe(false)
 		}
 		return false
 	}
@@ -109,7 +117,6 @@ type recordConn struct {
 	buffers *inboxes
 	have    *inbox // what was read and not handed out; nil when empty
 	left    int    // bytes of the current record that are still to come
-	turn    *turn  // of the handshake; nil after it
 }
 
 const recordHeaderSize = 5 // type, version, length [RFC 8446, 5.1]
@@ -145,6 +152,7 @@ func (c *recordConn) Read(p []byte) (int, error) {
 func (c *recordConn) Write(p []byte) (int, error) {
 	if c.turn != nil {
 		c.turn.give() // a peer who does not read must not keep it
+		c.turn.clock.resume()
 	}
 	return c.tcpSource.Write(p)
 }
@@ -197,6 +205,8 @@ func (s *tlsSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 }
 
 func (s *tlsSource) abort() error { return s.records.Close() }
+
+func (s *tlsSource) settle() { s.records.settle() }
 
 func (s *tlsSource) read(in *inbox, pool *inboxes) (*inbox, error) {
 	if in == nil {

@@ -53,7 +53,6 @@ func (t *turn) take() error {
 func (t *turn) give() {
 	if t.held.CompareAndSwap(true, false) {
 		<-t.of.slots
-		t.owe(false)
 	}
 }
 

@@ -40,6 +40,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	// The request's context ends with this handler; the connection does not.
 	src := newWebSocketSource(context.WithoutCancel(r.Context()), ws)
 	t := s.gate.enter(aborter{src})
+	t.owe(false) // a CONNECT that has come already is not seen here
 	defer t.leave()
 	s.accept(r.Context(), src, peer, t)
 }
@@ -103,6 +104,7 @@ type gatedConn struct {
 // Read implements net.Conn for crypto/tls.
 func (c *gatedConn) Read(p []byte) (int, error) {
 	c.turn.give()
+	c.turn.owe(false)
 	n, err := c.Conn.Read(p)
 	if err == nil {
 		err = c.turn.take()

@@ -300,7 +300,7 @@ func (b *bench) recordStorm(w *storm, spent time.Duration) {
 // brief is an error without the addresses in it.
 func brief(err error) string {
 	for text, known := range map[string]error{
-		"reset": syscall.ECONNRESET, "timeout": os.ErrDeadlineExceeded, "end of the stream": io.EOF,
+		"reset": syscall.ECONNRESET, "timeout": os.ErrDeadlineExceeded, "end of the stream": io.EOF, "broken pipe": syscall.EPIPE,
 	} {
 		if errors.Is(err, known) {
 			step, _, _ := strings.Cut(err.Error(), ":")
