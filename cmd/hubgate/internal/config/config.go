@@ -75,7 +75,7 @@ type Limits struct {
 	MaxPacket        Bytes    `key:"max_packet" doc:"Largest MQTT packet: 256 KiB of message, 64 KiB of topic with its properties, and headers. A CONNECT has 64 KiB at most, its will included."`
 	HandshakeTimeout Duration `key:"handshake_timeout" doc:"How long a TLS handshake may take."`
 	ConnectTimeout   Duration `key:"connect_timeout" doc:"How long a client may take from there to CONNECT."`
-	HalfOpen         int      `key:"half_open" doc:"How many peers may be in a handshake; further ones displace the oldest."`
+	HalfOpen         int      `key:"half_open" doc:"How many peers may be in a handshake; further ones displace the one for whom the node has waited longest, or wait."`
 	Connections      int      `key:"connections" doc:"How many clients may be connected to this node. 0: no limit."`
 	Window           int      `key:"window" doc:"How many messages of one connection may wait for JetStream; then the connection is read no further."`
 	WindowBytes      Bytes    `key:"window_bytes" doc:"The same in bytes."`
