@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"fmt"
-	"net"
 	"hash/maphash"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
