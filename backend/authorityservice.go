@@ -2,8 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -26,23 +24,9 @@ type AuthorityService struct {
 func (b *Backbone) ServeAuthorities(r *trust.Registry) (*AuthorityService, error) {
 	s := &AuthorityService{responder: responder{names: b.names, log: b.cfg.Log}, registry: r}
 	var err error
-	s.micro, err = micro.AddService(b.nc, micro.Config{
-		Name:        b.names.AuthorityName(),
-		Version:     b.cfg.Version,
-		Description: "certificate authorities that vouch for devices",
-		Metadata:    map[string]string{subject.HostNameKey: b.cfg.HostName},
-	})
+	s.micro, err = b.service(micro.Config{Name: b.names.AuthorityName(), Description: "certificate authorities that vouch for devices"}, s.endpoints(), s.handler)
 	if err != nil {
-		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.AuthorityName(), err)
-	}
-	for _, e := range s.endpoints() {
-		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
-		}
-	}
-	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
-		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.AuthorityName(), err), s.Stop())
+		return nil, err
 	}
 	return s, nil
 }

@@ -3,12 +3,10 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 )
 
@@ -16,22 +14,9 @@ import (
 // is closed: hub.c2d.purge.{device} empties a queue. Sending needs no service;
 // it is a publication to hub.c2d.{device}.
 func (b *Backbone) ServeC2D() (micro.Service, error) {
-	s, err := micro.AddService(b.nc, micro.Config{
-		Name: b.names.C2DName(), Version: b.cfg.Version, Description: "cloud-to-device messages",
-		Metadata: map[string]string{subject.HostNameKey: b.cfg.HostName},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.C2DName(), err)
-	}
-	err = s.AddEndpoint("purge", micro.HandlerFunc(b.purge), micro.WithEndpointSubject(b.names.C2DPurgeAll()),
-		micro.WithEndpointMetadata(endpoint{request: emptySchema, response: purgedSchema}.metadata()))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", b.names.C2DPurgeAll(), err), s.Stop())
-	}
-	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
-		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.C2DName(), err), s.Stop())
-	}
-	return s, nil
+	purge := endpoint{name: "purge", subject: b.names.C2DPurgeAll(), request: emptySchema, response: purgedSchema}
+	return b.service(micro.Config{Name: b.names.C2DName(), Description: "cloud-to-device messages"}, []endpoint{purge},
+		func(endpoint) micro.HandlerFunc { return b.purge })
 }
 
 // purge answers hub.c2d.purge.{device} as IoT Hub answers DELETE

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -39,23 +38,9 @@ func (b *Backbone) ServeRegistry(r *identity.Registry) (*RegistryService, error)
 		maxReply: b.nc.MaxPayload() - 64<<10,
 	}
 	var err error
-	s.micro, err = micro.AddService(b.nc, micro.Config{
-		Name:        b.names.RegistryName(),
-		Version:     b.cfg.Version,
-		Description: "identities of devices and modules",
-		Metadata:    map[string]string{subject.HostNameKey: b.cfg.HostName},
-	})
+	s.micro, err = b.service(micro.Config{Name: b.names.RegistryName(), Description: "identities of devices and modules"}, s.endpoints(), s.handler)
 	if err != nil {
-		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.RegistryName(), err)
-	}
-	for _, e := range s.endpoints() {
-		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
-		}
-	}
-	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
-		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.RegistryName(), err), s.Stop())
+		return nil, err
 	}
 	return s, nil
 }

@@ -2,8 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -24,23 +22,9 @@ type TwinService struct {
 func (b *Backbone) ServeTwins(t *twin.Twins) (*TwinService, error) {
 	s := &TwinService{responder: responder{names: b.names, log: b.cfg.Log}, twins: t}
 	var err error
-	s.micro, err = micro.AddService(b.nc, micro.Config{
-		Name:        b.names.TwinName(),
-		Version:     b.cfg.Version,
-		Description: "twins of devices and modules",
-		Metadata:    map[string]string{subject.HostNameKey: b.cfg.HostName},
-	})
+	s.micro, err = b.service(micro.Config{Name: b.names.TwinName(), Description: "twins of devices and modules"}, s.endpoints(), s.handler)
 	if err != nil {
-		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.TwinName(), err)
-	}
-	for _, e := range s.endpoints() {
-		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
-		}
-	}
-	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
-		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.TwinName(), err), s.Stop())
+		return nil, err
 	}
 	return s, nil
 }

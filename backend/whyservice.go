@@ -2,13 +2,10 @@ package backend
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/session"
@@ -36,21 +33,9 @@ func (b *Backbone) ServeWhy(r *identity.Registry) (*WhyService, error) {
 		registry:  r, sessions: b.sessions, timeline: b.timeline, recorder: b.recorder,
 	}
 	var err error
-	s.micro, err = micro.AddService(b.nc, micro.Config{
-		Name: b.names.WhyName(), Version: b.cfg.Version, Description: "why devices are refused, cut or not obeyed",
-		Metadata: map[string]string{subject.HostNameKey: b.cfg.HostName}, StatsHandler: s.stats,
-	})
+	s.micro, err = b.service(micro.Config{Name: b.names.WhyName(), Description: "why devices are refused, cut or not obeyed", StatsHandler: s.stats}, s.endpoints(), s.handler)
 	if err != nil {
-		return nil, fmt.Errorf("register the NATS service %s: %w", b.names.WhyName(), err)
-	}
-	for _, e := range s.endpoints() {
-		err := s.micro.AddEndpoint(e.name, s.handler(e), micro.WithEndpointSubject(e.subject), micro.WithEndpointMetadata(e.metadata()))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("register the NATS endpoint %s: %w", e.subject, err), s.Stop())
-		}
-	}
-	if err := b.nc.FlushTimeout(requestTimeout); err != nil { // requests that come from now on are answered
-		return nil, errors.Join(fmt.Errorf("register the NATS service %s: %w", b.names.WhyName(), err), s.Stop())
+		return nil, err
 	}
 	return s, nil
 }

@@ -92,7 +92,7 @@ func (s *tcpSource) readReady(fd uintptr) bool {
 			s.pool.put(in)
 		}
 		if s.turn != nil {
-			s.turn.owe(false)
+			s.turn.waiting()
 		}
 		return false
 	}

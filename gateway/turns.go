@@ -39,7 +39,7 @@ func (t *turn) take() error {
 		return net.ErrClosed
 	default:
 	}
-	t.owe(true)
+	t.owing()
 	select {
 	case t.of.slots <- struct{}{}:
 		t.held.Store(true)
@@ -56,15 +56,19 @@ func (t *turn) give() {
 	}
 }
 
-// owe says whether the peer waits for us, or we for him.
-func (t *turn) owe(we bool) {
-	if we {
-		t.clock.rest()
-	} else {
-		t.clock.resume()
-	}
+// owing says that the peer waits for us from now on.
+func (t *turn) owing() {
+	t.clock.rest()
 	if t.ticket != nil {
-		t.ticket.owe(we)
+		t.ticket.owe(true)
+	}
+}
+
+// waiting says that we wait for the peer from now on.
+func (t *turn) waiting() {
+	t.clock.resume()
+	if t.ticket != nil {
+		t.ticket.owe(false)
 	}
 }
 

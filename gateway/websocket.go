@@ -104,7 +104,7 @@ type gatedConn struct {
 // Read implements net.Conn for crypto/tls.
 func (c *gatedConn) Read(p []byte) (int, error) {
 	c.turn.give()
-	c.turn.owe(false)
+	c.turn.waiting()
 	n, err := c.Conn.Read(p)
 	if err == nil {
 		err = c.turn.take()
