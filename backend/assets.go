@@ -44,8 +44,8 @@ type asset struct {
 	replicas int
 }
 
-// assets lists all of them. Where there is little room the first get most of
-// it: policies, without which nobody connects, and telemetry.
+// assets lists all of them. Policies, without which nobody connects, come first
+// where there is little room.
 func (c Config) assets() []asset {
 	n := c.names()
 	return append([]asset{
@@ -126,16 +126,31 @@ type keeper struct {
 	log    zerolog.Logger
 }
 
+// ensureAll ensures assets in their order.
+func (k keeper) ensureAll(ctx context.Context, assets []asset) error {
+	var later int64
+	for _, a := range assets {
+		later += a.want.MaxBytes
+	}
+	for _, a := range assets {
+		later -= a.want.MaxBytes
+		if err := k.ensure(ctx, a, later); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ensure makes a if it is missing, and otherwise checks that it keeps the
 // hub's promises, changing what can be changed.
-func (k keeper) ensure(ctx context.Context, a asset) error {
+func (k keeper) ensure(ctx context.Context, a asset, later int64) error {
 	ctx, cancel := context.WithTimeout(ctx, assetTimeout)
 	defer cancel()
 	k.faults.watch(cancel)
 	defer k.faults.watch(nil)
 	s, err := k.js.Stream(ctx, a.want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = k.create(ctx, a)
+		err = k.create(ctx, a, later)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return k.explain("create", a, err)
 		}
@@ -147,12 +162,13 @@ func (k keeper) ensure(ctx context.Context, a asset) error {
 	return k.reconcile(ctx, a, s.CachedInfo().Config)
 }
 
-func (k keeper) create(ctx context.Context, a asset) error {
+// create makes the stream of a. The defaults of those after it are later bytes.
+func (k keeper) create(ctx context.Context, a asset, later int64) error {
 	full := a.want.MaxBytes
 	for {
 		_, err := k.js.CreateStream(ctx, a.want)
 		if err == nil && a.want.MaxBytes < full {
-			return k.leaveRoom(ctx, a)
+			return k.leaveRoom(ctx, a, full, later)
 		}
 		if err == nil {
 			k.log.Info().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).Msg("stream is made")
@@ -164,10 +180,11 @@ func (k keeper) create(ctx context.Context, a asset) error {
 	}
 }
 
-// leaveRoom halves a new stream that has taken most of what there was: the
-// streams after it need some too.
-func (k keeper) leaveRoom(ctx context.Context, a asset) error {
-	a.want.MaxBytes = max(a.want.MaxBytes/2, minBytes)
+// leaveRoom cuts a new stream, which has taken most of what there was, to its
+// share: the streams after it need some too.
+func (k keeper) leaveRoom(ctx context.Context, a asset, full, later int64) error {
+	share := float64(full) / float64(full+later)
+	a.want.MaxBytes = max(int64(float64(a.want.MaxBytes)*share), minBytes)
 	k.log.Warn().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).
 		Msg("JetStream has no room for the default size of a stream; it is made smaller")
 	_, err := k.js.UpdateStream(ctx, a.want)

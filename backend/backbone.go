@@ -75,10 +75,8 @@ func (b *Backbone) open(ctx context.Context, d *dialer) error {
 		return err
 	}
 	k := keeper{js: b.js, faults: d.faults, log: b.cfg.Log}
-	for _, a := range b.cfg.assets() {
-		if err := k.ensure(ctx, a); err != nil {
-			return err
-		}
+	if err := k.ensureAll(ctx, b.cfg.assets()); err != nil {
+		return err
 	}
 	if err := b.openStores(ctx); err != nil {
 		return err

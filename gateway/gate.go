@@ -18,20 +18,27 @@ type gate struct {
 	limit int
 
 	mu     sync.Mutex
-	silent list.List // of *ticket for whose first byte we wait, the longest first
-	begun  list.List // of those for whose next one we wait
+	silent list.List // of *ticket who let us wait before we have answered anything, the longest first
+	begun  list.List // of those who do so after that
 	busy   int       // tickets whose peer waits for us
 	pushed uint64    // peers that had to go
 	shut   bool      // nobody waits to enter any more
 	room   sync.Cond // of what is above
 }
 
-// How long we wait for a peer before he may have to go: for his first byte, and
-// for each that follows, for which he may have to compute as much as we.
+// How long we wait for a peer before he may have to go: for all that we need
+// for an answer, the less the fewer places there are, and for what follows our
+// answer, for which he may have to compute as much as we.
 const (
-	silentGrace = time.Second
-	begunGrace  = 3 * time.Second
+	minSilentGrace = 250 * time.Millisecond
+	maxSilentGrace = time.Second
+	gracePerPlace  = 250 * time.Microsecond // 4000 silent peers a second do not fill the gate
+	begunGrace     = 3 * time.Second
 )
+
+func (g *gate) silentGrace() time.Duration {
+	return min(max(time.Duration(g.limit)*gracePerPlace, minSilentGrace), maxSilentGrace)
+}
 
 func (g *gate) inside() int { return g.silent.Len() + g.begun.Len() + g.busy }
 
@@ -61,7 +68,7 @@ func (g *gate) late(now time.Time) (oldest *ticket, wait time.Duration) {
 	for _, idle := range []struct {
 		of    *list.List
 		grace time.Duration
-	}{{&g.silent, silentGrace}, {&g.begun, begunGrace}} {
+	}{{&g.silent, g.silentGrace()}, {&g.begun, begunGrace}} {
 		front := idle.of.Front()
 		if front == nil {
 			continue
@@ -91,7 +98,7 @@ type ticket struct {
 	gate  *gate
 	nc    io.Closer
 	state ticketState
-	begun bool          // something came from the peer
+	begun bool          // we have answered something
 	since time.Time     // we wait for him
 	elem  *list.Element // of the gate's lists
 }
@@ -160,15 +167,22 @@ func (t *ticket) owe(we bool) {
 	switch {
 	case we && t.state == theirs:
 		t.idle().Remove(t.elem)
-		t.elem, t.state, t.begun = nil, ours, true
+		t.elem, t.state = nil, ours
 		g.busy++
-	case we:
-		t.begun = true
-	case t.state == ours:
+	case !we && t.state == ours:
 		g.busy--
 		t.since = time.Now()
 		t.elem, t.state = t.idle().PushBack(t), theirs
 		g.room.Signal()
+	}
+}
+
+// answered says that the peer has got an answer.
+func (t *ticket) answered() {
+	t.gate.mu.Lock()
+	defer t.gate.mu.Unlock()
+	if t.state == ours {
+		t.begun = true
 	}
 }
 

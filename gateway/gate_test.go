@@ -35,7 +35,7 @@ func TestGatePushesOutWhoLetsUsWait(t *testing.T) {
 		g.enter(b).owe(false)
 		last := g.enter(c)
 		last.owe(false)
-		<-time.After(silentGrace)
+		<-time.After(minSilentGrace)
 		g.enter(d).owe(false)
 		if a.gone() || !b.gone() || c.gone() {
 			t.Errorf("gone: %v %v %v, want the second alone", a.gone(), b.gone(), c.gone())
@@ -62,15 +62,15 @@ func TestGateGrace(t *testing.T) {
 	for name, tc := range map[string]struct {
 		begun bool
 		want  time.Duration
-	}{"silent": {false, silentGrace}, "begun": {true, begunGrace}} {
+	}{"silent": {false, minSilentGrace}, "begun": {true, begunGrace}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := gate{limit: 1}
 				nc := newCloser()
 				inside := g.enter(nc)
+				inside.owe(true) // as it is
 				if tc.begun {
-					inside.owe(false)
-					inside.owe(true)
+					inside.answered()
 				}
 				inside.owe(false)
 				came := time.Now()

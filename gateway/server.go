@@ -40,6 +40,7 @@ type Server struct {
 	gate     gate
 	turns    *turns
 	offences penalties
+	tarpit   tarpit
 	memory   budget
 
 	connections atomic.Int64 // as in Limits, or as adjusted
@@ -128,6 +129,7 @@ func (s *Server) init() {
 		s.turns = newTurns()
 		s.offences.seed = maphash.MakeSeed()
 		s.offences.set(s.Penalty)
+		s.tarpit.places = min(tarpitPlaces, int64(s.Limits.HalfOpen/tarpitShare))
 	})
 }
 

@@ -152,7 +152,7 @@ func (c *recordConn) Read(p []byte) (int, error) {
 func (c *recordConn) Write(p []byte) (int, error) {
 	if c.turn != nil {
 		c.turn.give() // a peer who does not read must not keep it
-		c.turn.clock.resume()
+		c.turn.answering()
 	}
 	return c.tcpSource.Write(p)
 }

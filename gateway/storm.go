@@ -31,7 +31,7 @@ func (s *Server) unwelcome(nc net.Conn) bool {
 	if hard, ok := nc.(interface{ SetLinger(sec int) error }); ok {
 		_ = hard.SetLinger(0) // no state is kept for it
 	}
-	_ = nc.Close()
+	s.tarpit.close(nc)
 	return true
 }
 

@@ -72,6 +72,14 @@ func (t *turn) waiting() {
 	}
 }
 
+// answering says that the peer gets something to compute with.
+func (t *turn) answering() {
+	t.clock.resume()
+	if t.ticket != nil {
+		t.ticket.answered()
+	}
+}
+
 // end says that the handshake is over: no turn is needed any more.
 func (t *turn) end() {
 	t.over.Store(true)

@@ -105,7 +105,7 @@ func TestStrangers(t *testing.T) {
 		"in tls: PINGREQ first":     {sockets, secure, bytesOf(t, &mqtt.Pingreq{}, mqtt.V311), false, "", hub.GenericBadRequest, "CONNECT"},
 		"in tls: PUBLISH first":     {sockets, secure, bytesOf(t, &mqtt.Publish{Topic: []byte("devices/somebody/messages/events/")}, mqtt.V311), false, "", hub.GenericBadRequest, "CONNECT"},
 		"in tls: MQTT 3.1":          {sockets, secure, bytesOf(t, old, mqtt.V31), false, "\x20\x02\x00\x01", hub.InvalidProtocol, "level 3"},
-		"in tls: MQTT 5":            {sockets, secure, bytesOf(t, five, mqtt.V5), false, "\x20\x03\x00\x84\x00", hub.InvalidProtocol, "level 5"},
+		"in tls: MQTT 5":            {sockets, secure, bytesOf(t, five, mqtt.V5), false, "\x20\x31\x00\x84\x2e\x1f\x00\x2bMQTT protocol level 5 is not supported here", hub.InvalidProtocol, "level 5"},
 		"in tls: MQTT 6":            {sockets, secure, []byte("\x10\x0c\x00\x04MQTT\x06\x02\x00\x00\x00\x00"), false, "\x20\x03\x00\x84\x00", hub.InvalidProtocol, ""},
 		"in tls: 200 MB announced":  {sockets, secure, []byte{0x10, 0xFF, 0xFF, 0xFF, 0x5F, 0, 4}, false, "", hub.MessageTooLarge, ""},
 		"in tls: an endless length": {sockets, secure, []byte{0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F}, false, "", hub.GenericBadRequest, ""},

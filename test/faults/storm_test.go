@@ -118,7 +118,7 @@ func TestBadCredentialFlood(t *testing.T) {
 		c.close()
 	}
 
-	flood := newBadFlood(newDevice(t, g, "template"), 4)
+	flood := newBadFlood(newDevice(t, g, "template"), 64)
 	waitFor(t, "the flood to be refused unheard", func() bool { return flood.unheard.Load() > 500 })
 	for i := range 20 {
 		if err := here.publish(neighbour.eventsTopic(""), "x", uint16(i+1)); err != nil {
