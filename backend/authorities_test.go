@@ -106,10 +106,10 @@ func TestAuthoritiesAreFollowed(t *testing.T) {
 		return strings.Join(all, " ")
 	}
 	until(t, "the other node has it", func() bool { return names(b) == "one" })
-	if _, err := a.Authorities().bucket.kv.Put(ctx, "bad", []byte("garbage")); err != nil {
+	if _, err := a.Authorities().mirror.bucket.kv.Put(ctx, "bad", []byte("garbage")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Authorities().bucket.kv.Put(ctx, "stolen", []byte(mustJSON(t, a.Authorities().All()[0]))); err != nil {
+	if _, err := a.Authorities().mirror.bucket.kv.Put(ctx, "stolen", []byte(mustJSON(t, a.Authorities().All()[0]))); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(open(t, s, Config{})); got != "one" {

@@ -5,10 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -21,16 +17,14 @@ import (
 // PolicyStore keeps the shared access policies in the bucket hub_policies and
 // a copy of them in memory, which a watch keeps current. It is safe for
 // concurrent use.
-type PolicyStore struct {
-	bucket  *bucket
-	log     zerolog.Logger
-	current atomic.Pointer[map[string]sas.Policy] // never changed, only replaced
-	changed chan struct{}                         // has room for one
-}
+type PolicyStore struct{ mirror mirror[sas.Policy] }
 
 // openPolicies loads the policies; a new hub gets the default ones.
 func openPolicies(ctx context.Context, b *bucket, log zerolog.Logger) (*PolicyStore, error) {
-	p := &PolicyStore{bucket: b, log: log, changed: make(chan struct{}, 1)}
+	p := &PolicyStore{mirror[sas.Policy]{
+		bucket: b, log: log, one: "a shared access policy", many: "the shared access policies",
+		decode: policyOf, changed: make(chan struct{}, 1),
+	}}
 	if err := p.makeDefaults(ctx); err != nil {
 		return nil, fmt.Errorf("make the shared access policies: %w", err)
 	}
@@ -38,7 +32,7 @@ func openPolicies(ctx context.Context, b *bucket, log zerolog.Logger) (*PolicySt
 	if err != nil {
 		return nil, fmt.Errorf("load the shared access policies: %w", err)
 	}
-	p.current.Store(&all)
+	p.mirror.current.Store(&all)
 	return p, nil
 }
 
@@ -46,7 +40,7 @@ func openPolicies(ctx context.Context, b *bucket, log zerolog.Logger) (*PolicySt
 // default policies: it is new, or a crash has cut off their making. What an
 // operator has removed later stays removed.
 func (p *PolicyStore) isFresh(ctx context.Context) (bool, error) {
-	last, err := p.bucket.lastRevision(ctx)
+	last, err := p.mirror.bucket.lastRevision(ctx)
 	return last < uint64(len(sas.DefaultPolicies())), err
 }
 
@@ -63,7 +57,7 @@ func (p *PolicyStore) makeDefaults(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("write policy %s as JSON: %w", policy.Name, err)
 		}
-		_, err = p.bucket.create(ctx, subject.EncodeToken(policy.Name), value)
+		_, err = p.mirror.bucket.create(ctx, subject.EncodeToken(policy.Name), value)
 		if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 			return err
 		}
@@ -72,28 +66,26 @@ func (p *PolicyStore) makeDefaults(ctx context.Context) error {
 }
 
 func (p *PolicyStore) load(ctx context.Context) (map[string]sas.Policy, error) {
-	keys, err := p.bucket.kv.ListKeys(ctx)
+	keys, err := p.mirror.bucket.kv.ListKeys(ctx)
 	if err != nil {
-		return nil, p.bucket.fault("list", "keys", err)
+		return nil, p.mirror.bucket.fault("list", "keys", err)
 	}
 	all := map[string]sas.Policy{}
 	for key := range keys.Keys() {
-		e, err := p.bucket.get(ctx, key)
+		e, err := p.mirror.bucket.get(ctx, key)
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if policy, ok := p.decode(e); ok {
-			all[policy.Name] = policy
-		}
+		p.mirror.apply(all, e)
 	}
 	return all, nil
 }
 
-// decode reads a policy. One that breaks a rule opens no door: it is left out.
-func (p *PolicyStore) decode(e jetstream.KeyValueEntry) (sas.Policy, bool) {
+// policyOf reads a policy. One that breaks a rule opens no door.
+func policyOf(e jetstream.KeyValueEntry) (sas.Policy, error) {
 	var policy sas.Policy
 	err := json.Unmarshal(e.Value(), &policy)
 	if err == nil {
@@ -102,86 +94,25 @@ func (p *PolicyStore) decode(e jetstream.KeyValueEntry) (sas.Policy, bool) {
 	if err == nil && subject.EncodeToken(policy.Name) != e.Key() {
 		err = hub.Errorf(hub.ArgumentInvalid, "its key is not its name")
 	}
-	if err != nil {
-		p.log.Warn().Err(err).Str("key", e.Key()).Msg("a shared access policy is left out")
-	}
-	return policy, err == nil
+	return policy, err
 }
 
 // follow keeps the copy current until ctx ends.
-func (p *PolicyStore) follow(ctx context.Context) {
-	for n := 1; ctx.Err() == nil; n++ {
-		err := p.watch(ctx)
-		if err == nil {
-			n = 0
-			continue
-		}
-		p.log.Warn().Err(err).Msg("watching the shared access policies is interrupted")
-		wait(ctx, backoff(n))
-	}
-}
-
-// watch loads all policies and follows their changes, until ctx ends or NATS
-// has been away.
-func (p *PolicyStore) watch(ctx context.Context) error {
-	fresh := map[string]sas.Policy{} // until the watch has told all that is there
-	_, err := p.bucket.follow(ctx, 0, func(e jetstream.KeyValueEntry) {
-		switch {
-		case e == nil:
-			all := fresh
-			p.publish(all)
-			fresh = nil
-		case fresh == nil:
-			next := maps.Clone(*p.current.Load())
-			p.apply(next, e)
-			p.publish(next)
-		default:
-			p.apply(fresh, e)
-		}
-	})
-	return err
-}
-
-// publish makes all the current policies, and says so.
-func (p *PolicyStore) publish(all map[string]sas.Policy) {
-	p.current.Store(&all)
-	select {
-	case p.changed <- struct{}{}:
-	default: // it is known already that there is something to see
-	}
-}
+func (p *PolicyStore) follow(ctx context.Context) { p.mirror.follow(ctx) }
 
 // Changed has something to receive when the policies have changed since it was
 // last received from.
-func (p *PolicyStore) Changed() <-chan struct{} { return p.changed }
-
-func (p *PolicyStore) apply(all map[string]sas.Policy, e jetstream.KeyValueEntry) {
-	name, err := subject.DecodeToken(e.Key())
-	if err != nil {
-		return
-	}
-	delete(all, name)
-	if e.Operation() != jetstream.KeyValuePut {
-		return
-	}
-	if policy, ok := p.decode(e); ok {
-		all[name] = policy
-	}
-}
+func (p *PolicyStore) Changed() <-chan struct{} { return p.mirror.changed }
 
 // Lookup returns the policy of that name as it is now; a change shows within
 // a moment.
 func (p *PolicyStore) Lookup(name string) (sas.Policy, bool) {
-	policy, ok := (*p.current.Load())[name]
+	policy, ok := (*p.mirror.current.Load())[name]
 	return policy, ok
 }
 
 // All returns the policies ordered by name.
-func (p *PolicyStore) All() []sas.Policy {
-	return slices.SortedFunc(maps.Values(*p.current.Load()), func(a, b sas.Policy) int {
-		return strings.Compare(a.Name, b.Name)
-	})
-}
+func (p *PolicyStore) All() []sas.Policy { return byName(*p.mirror.current.Load()) }
 
 // Put stores a policy, replacing one of the same name.
 func (p *PolicyStore) Put(ctx context.Context, policy sas.Policy) error {
@@ -194,6 +125,6 @@ func (p *PolicyStore) Put(ctx context.Context, policy sas.Policy) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err = p.bucket.kv.Put(ctx, subject.EncodeToken(policy.Name), value)
-	return p.bucket.fault("write", policy.Name, err)
+	_, err = p.mirror.bucket.kv.Put(ctx, subject.EncodeToken(policy.Name), value)
+	return p.mirror.bucket.fault("write", policy.Name, err)
 }

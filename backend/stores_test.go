@@ -377,7 +377,7 @@ func TestPolicies(t *testing.T) {
 		t.Errorf("Put = %v, want ArgumentInvalid", err)
 	}
 	// What breaks a rule is left out, even when somebody writes it by hand.
-	kv := b.policies.bucket.kv
+	kv := b.policies.mirror.bucket.kv
 	if _, err := kv.Put(ctx, "weak", []byte(`{"name":"weak","primaryKey":"","secondaryKey":"","permissions":["DeviceConnect"]}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -410,7 +410,7 @@ func TestPoliciesCutOff(t *testing.T) {
 	b := open(t, s, Config{})
 	ctx := testContext(t)
 	first, _ := b.Policies().Lookup("iothubowner")
-	kv := b.policies.bucket.kv
+	kv := b.policies.mirror.bucket.kv
 	stream, err := b.JetStream().Stream(ctx, "KV_hub_policies")
 	if err != nil {
 		t.Fatal(err)

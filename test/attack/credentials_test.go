@@ -96,7 +96,7 @@ func TestStolenID(t *testing.T) {
 	twin := other.create(t, "dev10") // of another hub
 	h, se := g.Ready.HostName, inAnHour()
 	const neither, none, permission = "neither key", "there is no policy", "has no DeviceConnect"
-	for name, c := range map[string]struct{ token, words string }{
+	refusedTokens(t, g, victim, map[string]badToken{
 		"another device's key":            {forge(victim.sr(), se, attacker.primary, ""), neither},
 		"another device's secondary key":  {forge(victim.sr(), se, attacker.secondary, ""), neither},
 		"its module's key":                {forge(victim.sr(), se, module.primary, ""), neither},
@@ -127,13 +127,7 @@ func TestStolenID(t *testing.T) {
 		"skn of 20,000 bytes":             {forge(victim.sr(), se, g.policies["device"], strings.Repeat("d", 20_000)), none},
 		"skn twice":                       {forge(victim.sr(), se, g.policies["device"], "device") + "&skn=iothubowner", "skn twice"},
 		"skn twice, once empty":           {forge(victim.sr(), se, victim.primary, "") + "&skn=&skn=device", "skn twice"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			hello := victim.hello()
-			hello.Password = []byte(c.token)
-			refused(t, g, victim.id, hello, hub.Unauthorized, c.words)
-		})
-	}
+	})
 	w.finish(t)
 }
 
@@ -149,7 +143,7 @@ func TestTokenTricks(t *testing.T) {
 	parts := func(s ...string) string { return "SharedAccessSignature " + strings.Join(s, "&") }
 	stale := forge(sr, se, key, "")
 	const expired, neither, number, base64 = "expired", "neither key", "not a number", "not base64"
-	for name, c := range map[string]struct{ token, words string }{
+	refusedTokens(t, g, victim, map[string]badToken{
 		"as it is":                    {stale, expired},
 		"other order":                 {parts("se="+se, "sr="+sr, "sig="+sig), expired},
 		"a later se":                  {parts("sr="+sr, "sig="+sig, "se="+later), neither},
@@ -191,14 +185,23 @@ func TestTokenTricks(t *testing.T) {
 		"60,000 bytes of other names": {stale + strings.Repeat("&x=y", 15_000), expired},
 		"60,000 bytes of ampersands":  {stale + strings.Repeat("&", 60_000), expired},
 		"only the prefix":             {"SharedAccessSignature ", "no sr"},
-	} {
+	})
+	w.finish(t)
+}
+
+// badToken is a token, and what the reason of its refusal says.
+type badToken struct{ token, words string }
+
+// refusedTokens has victim come with each of them.
+func refusedTokens(t *testing.T, g *target, victim *device, tokens map[string]badToken) {
+	t.Helper()
+	for name, c := range tokens {
 		t.Run(name, func(t *testing.T) {
 			hello := victim.hello()
 			hello.Password = []byte(c.token)
 			refused(t, g, victim.id, hello, hub.Unauthorized, c.words)
 		})
 	}
-	w.finish(t)
 }
 
 // TestNameTricks is about user name and client id, which say who comes.
