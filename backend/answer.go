@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 	"github.com/hubgate/hubgate/telemetry"
 )
 
@@ -19,8 +21,8 @@ func (e *Engine) reply(l *link, m *nats.Msg) {
 	if err != nil {
 		return
 	}
-	if stream, ok := parseAck(m.Data); ok {
-		e.acknowledged(seq, stream)
+	if a, ok := parseAck(m.Data); ok {
+		e.acknowledged(seq, a)
 		return
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
@@ -33,33 +35,62 @@ func (e *Engine) reply(l *link, m *nats.Msg) {
 // parseAck reads JetStream's acknowledgement, {"stream":"…","seq":…}, without
 // decoding JSON. It returns false for anything else: an error, or the answer of
 // somebody who is not JetStream.
-func parseAck(data []byte) (stream []byte, ok bool) {
+func parseAck(data []byte) (a ack, ok bool) {
 	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	if !ok {
-		return nil, false
+		return ack{}, false
 	}
-	stream, rest, ok = bytes.Cut(rest, []byte(`"`))
+	a.stream, rest, ok = bytes.Cut(rest, []byte(`"`))
 	if !ok {
-		return nil, false
+		return ack{}, false
 	}
 	_, rest, ok = bytes.Cut(rest, []byte(`"seq":`))
-	rest = bytes.TrimLeft(rest, " ")
-	return stream, ok && len(rest) > 0 && '1' <= rest[0] && rest[0] <= '9'
+	a.rest = bytes.TrimLeft(rest, " ")
+	return a, ok && len(a.rest) > 0 && '1' <= a.rest[0] && a.rest[0] <= '9'
 }
 
-// acknowledged settles a message as stored.
-func (e *Engine) acknowledged(seq uint64, stream []byte) {
+// ack is an acknowledgement: the stream, and what begins with the digits of the
+// message's sequence number in it.
+type ack struct{ stream, rest []byte }
+
+// sequence is the number; 0 if there is none.
+func (a ack) sequence() (n uint64) {
+	for _, c := range a.rest {
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n
+}
+
+// acknowledged settles a message as stored, or has it wait for the disk.
+func (e *Engine) acknowledged(seq uint64, by ack) {
 	e.mu.Lock()
 	s := e.win.at(seq)
-	if s == nil || string(stream) != e.stream {
+	if s == nil || string(by.stream) != e.stream {
 		e.mu.Unlock()
 		return
 	}
 	e.alive(seq)
 	e.beyond = seq != e.win.head
+	e.refusal = nil
+	if e.commits != nil {
+		first := e.hold(s, by)
+		e.mu.Unlock()
+		if first {
+			e.commits.kick()
+		}
+		return
+	}
+	took := e.answered - s.stored
 	a := e.settle(s)
 	e.mu.Unlock()
 	e.stored.Add(1)
+	e.took.Observe(time.Duration(took))
+	if a.span != nil {
+		a.sequence = by.sequence()
+	}
 	a.give(nil)
 }
 
@@ -129,6 +160,7 @@ func (e *Engine) finish(seq uint64, err error) {
 		e.mu.Unlock()
 		return
 	}
+	e.noteRefusal(err)
 	a := e.settle(s)
 	e.mu.Unlock()
 	e.failed.Add(1)
@@ -140,14 +172,22 @@ func (e *Engine) finish(seq uint64, err error) {
 type answer struct {
 	done telemetry.Receipt
 	tag  uint64
+	span span.Span // nil: it is in no trace
+
+	sequence uint64 // in the stream, if there is a span
 }
 
-func (a answer) give(err error) { a.done.Stored(a.tag, err) }
+func (a answer) give(err error) {
+	if a.span != nil {
+		a.span.End(span.Outcome{Err: err, Sequence: a.sequence})
+	}
+	a.done.Stored(a.tag, err)
+}
 
 // settle takes s out of the window; after it nobody else settles s. e.mu is
 // held.
 func (e *Engine) settle(s *slot) answer {
-	a := answer{done: s.done, tag: s.tag}
+	a := answer{done: s.done, tag: s.tag, span: s.span}
 	e.win.remove(s)
 	e.checkDrained()
 	if s.refs.Add(-1) == 0 {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend/subject"
 )
 
 const (
@@ -48,16 +50,19 @@ type asset struct {
 // where there is little room.
 func (c Config) assets() []asset {
 	n := c.names()
-	return append([]asset{
+	first := append([]asset{
 		c.bucket(n.PolicyBucket(), "shared access policies", maxPolicyBytes),
 		c.bucket(n.AuthorityBucket(), "certificate authorities that vouch for devices", maxAuthorityBytes),
-		c.stream(n.TelemetryStream(), n.TelemetryAll(), c.Telemetry, defaultTelemetryBytes),
+	}, c.shardAssets()...)
+	return slices.Concat(first, []asset{
 		c.bucket(n.DeviceBucket(), "identities of devices and modules", maxDeviceBytes),
 		c.bucket(n.PresenceBucket(), "sessions and who owns them", maxPresenceBytes),
+		c.nodesBucket(),
+		c.willBucket(),
 		c.twinBucket(),
 		c.stream(n.EventsStream(), n.EventsAll(), c.Events, defaultEventsBytes),
 		c.commands(n.CommandBucket()),
-	}, slices.Concat(c.c2dAssets(), c.timelineAssets(), []asset{c.credentialBucket()})...)
+	}, c.c2dAssets(), c.timelineAssets(), []asset{c.credentialBucket(), c.configurationBucket()}, c.jobAssets())
 }
 
 func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
@@ -73,6 +78,7 @@ func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
 		MaxMsgSize:   -1,
 		MaxConsumers: -1,
 		Replicas:     max(c.Replicas, 1),
+		Placement:    c.Placement.stream(),
 		Duplicates:   duplicateWindow,
 		AllowDirect:  true,
 
@@ -103,6 +109,7 @@ func (c Config) bucket(name, description string, bytes int64) asset {
 		MaxMsgSize:             maxRecordBytes,
 		MaxConsumers:           -1,
 		Replicas:               max(c.Replicas, 1),
+		Placement:              c.Placement.stream(),
 		Duplicates:             duplicateWindow,
 		AllowRollup:            true,
 		DenyDelete:             true,
@@ -121,19 +128,23 @@ func (c Config) commands(name string) asset {
 
 // keeper makes and checks assets.
 type keeper struct {
-	js     jetstream.JetStream
-	faults *faults
-	log    zerolog.Logger
+	js       jetstream.JetStream
+	names    subject.Names
+	faults   *faults
+	log      zerolog.Logger
+	upgrades []upgrade
 }
 
 // ensureAll ensures assets in their order.
 func (k keeper) ensureAll(ctx context.Context, assets []asset) error {
 	var later int64
+	version, compatible := k.layout()
 	for _, a := range assets {
 		later += a.want.MaxBytes
 	}
 	for _, a := range assets {
 		later -= a.want.MaxBytes
+		a.want.Metadata = stamped(a.want.Metadata, version, compatible)
 		if err := k.ensure(ctx, a, later); err != nil {
 			return err
 		}
@@ -196,6 +207,17 @@ func (k keeper) reconcile(ctx context.Context, a asset, have jetstream.StreamCon
 	if err := a.unfit(have); err != nil {
 		return err
 	}
+	known, _ := k.layout()
+	if err := a.tooNew(have.Metadata, known); err != nil {
+		return err
+	}
+	if version, _ := layoutOf(have.Metadata); version > known {
+		return nil // it suits us, and a newer node knows better how it has to be
+	}
+	have, err := k.upgrade(ctx, a, have)
+	if err != nil {
+		return err
+	}
 	next := a.merge(have)
 	if err := k.spareDeep(ctx, have, &next); err != nil {
 		return k.explain("look up", a, err)
@@ -203,7 +225,7 @@ func (k keeper) reconcile(ctx context.Context, a asset, have jetstream.StreamCon
 	if reflect.DeepEqual(next, have) {
 		return nil
 	}
-	_, err := k.js.UpdateStream(ctx, next)
+	_, err = k.js.UpdateStream(ctx, next)
 	if err == nil {
 		k.log.Info().Str("stream", next.Name).Msg("stream is changed to the configuration")
 	}
@@ -241,6 +263,9 @@ func (a asset) merge(have jetstream.StreamConfig) jetstream.StreamConfig {
 	next.Duplicates = a.want.Duplicates
 	if a.replicas > 0 {
 		next.Replicas = a.replicas
+	}
+	if a.want.Placement != nil {
+		next.Placement = a.want.Placement
 	}
 	if a.fixed.MaxAge > 0 {
 		next.MaxAge = a.fixed.MaxAge

@@ -175,7 +175,7 @@ func TestForeignStreamTakesOurSubjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fails(t, s, Config{Prefix: "plant"}, "PLANT_TELEMETRY", "another stream", "plant.telemetry.>", "prefix")
+	fails(t, s, Config{Prefix: "plant"}, "PLANT_TELEMETRY", "another stream", "plant.telemetry.*", "prefix")
 }
 
 func TestDefaultsShrinkOnASmallDisk(t *testing.T) {

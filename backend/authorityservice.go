@@ -22,7 +22,7 @@ type AuthorityService struct {
 // ServeAuthorities registers the NATS service hub-authority, until Stop or until
 // the backbone is closed. Several nodes share the requests.
 func (b *Backbone) ServeAuthorities(r *trust.Registry) (*AuthorityService, error) {
-	s := &AuthorityService{responder: responder{names: b.names, log: b.cfg.Log}, registry: r}
+	s := &AuthorityService{responder: b.responder("authority"), registry: r}
 	var err error
 	s.micro, err = b.service(micro.Config{Name: b.names.AuthorityName(), Description: "certificate authorities that vouch for devices"}, s.endpoints(), s.handler)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
-	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/telemetry"
 	"github.com/hubgate/hubgate/timeline"
 )
@@ -27,25 +26,35 @@ type Backbone struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 
-	credentials *CredentialStore
+	credentials    *CredentialStore
+	jobs           *JobStore
+	configurations *ConfigurationStore
 
 	devices   *DeviceStore
 	sessions  *SessionStore
+	nodes     *Nodes
 	policies  *PolicyStore
 	trusted   *AuthorityStore
 	twins     *TwinStore
-	telemetry *Engine
+	telemetry *Shards
 	events    *Events
 	queues    *c2d.Queues
+	feedback  *FeedbackQueue
 	timeline  *TimelineStore
 	recorder  *timeline.Recorder
+	fleet     *Fleet
+
+	commits  *commits // nil: an acknowledgement of JetStream is enough
+	requests requests
+	settled  settlements
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
 
 // Connect connects to NATS, makes or checks the streams and buckets, and
-// starts the engines. ctx bounds all of that. opts come last and win, for
+// starts the engines. While NATS is not ready it tries again, for Patience of
+// the configuration. ctx bounds all of that. opts come last and win, for
 // example embedded's in-process option. Its errors are sentences for an
 // operator; on an error nothing is left running.
 func Connect(ctx context.Context, cfg Config, opts ...nats.Option) (*Backbone, error) {
@@ -53,12 +62,17 @@ func Connect(ctx context.Context, cfg Config, opts ...nats.Option) (*Backbone, e
 	if err != nil {
 		return nil, err
 	}
+	return patiently(ctx, cfg, opts)
+}
+
+// connect is one attempt of Connect.
+func connect(ctx context.Context, cfg Config, opts []nats.Option) (*Backbone, error) {
 	d := &dialer{cfg: cfg, extra: opts, faults: &faults{log: cfg.Log}}
 	nc, err := d.dial("", forEver(cfg.Log)...)
 	if err != nil {
 		return nil, err
 	}
-	b := &Backbone{cfg: cfg, names: cfg.names(), nc: nc}
+	b := &Backbone{cfg: cfg, names: cfg.names(), nc: nc, commits: newCommits(cfg.Sync)}
 	if err := b.open(ctx, d); err != nil {
 		b.Close(ctx)
 		return nil, err
@@ -74,8 +88,18 @@ func (b *Backbone) open(ctx context.Context, d *dialer) error {
 	if b.js, err = openJetStream(b.nc, b.cfg.Domain); err != nil {
 		return err
 	}
-	k := keeper{js: b.js, faults: d.faults, log: b.cfg.Log}
+	b.js = durably(b.js, b.commits)
+	k := keeper{js: b.js, names: b.names, faults: d.faults, log: b.cfg.Log, upgrades: upgrades()}
+	if _, err := k.checkServer(ctx); err != nil {
+		return err
+	}
+	if err := b.whole(ctx); err != nil {
+		return err
+	}
 	if err := k.ensureAll(ctx, b.cfg.assets()); err != nil {
+		return err
+	}
+	if err := k.keepRetired(ctx, b.cfg); err != nil {
 		return err
 	}
 	if err := b.openStores(ctx); err != nil {
@@ -84,7 +108,13 @@ func (b *Backbone) open(ctx context.Context, d *dialer) error {
 	if err := b.startEngines(d); err != nil {
 		return err
 	}
-	return b.openTwins(ctx)
+	if err := b.openTwins(ctx); err != nil {
+		return err
+	}
+	if err := b.openJobs(ctx); err != nil {
+		return err
+	}
+	return b.openFleet(ctx, d)
 }
 
 func openJetStream(nc *nats.Conn, domain string) (jetstream.JetStream, error) {
@@ -115,8 +145,15 @@ func (b *Backbone) openStores(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	configurations, err := openBucket(ctx, b.js, b.names.ConfigurationBucket())
+	if err != nil {
+		return err
+	}
 	b.credentials = &CredentialStore{credentials}
-	b.sessions = &SessionStore{bucket: presence, names: b.names, nc: b.nc, log: b.cfg.Log}
+	b.configurations = &ConfigurationStore{bucket: configurations, log: b.cfg.Log}
+	if err := b.openSessions(ctx, presence); err != nil {
+		return err
+	}
 	b.devices = &DeviceStore{bucket: devices, sessions: b.sessions, log: b.cfg.Log}
 	if b.policies, err = openPolicies(ctx, policies, b.cfg.Log); err != nil {
 		return err
@@ -137,19 +174,24 @@ func (b *Backbone) openStores(ctx context.Context) error {
 func (b *Backbone) startEngines(d *dialer) error {
 	var err error
 	dial := func(opts ...nats.Option) (*nats.Conn, error) { return d.dial("telemetry", opts...) }
-	if b.telemetry, err = newEngine(b.cfg, b.names.TelemetryStream(), dial); err != nil {
+	if b.telemetry, err = newShards(b.cfg, b.commits, dial); err != nil {
 		return err
 	}
 	dial = func(opts ...nats.Option) (*nats.Conn, error) { return d.dial("events", opts...) }
-	b.events, err = newEvents(b.cfg, dial)
-	return err
+	if b.events, err = newEvents(b.cfg, dial); err != nil {
+		return err
+	}
+	b.sessions.ends = newEnds(b.events, &eventLog{b.events, b.js}, b.cfg.Events)
+	b.nodes.repair = newRepair(b.sessions, b.cfg.Node)
+	return nil
 }
 
 // Conn is the connection for everything but telemetry and events. It reconnects
 // by itself for ever.
 func (b *Backbone) Conn() *nats.Conn { return b.nc }
 
-// JetStream is JetStream on [Backbone.Conn].
+// JetStream is JetStream on [Backbone.Conn]. What writes returns when it is as
+// durable as the hub promises.
 func (b *Backbone) JetStream() jetstream.JetStream { return b.js }
 
 // Names gives the names of the hub's subjects, streams and buckets.
@@ -168,33 +210,26 @@ func (b *Backbone) Policies() *PolicyStore { return b.policies }
 func (b *Backbone) Authorities() *AuthorityStore { return b.trusted }
 
 // Telemetry stores device-to-cloud messages.
-func (b *Backbone) Telemetry() *Engine { return b.telemetry }
+func (b *Backbone) Telemetry() *Shards { return b.telemetry }
 
 // Events stores connection and lifecycle events.
 func (b *Backbone) Events() *Events { return b.events }
 
-// Ready reports, as ServiceUnavailable, what keeps the hub from storing: no
-// connection to NATS, or no answer from JetStream.
-func (b *Backbone) Ready(ctx context.Context) error {
-	if !b.nc.IsConnected() {
-		return hub.Errorf(hub.ServiceUnavailable, "there is no connection to NATS at %s", redact(b.cfg.URL))
-	}
-	if !b.telemetry.Flowing() {
-		return hub.Errorf(hub.ServiceUnavailable, "JetStream does not store telemetry at the moment")
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if _, err := b.js.Stream(ctx, b.names.TelemetryStream()); err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "look up stream %s: %w", b.names.TelemetryStream(), err)
-	}
-	return nil
-}
-
 // Close waits until what is in flight is stored or ctx ends, and closes the
-// connections. Nothing may be used after it.
+// connections. Nothing may be used after it. When a sync has failed it waits for
+// nothing: no disk takes what is in flight.
 func (b *Backbone) Close(ctx context.Context) {
+	if b.commits.fault() != nil {
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = over
+	}
 	if b.queues != nil {
 		b.queues.Wait(ctx)
+	}
+	if b.sessions != nil {
+		b.nodes.leave(ctx, b.sessions.settle(ctx))
+		b.sessions.debts.close(ctx)
 	}
 	if b.telemetry != nil {
 		b.telemetry.Close(ctx)
@@ -210,5 +245,6 @@ func (b *Backbone) Close(ctx context.Context) {
 		b.recorder.Close()
 		_ = b.nc.FlushWithContext(ctx) // its last entries
 	}
+	b.commits.close(ctx)
 	b.nc.Close()
 }

@@ -96,13 +96,14 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 // inProcess connects without a socket.
-func inProcess(b *testing.B) (*Backbone, *nats.Conn) {
+func inProcess(b *testing.B, cfg Config) (*Backbone, *nats.Conn) {
 	b.Helper()
 	s, err := embedded.Start(testContext(b), embedded.Config{DataDir: b.TempDir(), Log: zerolog.Nop()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	back, err := Connect(testContext(b), Config{URL: s.URL(), CredsFile: s.GatewayCreds()}, s.InProcess())
+	cfg.URL, cfg.CredsFile = s.URL(), s.GatewayCreds()
+	back, err := Connect(testContext(b), cfg, s.InProcess())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func headersOf(m *telemetry.Message) nats.Header {
 func BenchmarkStore(b *testing.B) {
 	for _, n := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("senders=%d/engine", n), func(b *testing.B) {
-			back, _ := inProcess(b)
+			back, _ := inProcess(b, Config{})
 			drive(b, n, func(s *sender, tag uint64) { back.Telemetry().Store(s.m, s, tag) })
 		})
 		b.Run(fmt.Sprintf("senders=%d/raw", n), func(b *testing.B) { benchRaw(b, n) })
@@ -146,9 +147,19 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
+// BenchmarkShards is the engine with telemetry in one stream and in several.
+func BenchmarkShards(b *testing.B) {
+	for _, shards := range []int{1, 2, 4, 8} {
+		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
+			back, _ := inProcess(b, Config{Shards: shards})
+			drive(b, 200, func(s *sender, tag uint64) { back.Telemetry().Store(s.m, s, tag) })
+		})
+	}
+}
+
 func benchRaw(b *testing.B, n int) {
 	b.Helper()
-	_, nc := inProcess(b)
+	_, nc := inProcess(b, Config{})
 	inbox := nc.NewInbox() + "."
 	var mu sync.Mutex
 	waiting := map[string]*sender{}
@@ -178,7 +189,7 @@ func benchRaw(b *testing.B, n int) {
 
 func benchJS(b *testing.B, n int) {
 	b.Helper()
-	_, nc := inProcess(b)
+	_, nc := inProcess(b, Config{})
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(n*benchWindow))
 	if err != nil {
 		b.Fatal(err)

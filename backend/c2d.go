@@ -29,9 +29,11 @@ type C2DStore struct {
 	queue  jetstream.Stream
 	reader *direct.Reader // of queue
 	states *bucket
+	claims *bucket // of sessions
 	names  subject.Names
-	limit  int64 // bytes of a NATS message
-	made   int64 // when the stream was, in Unix nanoseconds: in another one, numbers begin anew
+	limit  int64  // bytes of a NATS message
+	last   uint64 // the number of the last message when the store was opened
+	made   int64  // when the stream was, in Unix nanoseconds: in another one, numbers begin anew
 }
 
 // storedState is a state as it is kept. It is about messages of one stream.
@@ -55,8 +57,8 @@ func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (
 		return nil, hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", names.C2DStream(), err)
 	}
 	return &C2DStore{
-		js: js, queue: queue, reader: direct.New(js, names.C2DStream()), states: states, names: names, limit: js.Conn().MaxPayload(),
-		made: queue.CachedInfo().Created.UnixNano(),
+		js: js, queue: queue, reader: readerOf(js, queue), states: states, names: names, limit: js.Conn().MaxPayload(),
+		made: queue.CachedInfo().Created.UnixNano(), last: queue.CachedInfo().State.LastSeq,
 	}, nil
 }
 
@@ -77,6 +79,21 @@ func (s *C2DStore) next(ctx context.Context, subjects string, after uint64) (c2d
 		return c2d.Message{}, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.names.C2DStream(), err)
 	}
 	return s.message(raw), nil
+}
+
+// Holds implements [c2d.Store]. It knows, because the reader sees every write; see
+// readerOf.
+func (s *C2DStore) Holds(ctx context.Context, sequence uint64) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := s.reader.Get(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, hub.Errorf(hub.ServiceUnavailable, "read message %d of stream %s: %w", sequence, s.names.C2DStream(), err)
+	}
+	return true, nil
 }
 
 // message reads a message that anybody may have published.
@@ -113,7 +130,7 @@ func (s *C2DStore) Remove(ctx context.Context, sequence uint64) error {
 	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
-	if _, getErr := s.reader.Get(ctx, sequence); errors.Is(getErr, jetstream.ErrMsgNotFound) {
+	if held, holdsErr := s.Holds(ctx, sequence); holdsErr == nil && !held {
 		return nil
 	}
 	return hub.Errorf(hub.ServiceUnavailable, "delete message %d of stream %s: %w", sequence, s.names.C2DStream(), err)
@@ -141,6 +158,11 @@ func (s *C2DStore) Load(ctx context.Context, device string) (c2d.State, error) {
 	}
 	state.Revision = e.Revision()
 	return state.State, nil
+}
+
+// Claimed implements [c2d.Claims].
+func (s *C2DStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {
+	return s.claims.claimed(ctx, epoch)
 }
 
 // Save implements [c2d.Store].

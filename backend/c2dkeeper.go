@@ -29,9 +29,11 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Limits: b.cfg.C2D, Dropped: b.dropped, Trouble: func(device string, err error) {
+	store.claims = b.sessions.bucket
+	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Claims: store, Limits: b.cfg.C2D, Dropped: b.dropped, Settled: b.settled.add, Trouble: func(device string, err error) {
 		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
 	}}
+	b.feedback = &FeedbackQueue{js: b.js, states: store.states, names: b.names, now: time.Now}
 	w := &c2dKeeper{backbone: b, store: store, queues: b.queues}
 	if err := w.subscribe(background); err != nil {
 		return err
@@ -108,16 +110,31 @@ func (w *c2dKeeper) subscribe(ctx context.Context) error {
 
 func (w *c2dKeeper) wakeLoop(ctx context.Context, stored <-chan *nats.Msg) {
 	connected := w.backbone.nc.StatusChanged(nats.CONNECTED)
+	at := announced{last: w.store.last}
+	tick := time.NewTicker(missedCheck)
+	defer tick.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
 		case <-connected:
 			w.queues.WakeAll() // what was announced meanwhile is lost
+		case <-tick.C:
+			err = w.lookUp(ctx, &at, 0)
 		case m := <-stored:
-			if id, err := w.backbone.names.Parse("session.c2d", m.Subject); err == nil {
-				w.queues.Wake(id.Device, direct.Sequence(m.Header))
+			id, parseErr := w.backbone.names.Parse("session.c2d", m.Subject)
+			if parseErr != nil {
+				continue
 			}
+			n := direct.Sequence(m.Header)
+			w.queues.Wake(id.Device, n)
+			if at.heard(n) {
+				err = w.lookUp(ctx, &at, n)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			w.backbone.cfg.Log.Debug().Err(err).Msg("messages of which nobody has told could not be looked up")
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -14,6 +15,7 @@ import (
 // is closed: hub.c2d.purge.{device} empties a queue. Sending needs no service;
 // it is a publication to hub.c2d.{device}.
 func (b *Backbone) ServeC2D() (micro.Service, error) {
+	b.requests.of("c2d", "purge") // shown before the first one
 	purge := endpoint{name: "purge", subject: b.names.C2DPurgeAll(), request: emptySchema, response: purgedSchema}
 	return b.service(micro.Config{Name: b.names.C2DName(), Description: "cloud-to-device messages"}, []endpoint{purge},
 		func(endpoint) micro.HandlerFunc { return b.purge })
@@ -25,6 +27,7 @@ func (b *Backbone) purge(r micro.Request) {
 	if !isAsked(r.Reply()) {
 		return
 	}
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 	defer cancel()
 	id, err := b.names.Parse("c2d.purge", r.Subject())
@@ -32,6 +35,7 @@ func (b *Backbone) purge(r micro.Request) {
 	if err == nil {
 		count, err = b.queues.Purge(ctx, id.Device)
 	}
+	b.requests.of("c2d", "purge").Done(began, err)
 	if err != nil {
 		text := hub.CodeOf(err).Hint()
 		if e, ok := errors.AsType[*hub.Error](err); ok {

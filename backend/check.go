@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,8 +126,13 @@ func (c *checker) jetStream(ctx context.Context) {
 		c.bad("jetstream", fmt.Sprintf("JetStream does not answer: %v", err), "see whether JetStream runs, and whether the user may ask $JS.API.>")
 		return
 	}
+	if text := tooOld(c.nc.ConnectedServerVersion(), info.API.Level); text != "" {
+		c.bad("jetstream: version", text, "update all NATS servers, one after another")
+	} else {
+		c.good("jetstream: version", fmt.Sprintf("level %d of its API", info.API.Level))
+	}
 	missing := c.streams(ctx)
-	c.limits(info, missing)
+	c.limits(allowanceOf(info, c.cfg.Replicas), missing)
 }
 
 // streams checks the streams and buckets that are there, and returns those that
@@ -148,9 +152,7 @@ func (c *checker) streams(ctx context.Context) []asset {
 		default:
 			info := s.CachedInfo()
 			clock, asked = info.TimeStamp, time.Since(began)
-			if err := a.unfit(info.Config); err != nil {
-				c.bad("jetstream: "+a.want.Name, err.Error(), "move it out of the way")
-			}
+			c.stream(a, info.Config)
 		}
 	}
 	if n := len(c.cfg.assets()) - len(missing); n > 0 {
@@ -160,6 +162,17 @@ func (c *checker) streams(ctx context.Context) []asset {
 	}
 	c.clock(clock, asked)
 	return missing
+}
+
+// stream checks one that is there.
+func (c *checker) stream(a asset, have jetstream.StreamConfig) {
+	known, _ := keeper{upgrades: upgrades()}.layout()
+	if err := a.tooNew(have.Metadata, known); err != nil {
+		c.bad("jetstream: "+a.want.Name, err.Error(), "use the newer Hubgate on all nodes")
+	}
+	if err := a.unfit(have); err != nil {
+		c.bad("jetstream: "+a.want.Name, err.Error(), "move it out of the way")
+	}
 }
 
 // clock compares the clock of NATS with that of this machine; what a question
@@ -179,30 +192,5 @@ func (c *checker) clock(theirs time.Time, took time.Duration) {
 		c.warn("clock: nats", text, remedy)
 	default:
 		c.good("clock: nats", text)
-	}
-}
-
-// limits checks whether what is missing may be made.
-func (c *checker) limits(info *jetstream.AccountInfo, missing []asset) {
-	limits := info.Limits
-	if limits.MaxStreams >= 0 && info.Streams+len(missing) > limits.MaxStreams {
-		c.bad("jetstream: streams of the account", fmt.Sprintf("%d may be there, %d are, and %d are to be made", limits.MaxStreams, info.Streams, len(missing)),
-			"raise the limit of streams of the account")
-	}
-	least, full := int64(0), int64(0)
-	for _, a := range missing {
-		full += a.want.MaxBytes
-		least += cmp.Or(a.fixed.MaxBytes, int64(minBytes))
-	}
-	room := limits.MaxStore - int64(min(info.Store, 1<<62)) //nolint:gosec // bounded
-	switch {
-	case limits.MaxStore < 0:
-		c.good("jetstream: space", "the account has no limit of its own")
-	case room < least:
-		c.bad("jetstream: space", fmt.Sprintf("the account has %d bytes left, and %d are needed at least", room, least), "raise the account's limit of storage on disk")
-	case room < full:
-		c.warn("jetstream: space", fmt.Sprintf("the account has %d bytes left, and the defaults want %d: streams are made smaller", room, full), "raise the account's limit of storage on disk, or set telemetry.max_bytes and events.max_bytes")
-	default:
-		c.good("jetstream: space", fmt.Sprintf("%d bytes are left", room))
 	}
 }

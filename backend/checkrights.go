@@ -47,7 +47,11 @@ func (c *checker) publishing() []probe {
 		probes = append(probes, probe{api + "DIRECT.GET." + s, api + "DIRECT.GET." + s})
 	}
 	for _, b := range n.Buckets() {
-		probes = append(probes, probe{"$KV." + b + ".>", "$KV." + b + ".check=20"})
+		kv := "$KV." + b + "."
+		if c.cfg.Domain != "" {
+			kv = api + kv
+		}
+		probes = append(probes, probe{kv + ">", kv + "check=20"})
 	}
 	return probes
 }
@@ -59,7 +63,7 @@ func (c *checker) subscribing() []probe {
 	var probes []probe
 	for _, s := range []string{
 		n.Inbox() + ".>", "$SRV.>", p + ".session.>", p + ".registry.>", p + ".twin.>", p + ".method.>", p + ".command.>",
-		p + ".c2d.>", p + ".why.>", p + ".why-address.*", p + ".node.>", p + ".authority.>",
+		p + ".c2d.>", p + ".why.>", p + ".why-address.*", p + ".node.>", p + ".authority.>", p + ".query", p + ".query.>",
 	} {
 		probes = append(probes, probe{s, s})
 	}

@@ -36,10 +36,29 @@ func (s *SessionStore) Watch(ctx context.Context, claimed func(session.Claim)) e
 		return hub.Errorf(hub.ServiceUnavailable, "subscribe to claims: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	return s.watch(ctx, claims, back, claimed)
+	return s.watch(ctx, &announcements{claims, back, sub, 0}, claimed)
 }
 
-func (s *SessionStore) watch(ctx context.Context, claims <-chan *nats.Msg, back <-chan nats.Status, claimed func(session.Claim)) error {
+// announcements is what a watch hears, and how it learns that it has not heard
+// all.
+type announcements struct {
+	claims  <-chan *nats.Msg
+	back    <-chan nats.Status // the connection to NATS was interrupted
+	sub     *nats.Subscription
+	dropped int // that did not fit into claims, and are looked up
+}
+
+// overflowed reports whether claims were dropped since it was asked last.
+func (a *announcements) overflowed() bool {
+	n, err := a.sub.Dropped()
+	if err != nil || n == a.dropped {
+		return false
+	}
+	a.dropped = n
+	return true
+}
+
+func (s *SessionStore) watch(ctx context.Context, heard *announcements, claimed func(session.Claim)) error {
 	var known mark
 	if err := s.advance(ctx, &known); err != nil && ctx.Err() == nil {
 		return err
@@ -50,13 +69,16 @@ func (s *SessionStore) watch(ctx context.Context, claims <-chan *nats.Msg, back 
 		select {
 		case <-ctx.Done():
 			return nil
-		case m := <-claims:
+		case m := <-heard.claims:
 			if c, ok := s.claim(m); ok {
 				claimed(c)
 			}
+			if heard.overflowed() {
+				s.missed(ctx, known.seen, claimed)
+			}
 		case <-tick.C:
 			_ = s.advance(ctx, &known) // or more is read again than needed
-		case <-back:
+		case <-heard.back:
 			s.missed(ctx, known.seen, claimed)
 		}
 	}
@@ -95,6 +117,10 @@ func (s *SessionStore) missed(ctx context.Context, since uint64, claimed func(se
 				return
 			}
 			v := decodeSession(id, e)
+			if v.RepairedBy != "" {
+				claimed(session.Claim{ID: id, Epoch: v.Epoch + 1, Node: v.Node})
+				return
+			}
 			claimed(session.Claim{ID: id, Epoch: v.Epoch, Node: v.Node, Connection: v.Connection})
 		})
 		cancel()

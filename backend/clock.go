@@ -19,6 +19,7 @@ func (e *Engine) clockLoop(ctx context.Context) {
 			return
 		case <-t.C:
 			e.expire()
+			e.expireHeld()
 			e.revive()
 		case <-trim.C:
 			e.trim()
@@ -107,6 +108,12 @@ func (e *Engine) failAll() {
 			answers = append(answers, e.settle(s))
 		}
 	}
+	answers = append(answers, e.takeHeld()...)
+	for _, o := range e.held.due {
+		answers = append(answers, o.answer)
+	}
+	e.letGo(len(e.held.due))
+	e.held.due = nil
 	e.mu.Unlock()
 	e.fail(answers, errStopping())
 }

@@ -29,24 +29,32 @@ func (s *MethodService) commandEndpoints() []endpoint {
 
 // serveCommand answers an operation of the service hub-command.
 func (s *MethodService) serveCommand(e endpoint) micro.HandlerFunc {
+	count := s.count("command", e.name)
 	return func(m micro.Request) {
 		s.begin(asked{m.Reply(), len(m.Data())}, func() (reply, error) {
-			r := request{body: m.Data()}
-			if e.family != "" {
-				var err error
-				if r.id, err = s.names.Parse(e.family, m.Subject()); err != nil {
-					return reply{}, err
-				}
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
-			defer cancel()
-			v, err := e.handle(ctx, r)
-			if err != nil {
-				return reply{}, err
-			}
-			return jsonReply(v)
+			began := time.Now()
+			r, err := s.commandReply(e, m)
+			count.Done(began, err)
+			return r, err
 		})
 	}
+}
+
+func (s *MethodService) commandReply(e endpoint, m micro.Request) (reply, error) {
+	r := request{body: m.Data()}
+	if e.family != "" {
+		var err error
+		if r.id, err = s.names.Parse(e.family, m.Subject()); err != nil {
+			return reply{}, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
+	defer cancel()
+	v, err := e.handle(ctx, r)
+	if err != nil {
+		return reply{}, err
+	}
+	return jsonReply(v)
 }
 
 func jsonReply(v any) (reply, error) {

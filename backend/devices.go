@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
@@ -73,11 +74,12 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	if err != nil {
 		return err
 	}
-	if err := d.sessions.Remove(ctx, r.ID); err != nil {
+	if err := d.sessions.Remove(ctx, r.ID, r.GenerationID); err != nil {
 		// It is of another generation than whoever comes next, and not resumed.
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the session of a deleted identity is left behind")
 	}
-	if err := d.twins.remove(ctx, subject.Key(r.ID), 0); err != nil { // of another generation too
+	own := func(m direct.Message) bool { return of(m.Header, r) }
+	if err := d.twins.removeIf(ctx, subject.Key(r.ID), own); err != nil { // of another generation too
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the twin of a deleted identity is left behind")
 	}
 	if !r.ID.IsModule() {
@@ -149,14 +151,20 @@ func record(e jetstream.KeyValueEntry) (identity.Record, error) {
 	if err != nil {
 		return identity.Record{}, err
 	}
+	r, err := parseRecord(id, e.Value())
+	r.Revision = e.Revision()
+	return r, err
+}
+
+// parseRecord reads the value of the key of id.
+func parseRecord(id hub.Identity, value []byte) (identity.Record, error) {
 	var r identity.Record
-	if err := json.Unmarshal(e.Value(), &r); err != nil {
+	if err := json.Unmarshal(value, &r); err != nil {
 		return identity.Record{}, hub.Errorf(hub.ServerError, "the record of %s is damaged: %w", id, err)
 	}
 	if r.ID != id {
 		return identity.Record{}, hub.Errorf(hub.ServerError, "the record of %s is that of %s", id, r.ID)
 	}
-	r.Revision = e.Revision()
 	return r, nil
 }
 

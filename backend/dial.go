@@ -20,8 +20,9 @@ import (
 const (
 	reconnectMin = 100 * time.Millisecond
 	reconnectMax = 5 * time.Second
-	// A dead peer is found after pingInterval times two.
-	pingInterval = 10 * time.Second
+	// A dead peer is found after pingInterval times three: sooner than devices
+	// give up, for another server may be there.
+	pingInterval = 2 * time.Second
 )
 
 // backoff is how long to wait before attempt n, from 1: doubling, with jitter
@@ -42,7 +43,7 @@ type dialer struct {
 func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
 	all := []nats.Option{
 		nats.Name(strings.TrimSpace(d.cfg.Name + " " + role)),
-		nats.Timeout(5 * time.Second),
+		nats.Timeout(2 * time.Second), // of one server: there may be others
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(d.faults.handle),

@@ -10,13 +10,16 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/meter"
+	"github.com/hubgate/hubgate/span"
 	"github.com/hubgate/hubgate/telemetry"
 )
 
 // Engine stores messages in JetStream: published at once, acknowledged later,
 // many of them in flight. It is a [telemetry.Sink] and safe for concurrent use.
 //
-// It promises that a message reported as stored is in the stream, that what
+// It promises that a message reported as stored is in the stream, and on disk if
+// the configuration has a Sync, that what
 // one caller stores is in the stream in the order of its calls, duplicates
 // aside, and that each call of Store is answered exactly once. After any
 // setback (connection lost, no answer, no leader) it publishes everything that
@@ -31,9 +34,11 @@ import (
 type Engine struct {
 	names  subject.Names
 	stream string // that has to acknowledge every message
+	shard  int    // of telemetry that the stream is
 	log    zerolog.Logger
 	dial   func(...nats.Option) (*nats.Conn, error)
 	timing timing
+	tracer span.Tracer // nil: nothing is traced
 	began  time.Time
 
 	mu       sync.Mutex
@@ -53,7 +58,15 @@ type Engine struct {
 	epoch   atomic.Uint64
 	pumping chan struct{} // has room for one
 
-	stored, retried, failed atomic.Uint64
+	commits   *commits // nil: an acknowledgement of JetStream is enough
+	held      held
+	releasing chan struct{} // has room for one
+
+	refusal   error // why JetStream would not store the last message; nil: it has
+	refusedAt int64
+
+	stored, retried, failed, reconnects atomic.Uint64
+	took                                meter.Histogram // from Store to the acknowledgement
 
 	tickets sync.Pool
 
@@ -90,8 +103,9 @@ func timingFor(store time.Duration) timing {
 	}
 }
 
-// newEngine connects and starts the goroutines of an engine for one stream.
-func newEngine(cfg Config, stream string, dial func(...nats.Option) (*nats.Conn, error)) (*Engine, error) {
+// newEngine connects and starts the goroutines of an engine for one stream. Its
+// answers wait for c, which may be nil.
+func newEngine(cfg Config, stream string, c *commits, dial func(...nats.Option) (*nats.Conn, error)) (*Engine, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		names:   cfg.names(),
@@ -99,11 +113,13 @@ func newEngine(cfg Config, stream string, dial func(...nats.Option) (*nats.Conn,
 		log:     cfg.Log.With().Str("stream", stream).Logger(),
 		dial:    dial,
 		timing:  timingFor(cfg.StoreTimeout),
+		tracer:  cfg.Tracer,
 		began:   time.Now(),
 		win:     newWindow(cfg.MaxInFlight, cfg.MaxInFlightBytes),
 		drained: make(chan struct{}),
 		pumping: make(chan struct{}, 1),
-		stop:    stop,
+		commits: c, releasing: make(chan struct{}, 1),
+		stop: stop,
 	}
 	l, err := e.connect()
 	if err != nil {
@@ -114,10 +130,14 @@ func newEngine(cfg Config, stream string, dial func(...nats.Option) (*nats.Conn,
 	e.wg.Go(func() { e.linkLoop(ctx, l) })
 	e.wg.Go(func() { e.pumpLoop(ctx) })
 	e.wg.Go(func() { e.clockLoop(ctx) })
+	if c != nil {
+		c.join(e)
+		e.wg.Go(func() { e.releaseLoop(ctx) })
+	}
 	return e, nil
 }
 
-// Stored is how many messages JetStream has acknowledged.
+// Stored is how many messages were reported as stored.
 func (e *Engine) Stored() uint64 { return e.stored.Load() }
 
 // Retried is how many publications were repetitions.
@@ -130,15 +150,16 @@ func (e *Engine) Failed() uint64 { return e.failed.Load() }
 func (e *Engine) InFlight() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.win.used()
+	return e.win.used() + e.win.held
 }
 
 // Flowing reports whether messages are being stored: it is false while NATS is
-// away or the stream does not answer.
+// away or the stream does not answer. After an outage in which all that waited
+// was given up, only the next message can tell: then it is true.
 func (e *Engine) Flowing() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.state == flowing || e.state == probing && e.attempts == 0
+	return e.state == flowing || e.state == probing && (e.attempts == 0 || e.win.used() == 0)
 }
 
 // Close takes no more messages, waits until those in flight are answered or
@@ -163,7 +184,7 @@ func (e *Engine) Close(ctx context.Context) {
 
 // checkDrained tells Close when there is nothing left to wait for. e.mu is held.
 func (e *Engine) checkDrained() {
-	if !e.closed || e.win.used() > 0 {
+	if !e.closed || e.win.used()+e.win.held > 0 {
 		return
 	}
 	select {

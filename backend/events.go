@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,18 +17,30 @@ import (
 )
 
 // Events stores connection and lifecycle events in the stream HUB_EVENTS.
-// Nobody waits for it: what comes is queued, stored at least once while NATS
-// is there, and logged when it could not be. It is safe for concurrent use.
+// Nobody waits for it: what comes is queued, and stored at least once, however
+// long NATS is away. What finds no room in the queue is dropped and logged, but for
+// ends of connections. It is safe for concurrent use.
 type Events struct {
 	engine *Engine
 	names  subject.Names
 	hub    string
 	log    zerolog.Logger
 
-	queue chan notice
-	over  chan struct{}
-	wg    sync.WaitGroup
-	once  sync.Once
+	queue   chan notice
+	dropped atomic.Uint64
+	over    chan struct{}
+	wg      sync.WaitGroup
+	once    sync.Once
+
+	mu   sync.Mutex
+	owed map[ending]int // see [Events.owe]
+	ends pending        // those that are on their way
+}
+
+// ending is the end of a connection.
+type ending struct {
+	id    hub.Identity
+	epoch uint64
 }
 
 var _ session.Events = (*Events)(nil)
@@ -43,18 +56,20 @@ type notice struct {
 	subject string
 	body    []byte
 	headers [][2]string
+	attempt int
+	paid    func() // is called when the event is stored, or given up; nil: nothing
 }
 
 func newEvents(cfg Config, dial func(...nats.Option) (*nats.Conn, error)) (*Events, error) {
 	cfg.MaxInFlight = min(cfg.MaxInFlight, eventInFlight)
 	names := cfg.names()
-	engine, err := newEngine(cfg, names.EventsStream(), dial)
+	engine, err := newEngine(cfg, names.EventsStream(), nil, dial) // nobody is promised an event
 	if err != nil {
 		return nil, err
 	}
 	v := &Events{
 		engine: engine, names: names, hub: cfg.hubName(), log: cfg.Log,
-		queue: make(chan notice, eventQueue), over: make(chan struct{}),
+		queue: make(chan notice, eventQueue), over: make(chan struct{}), owed: map[ending]int{},
 	}
 	v.wg.Go(v.run)
 	return v, nil
@@ -65,10 +80,10 @@ func (v *Events) run() {
 	for {
 		select {
 		case n := <-v.queue:
-			v.engine.storeEvent(n, v)
+			v.store(n)
 		case <-v.over:
 			for len(v.queue) > 0 {
-				v.engine.storeEvent(<-v.queue, v)
+				v.store(<-v.queue)
 			}
 			return
 		}
@@ -93,18 +108,65 @@ func (v *Events) close(ctx context.Context) {
 
 // Connection implements [session.Events].
 func (v *Events) Connection(e session.Event) {
-	body, err := json.Marshal(connectionEvent{
-		SequenceNumber: e.SequenceNumber(), Node: e.Node, Connection: e.Connection, Remote: e.Remote,
-		ClientAgent: e.ClientAgent, Reason: e.Reason, Code: e.Code, Duration: e.Duration.Seconds(),
-	})
+	n, err := v.connection(e)
 	if err != nil {
 		v.lost(e.ID, err)
 		return
 	}
-	v.enqueue(notice{
+	if !e.Connected {
+		n.paid = v.sending(ending{e.ID, e.Epoch})
+	}
+	v.enqueue(n)
+}
+
+// owe notes that this process tells an end, or may have to. Whoever calls it calls
+// paid when it is told, or when it is not this process that tells it.
+func (v *Events) owe(e ending) (paid func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.owed[e]++
+	return sync.OnceFunc(func() { v.pay(e) })
+}
+
+func (v *Events) pay(e ending) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.owed[e]--; v.owed[e] == 0 {
+		delete(v.owed, e)
+	}
+}
+
+// sending is owe for an end that is on its way to the stream.
+func (v *Events) sending(e ending) (paid func()) {
+	told := v.owe(e)
+	v.ends.begin()
+	return func() {
+		told()
+		v.ends.end()
+	}
+}
+
+// owes reports whether an end may still have to be told by this process.
+func (v *Events) owes(e ending) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.owed[e] > 0
+}
+
+// settle waits until no end is on its way any more, and reports false when ctx has
+// ended before.
+func (v *Events) settle(ctx context.Context) bool { return v.ends.wait(ctx) }
+
+// connection is the message of a connection event.
+func (v *Events) connection(e session.Event) (notice, error) {
+	body, err := json.Marshal(connectionEvent{
+		SequenceNumber: e.SequenceNumber(), Node: e.Node, Connection: e.Connection, Remote: e.Remote,
+		ClientAgent: e.ClientAgent, Reason: e.Reason, Code: e.Code, Duration: e.Duration.Seconds(),
+	})
+	return notice{
 		id: e.ID, subject: v.names.ConnectionEvent(e.ID), body: body,
 		headers: v.headers(e.ID, e.Time, kind{session.EventSource, session.EventSchema, e.Type()}),
-	})
+	}, err
 }
 
 // connectionEvent is the body: IoT Hub's sequence number, and what Hubgate
@@ -125,7 +187,8 @@ type kind struct{ source, schema, opType string }
 
 // headers is what every event that is not telemetry has, as IoT Hub names it.
 func (v *Events) headers(id hub.Identity, at time.Time, k kind) [][2]string {
-	h := [][2]string{
+	const most = 13 // with those of a module, and what callers add
+	h := append(make([][2]string, 0, most), [][2]string{
 		{telemetry.HeaderDeviceID, id.Device},
 		{telemetry.HeaderSource, k.source},
 		{telemetry.Schema.Header(), k.schema},
@@ -135,7 +198,7 @@ func (v *Events) headers(id hub.Identity, at time.Time, k kind) [][2]string {
 		{"opType", k.opType},
 		{"deviceId", id.Device},
 		{"operationTimestamp", at.UTC().Format("2006-01-02T15:04:05.0000000Z")},
-	}
+	}...)
 	if id.IsModule() {
 		h = append(h, [2]string{telemetry.HeaderModuleID, id.Module}, [2]string{"moduleId", id.Module})
 	}
@@ -145,25 +208,72 @@ func (v *Events) headers(id hub.Identity, at time.Time, k kind) [][2]string {
 	return h
 }
 
-// enqueue takes an event, or drops it when the queue is full: connections do
-// not wait for their events.
+// enqueue takes an event. Nobody waits when the queue is full: the end of a
+// connection comes again later, of which there are [session.MaxEnds] for each
+// identity at most, and what else there is is dropped.
 func (v *Events) enqueue(n notice) {
 	select {
 	case v.queue <- n:
+		return
 	default:
-		v.lost(n.id, hub.Errorf(hub.ServiceUnavailable, "%d events wait already", cap(v.queue)))
 	}
+	why := hub.Errorf(hub.ServiceUnavailable, "%d events wait already", cap(v.queue))
+	if n.paid != nil {
+		n.attempt++
+		v.again(n, why)
+		return
+	}
+	v.dropped.Add(1)
+	v.lost(n.id, why)
 }
 
-// Stored implements [telemetry.Receipt].
-func (v *Events) Stored(_ uint64, err error) {
-	if err != nil {
-		v.log.Warn().Err(err).Msg("an event was not stored")
+func (v *Events) giveUp(n notice, why error) {
+	v.lost(n.id, why)
+	if n.paid != nil {
+		n.paid()
 	}
 }
 
 func (v *Events) lost(id hub.Identity, err error) {
 	v.log.Warn().Err(err).Str("device_id", id.Device).Str("module_id", id.Module).Msg("an event was dropped")
+}
+
+// store hands an event to the engine.
+func (v *Events) store(n notice) { v.engine.storeEvent(n, &delivery{v, n}) }
+
+// delivery is an event that the engine has.
+type delivery struct {
+	events *Events
+	notice notice
+}
+
+// Stored implements [telemetry.Receipt].
+func (d *delivery) Stored(_ uint64, err error) {
+	switch n := d.notice; {
+	case err == nil:
+		if n.paid != nil {
+			n.paid()
+		}
+	case hub.CodeOf(err) != hub.ServiceUnavailable: // the stream takes no such event
+		d.events.giveUp(n, err)
+	default:
+		n.attempt++
+		d.events.again(n, err)
+	}
+}
+
+// again stores an event later that the stream has not acknowledged in time.
+func (v *Events) again(n notice, why error) {
+	select {
+	case <-v.over:
+		v.giveUp(n, why)
+		return
+	default:
+	}
+	if n.attempt == 1 {
+		v.log.Warn().Err(why).Msg("an event was not stored in time; trying until it is")
+	}
+	time.AfterFunc(backoff(n.attempt), func() { v.enqueue(n) })
 }
 
 // storeEvent is Store for an event.

@@ -147,7 +147,7 @@ func message(id hub.Identity, tag uint64) *telemetry.Message {
 }
 
 // offer stores count messages from each device, all devices at once.
-func offer(e *Engine, l *ledger, devices, count int) {
+func offer(e telemetry.Sink, l telemetry.Receipt, devices, count int) {
 	var wg sync.WaitGroup
 	for d := range devices {
 		wg.Go(func() {
@@ -325,13 +325,19 @@ func (f *fake) accepted() []uint64 {
 // engineOn makes an engine without a Backbone.
 func engineOn(tb testing.TB, s *embedded.Server, cfg Config) *Engine {
 	tb.Helper()
+	return engineWith(tb, s, cfg, nil)
+}
+
+// engineWith is engineOn for answers that wait for c.
+func engineWith(tb testing.TB, s *embedded.Server, cfg Config, c *commits) *Engine {
+	tb.Helper()
 	cfg, err := cfg.validate()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	cfg.URL, cfg.CredsFile = s.URL(), s.HubCreds()
 	d := &dialer{cfg: cfg, faults: &faults{log: cfg.Log}}
-	e, err := newEngine(cfg, cfg.names().TelemetryStream(), func(o ...nats.Option) (*nats.Conn, error) { return d.dial("test", o...) })
+	e, err := newEngine(cfg, cfg.names().TelemetryStream(), c, func(o ...nats.Option) (*nats.Conn, error) { return d.dial("test", o...) })
 	if err != nil {
 		tb.Fatalf("newEngine: %v", err)
 	}

@@ -15,11 +15,13 @@ type lifecycleEvent struct {
 	GenerationID string `json:"generationId,omitempty"`
 }
 
-// created tells of a new identity.
-func (v *Events) created(r identity.Record) { v.lifecycle(r.ID, r.GenerationID, "create") }
+var _ identity.Lifecycle = (*Events)(nil)
 
-// deleted tells that an identity is gone.
-func (v *Events) deleted(id hub.Identity) { v.lifecycle(id, "", "delete") }
+// Created implements [identity.Lifecycle].
+func (v *Events) Created(r identity.Record) { v.lifecycle(r.ID, r.GenerationID, "create") }
+
+// Deleted implements [identity.Lifecycle].
+func (v *Events) Deleted(r identity.Record) { v.lifecycle(r.ID, r.GenerationID, "delete") }
 
 func (v *Events) lifecycle(id hub.Identity, generation, verb string) {
 	k := kind{"deviceLifecycleEvents", "deviceLifecycleNotification", verb + "DeviceIdentity"}

@@ -54,6 +54,7 @@ func (e *Engine) linkLoop(ctx context.Context, l *link) {
 		if l = e.reconnect(ctx); l == nil {
 			return
 		}
+		e.reconnects.Add(1)
 		e.log.Info().Int("in_flight", e.InFlight()).Msg("connected to NATS again; storing what was not acknowledged")
 		e.up(l)
 	}

@@ -16,7 +16,9 @@ import (
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/meter"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/span"
 	"github.com/hubgate/hubgate/timeline"
 )
 
@@ -41,10 +43,12 @@ type MethodService struct {
 	log   zerolog.Logger
 
 	recorder *timeline.Recorder
+	tracer   span.Tracer // nil: nothing is traced
 
 	room   *room
 	crew   *crew
 	counts methodCounts
+	count  func(service, operation string) *meter.Operation
 	micros []micro.Service
 	direct *nats.Subscription
 	ctx    context.Context //nolint:containedctx // of all calls: it ends with Stop
@@ -66,9 +70,9 @@ func (b *Backbone) ServeMethods(ctx context.Context, node string, local methods.
 	}
 	r := &relay{nc: b.nc, names: b.names}
 	s := &MethodService{
-		Invoker: &methods.Invoker{Node: node, Local: local, Presence: b.sessions, Devices: b.devices, Remote: r, Arrivals: r},
+		Invoker: &methods.Invoker{Node: node, Local: local, Presence: b.sessions, Devices: b.devices, Remote: r, Arrivals: r, Observed: b.requests.of("method", "invoke").Done},
 		nc:      b.nc, names: b.names, relay: r, log: b.cfg.Log,
-		room: newRoom(maxCalls, maxCallBytes), recorder: b.recorder,
+		room: newRoom(maxCalls, maxCallBytes), recorder: b.recorder, tracer: b.cfg.Tracer, count: b.requests.of,
 	}
 	s.Queue = &methods.Queue{
 		Node: node, Local: local, Devices: b.devices, Commands: &CommandStore{commands},
@@ -181,7 +185,7 @@ func (s *MethodService) serveInvoke(endpoint) micro.HandlerFunc {
 			if stored {
 				return s.store(o)
 			}
-			return answerOf(s.invoke(o.Call))
+			return answerOf(s.invoke(s.ctx, o.Call, m.Subject()))
 		})
 	}
 }
@@ -200,12 +204,46 @@ func (s *MethodService) noteFailure(id hub.Identity, method string, err error) {
 	s.recorder.Record(timeline.Entry{ID: id, What: timeline.MethodFailed, Code: code, Message: "the method " + strconv.Quote(method) + " failed: " + text})
 }
 
-// invoke makes a call that ends with the service: whatever step that cuts off,
-// the caller hears that the gateway stops.
-func (s *MethodService) invoke(c methods.Call) (methods.Answer, error) {
-	a, err := s.Invoker.Invoke(s.ctx, c)
-	if s.ctx.Err() != nil && hub.CodeOf(err) == hub.ServerError {
+// Invoke makes a call for a face of this node, as the service does for those
+// who ask over NATS; see [methods.Invoker.Invoke]. It ends with ctx too: then
+// nobody waits for the device any more.
+func (s *MethodService) Invoke(ctx context.Context, c methods.Call) (methods.Answer, error) {
+	size := len(c.Payload)
+	if err := s.room.take(size); err != nil {
+		return methods.Answer{}, err
+	}
+	defer s.room.give(size)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	return s.invoke(ctx, c, "")
+}
+
+// invoke is call with its span; by is the subject that it came by, empty if it did
+// not come by NATS.
+func (s *MethodService) invoke(ctx context.Context, c methods.Call, by string) (methods.Answer, error) {
+	if s.tracer == nil {
+		return s.call(ctx, c)
+	}
+	var traced span.Span
+	about := span.About{ID: c.ID, Method: c.Method, Destination: by, Size: len(c.Payload)}
+	traced, c.Trace = s.tracer.Begin(span.Call, about, c.Trace)
+	a, err := s.call(ctx, c)
+	if traced != nil {
+		traced.End(span.Outcome{Err: err, Status: a.Status})
+	}
+	return a, err
+}
+
+// call makes a call that ends with ctx, which ends with the service: whatever
+// step that cuts off, the caller hears that the gateway stops.
+func (s *MethodService) call(ctx context.Context, c methods.Call) (methods.Answer, error) {
+	a, err := s.Invoker.Invoke(ctx, c)
+	switch {
+	case s.ctx.Err() != nil && hub.CodeOf(err) == hub.ServerError:
 		err = errStopping()
+	case err != nil && s.ctx.Err() == nil && errors.Is(ctx.Err(), context.Canceled):
+		err = hub.Errorf(hub.GatewayTimeout, "who has called did not wait until %s answered", c.ID)
 	}
 	if err != nil {
 		s.noteFailure(c.ID, c.Method, err)

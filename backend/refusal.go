@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +23,7 @@ const (
 	errStreamConfig     = 10052 // invalid stream configuration
 	errSubjectOverlap   = 10065 // subjects overlap with an existing stream
 	errMaxBytesRequired = 10113 // account requires a max bytes
+	errNoTier           = 10120 // no default or applicable tiered limit
 	errMaxStreamBytes   = 10122 // stream max bytes exceeds account limit max stream bytes
 )
 
@@ -30,6 +32,8 @@ func noRoom(err error) bool {
 	switch apiCode(err) {
 	case errAccountResources, errServerResources, errStorageResources, errMaxStreamBytes:
 		return true
+	case errNoPeers: // of a cluster, for several reasons
+		return strings.Contains(err.Error(), "insufficient storage")
 	default:
 		return false
 	}
@@ -64,6 +68,9 @@ func (k keeper) hint(a asset, err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
 		return k.silence()
 	}
+	if apiCode(err) == errNoPeers && noRoom(err) {
+		return a.limit(errStorageResources)
+	}
 	return a.limit(apiCode(err))
 }
 
@@ -84,9 +91,16 @@ func (a asset) limit(code jetstream.ErrorCode) string {
 		return fmt.Sprintf("JetStream has no room to reserve %d bytes; raise the server's max_file_store or lower %s", a.want.MaxBytes, a.size())
 	case errMaxStreamBytes:
 		return fmt.Sprintf("the account allows no stream of %d bytes; raise its limit or lower %s", a.want.MaxBytes, a.size())
+	case errNoTier:
+		return fmt.Sprintf("the account has no limit for streams with %d replicas; give it one, or change nats.replicas", a.want.Replicas)
 	case errMaxStreams:
-		return "the account may have no more streams; raise its limit by seven"
-	case errReplicasSingle, errNoPeers:
+		return "the account may have no more streams; raise its limit: hubgate check says how many the hub needs"
+	case errNoPeers:
+		if a.want.Placement != nil {
+			return fmt.Sprintf("there are not enough NATS servers for %d replicas with %v; correct it, lower the number of replicas or add servers", a.want.Replicas, Placement(*a.want.Placement))
+		}
+		return a.limit(errReplicasSingle)
+	case errReplicasSingle:
 		return fmt.Sprintf("there are not enough NATS servers for %d replicas; lower the number of replicas or add servers", a.want.Replicas)
 	case errSubjectOverlap:
 		return fmt.Sprintf("another stream already takes %v; remove it or choose another prefix", a.want.Subjects)

@@ -52,15 +52,10 @@ func (s *RegistryService) put(ctx context.Context, r request) (any, error) {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "the subject names %s and the body %s", r.id, given)
 	}
 	record.ID = r.id
-	var err error
 	if r.ifMatch != "" && r.ifMatch != `""` {
-		record, err = s.registry.Update(ctx, record, r.ifMatch)
-		return record, err
+		return s.registry.Update(ctx, record, r.ifMatch)
 	}
-	if record, err = s.registry.Create(ctx, record); err == nil {
-		s.events.created(record)
-	}
-	return record, err
+	return s.registry.Create(ctx, record)
 }
 
 // delete answers hub.registry.delete.{device}[.{module}].
@@ -72,7 +67,6 @@ func (s *RegistryService) delete(ctx context.Context, r request) (any, error) {
 	if err := s.registry.Delete(ctx, r.id, ifMatch); err != nil {
 		return nil, err
 	}
-	s.events.deleted(r.id)
 	return struct{}{}, nil
 }
 

@@ -23,7 +23,7 @@ type NodeService struct {
 // backbone is closed. Every node answers a request for all of them. reload
 // reads the configuration again; its answer is the reply.
 func (b *Backbone) ServeNode(node string, reload func(context.Context) any) (*NodeService, error) {
-	s := &NodeService{responder: responder{names: b.names, log: b.cfg.Log}}
+	s := &NodeService{responder: b.responder("node")}
 	var err error
 	s.micro, err = micro.AddService(b.nc, micro.Config{
 		Name: b.names.NodeName(), Version: b.cfg.Version, Description: "a node of the hub",

@@ -8,13 +8,14 @@ const (
 	listSchema  = `{"type":"object","properties":{"after":{"type":"string"},"top":{"type":"integer","description":"1 to 1000, which is also what anything else means"}},"additionalProperties":false}`
 	itemsSchema = `{"type":"object","required":["items"],"properties":{"items":{"type":"array","items":` + identitySchema + `},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
 
-	identitySchema    = `{"type":"object","description":"a device or module object as IoT Hub prints it","required":["deviceId","generationId","etag","authentication"],` + identityFields + `"sas","selfSigned","certificateAuthority"]}}}}}`
+	identitySchema    = `{"type":"object","description":"a device or module object as IoT Hub prints it","required":["deviceId","generationId","etag","authentication"],` + identityFields + `"sas","selfSigned","certificateAuthority","none"]}}}}}`
 	newIdentitySchema = `{"type":"object","description":"a device or module object as IoT Hub prints it; header If-Match: an etag or *, for one that is there. Keys that are missing are made",` + identityFields + `"sas","selfSigned","certificateAuthority","none"]}}}}}`
 
 	// identityFields ends in the enumeration of authentication types.
 	identityFields = `"properties":{"deviceId":{"type":"string"},"moduleId":{"type":"string"},"generationId":{"type":"string"},"etag":{"type":"string"},` +
 		`"managedBy":{"type":["string","null"]},"status":{"enum":["enabled","disabled"]},"statusReason":{"type":["string","null"]},"statusUpdatedTime":{"type":"string"},` +
 		`"capabilities":{"type":"object","properties":{"iotEdge":{"type":"boolean"}}},` +
+		`"deviceScope":{"type":["string","null"]},"parentScopes":{"type":["array","null"],"items":{"type":"string"},"maxItems":1},` +
 		`"authentication":{"type":"object","properties":{` +
 		`"symmetricKey":{"type":"object","properties":{"primaryKey":{"type":["string","null"]},"secondaryKey":{"type":["string","null"]}}},` +
 		`"x509Thumbprint":{"type":"object","properties":{"primaryThumbprint":{"type":["string","null"]},"secondaryThumbprint":{"type":["string","null"]}}},` +
@@ -33,7 +34,7 @@ const (
 
 	purgedSchema = `{"type":"object","required":["deviceId","totalMessagesPurged"],"properties":{"deviceId":{"type":"string"},"totalMessagesPurged":{"type":"integer"}}}`
 
-	entriesSchema = `"entries":{"type":"array","items":{"type":"object","required":["time","what","errorCode","errorName","message","hint","count"],"properties":{"time":{"type":"string"},"what":{"enum":["connectRefused","connectionClosed","subscribeRefused","twinRefused","methodFailed","c2dDropped","willLost","duplicateId","renewalRefused","tokenExpired","throttled"]},"errorCode":{"type":"integer"},"errorName":{"type":"string"},"message":{"type":"string"},"hint":{"type":"string"},"deviceId":{"type":"string"},"moduleId":{"type":"string"},"claimed":{"type":"string"},"remote":{"type":"string"},"node":{"type":"string"},"count":{"type":"integer"},"until":{"type":"string"}}}}`
+	entriesSchema = `"entries":{"type":"array","items":{"type":"object","required":["time","what","errorCode","errorName","message","hint","count"],"properties":{"time":{"type":"string"},"what":{"enum":["connectRefused","connectionClosed","subscribeRefused","twinRefused","methodFailed","c2dDropped","willLost","duplicateId","renewalRefused","tokenExpired","throttled","configurationFailed"]},"errorCode":{"type":"integer"},"errorName":{"type":"string"},"message":{"type":"string"},"hint":{"type":"string"},"deviceId":{"type":"string"},"moduleId":{"type":"string"},"claimed":{"type":"string"},"remote":{"type":"string"},"node":{"type":"string"},"count":{"type":"integer"},"until":{"type":"string"}}}}`
 	whySchema     = `{"type":"object","required":["deviceId","registered","entries"],"properties":{"deviceId":{"type":"string"},"moduleId":{"type":"string"},"registered":{"type":"boolean"},"status":{"enum":["enabled","disabled"]},"statusReason":{"type":"string"},` +
 		`"connection":{"type":"object","required":["connected","node","remote","since"],"properties":{"connected":{"type":"boolean"},"node":{"type":"string"},"remote":{"type":"string"},"clientAgent":{"type":"string"},"since":{"type":"string"},"ended":{"type":"string"},"reason":{"type":"string"},"errorCode":{"type":"integer"}}},` + entriesSchema + `}}`
 	whyAddressSchema = `{"type":"object","required":["address","entries"],"properties":{"address":{"type":"string"},` + entriesSchema + `}}`

@@ -16,6 +16,7 @@ import (
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/meter"
 )
 
 const serviceTimeout = 10 * time.Second // of one request
@@ -25,7 +26,6 @@ type RegistryService struct {
 	responder
 
 	registry *identity.Registry
-	events   *Events
 	maxReply int64 // bytes of items in the answer to a list
 	micro    micro.Service
 }
@@ -34,7 +34,7 @@ type RegistryService struct {
 // the backbone is closed. Several nodes share the requests.
 func (b *Backbone) ServeRegistry(r *identity.Registry) (*RegistryService, error) {
 	s := &RegistryService{
-		responder: responder{names: b.names, log: b.cfg.Log}, registry: r, events: b.events,
+		responder: b.responder("registry"), registry: r,
 		maxReply: b.nc.MaxPayload() - 64<<10,
 	}
 	var err error
@@ -105,9 +105,16 @@ func (r request) decode(v any) error {
 type responder struct {
 	names subject.Names
 	log   zerolog.Logger
+	count func(operation string) *meter.Operation
+}
+
+// responder is that of a service, whose requests are counted under a name.
+func (b *Backbone) responder(service string) responder {
+	return responder{b.names, b.cfg.Log, func(operation string) *meter.Operation { return b.requests.of(service, operation) }}
 }
 
 func (s responder) handler(e endpoint) micro.HandlerFunc {
+	count := s.count(e.name)
 	return func(m micro.Request) {
 		if !isAsked(m.Reply()) {
 			s.log.Warn().Str("subject", m.Subject()).Str("reply", m.Reply()).Msg("a request that nobody waits for is not obeyed")
@@ -115,7 +122,9 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 		defer cancel()
+		began := time.Now()
 		reply, err := s.answer(ctx, e, m)
+		count.Done(began, err)
 		if err != nil {
 			err = s.refuse(m, err)
 		} else if text, ok := reply.(raw); ok {

@@ -19,7 +19,7 @@ func registryOn(t *testing.T) (*Backbone, *nats.Conn) {
 	t.Helper()
 	s := serve(t, "", 0)
 	b := open(t, s, Config{HostName: "plant.example.net", Version: "1.2.3"})
-	service, err := b.ServeRegistry(&identity.Registry{Store: b.Devices()})
+	service, err := b.ServeRegistry(&identity.Registry{Store: b.Devices(), Events: b.Events()})
 	if err != nil {
 		t.Fatalf("ServeRegistry: %v", err)
 	}

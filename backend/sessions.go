@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/session"
@@ -27,6 +29,11 @@ type SessionStore struct {
 	names  subject.Names
 	nc     *nats.Conn
 	log    zerolog.Logger
+	wills  *willStore
+	nodes  *Nodes
+	debts  *debts
+	ends   *ends
+	late   sync.Map // how connections ended, by name, of which that could not be stored yet: session.Session
 }
 
 var _ session.Store = (*SessionStore)(nil)
@@ -39,84 +46,195 @@ type stored struct {
 }
 
 // Claim implements [session.Store]: one read and one compare-and-set when
-// nobody else claims the same identity at the same moment.
+// nobody else claims the same identity at the same moment, and one write before
+// them if there is a will. Then the node must still count as alive.
 func (s *SessionStore) Claim(ctx context.Context, next session.Session) (session.Session, bool, error) {
+	var err error
+	if next.Instance, err = s.nodes.claims(); err != nil {
+		return session.Session{}, false, err
+	}
+	if next.Will != nil {
+		if next.WillID, err = s.wills.keep(ctx, next.ID, next.Instance, next.Will); err != nil {
+			return session.Session{}, false, err
+		}
+		next.Will = nil
+	}
+	claimed, present, f, err := s.claimOnce(ctx, next)
+	if err != nil {
+		s.disown(next, err, f)
+		return session.Session{}, false, err
+	}
+	s.announce(claimed.ID, session.Claim{Epoch: claimed.Epoch, Node: claimed.Node, Connection: claimed.Connection})
+	if err := s.nodes.confirm(ctx, claimed.Instance); err != nil {
+		s.disown(next, err, f)
+		return session.Session{}, false, err
+	}
+	s.sendWills(claimed)
+	s.tellEnds(ctx, claimed.ID, f)
+	return claimed, present, nil
+}
+
+// claimOnce claims, and returns the ends that have to be told.
+func (s *SessionStore) claimOnce(ctx context.Context, next session.Session) (claimed session.Session, present bool, f farewell, err error) {
 	key := subject.Key(next.ID)
 	for try := range claimAttempts {
 		prev, err := s.read(ctx, next.ID)
 		if err != nil {
-			return session.Session{}, false, err
+			return session.Session{}, false, farewell{}, refusedClaim{err}
 		}
 		claimed, present := session.Resume(prev, next)
+		if len(claimed.Owed) > session.MaxOwed {
+			return session.Session{}, false, farewell{}, refusedClaim{hub.Errorf(hub.ServiceUnavailable, "%d wills of %s wait already to be stored", len(claimed.Owed), next.ID)}
+		}
+		f, err := s.takeOver(ctx, prev, &claimed)
+		if err != nil {
+			return session.Session{}, false, farewell{}, refusedClaim{err}
+		}
+		f.paid = s.ends.owe(next.ID, claimed.Ends)
 		rev, err := s.write(ctx, key, stored{Session: claimed}, prev.Revision)
 		if err == nil {
 			claimed.Epoch, claimed.Revision = rev, rev
-			s.announce(claimed)
-			return claimed, present, nil
+			return claimed, present, f, nil
 		}
 		if !isConflict(err) {
-			return session.Session{}, false, err
+			return session.Session{}, false, f, err
 		}
+		f.paid()
 		if !wait(ctx, retryPause*time.Duration(try+1)) {
 			break
 		}
 	}
-	return session.Session{}, false, hub.Errorf(hub.ServiceUnavailable, "too many connections claim %s at once", next.ID)
+	return session.Session{}, false, farewell{}, refusedClaim{hub.Errorf(hub.ServiceUnavailable, "too many connections claim %s at once", next.ID)}
 }
 
-// announce tells the other nodes. The claim holds without it: an older owner
-// who misses it is refused at its next write.
-func (s *SessionStore) announce(c session.Session) {
-	body, err := json.Marshal(session.Claim{Epoch: c.Epoch, Node: c.Node, Connection: c.Connection})
+// refusedClaim is the error of a claim that is certainly not stored.
+type refusedClaim struct{ error }
+
+// Unwrap implements the interface of package errors.
+func (e refusedClaim) Unwrap() error { return e.error }
+
+func isRefused(err error) bool {
+	_, refused := errors.AsType[refusedClaim](err)
+	return refused
+}
+
+// announce tells the other nodes. What is announced holds without it: an older
+// owner who misses it is refused at its next write.
+func (s *SessionStore) announce(id hub.Identity, c session.Claim) {
+	body, err := json.Marshal(c)
 	if err == nil {
-		err = s.nc.Publish(s.names.Claimed(c.ID), body)
+		err = s.nc.Publish(s.names.Claimed(id), body)
 	}
 	if err != nil {
-		s.log.Warn().Err(err).Str("device_id", c.ID.Device).Str("module_id", c.ID.Module).Msg("a claim could not be announced")
+		s.log.Warn().Err(err).Str("device_id", id.Device).Str("module_id", id.Module).Msg("a claim could not be announced")
 	}
 }
 
 // Save implements [session.Store].
 func (s *SessionStore) Save(ctx context.Context, owned *session.Session) error {
+	err := s.save(ctx, owned, func(*session.Session) {})
+	if errors.Is(err, errRemoved) {
+		return hub.Errorf(hub.ConnectionReplaced, "the session of %s has been removed", owned.ID)
+	}
+	return err
+}
+
+// save writes what the owner has, changed by last.
+func (s *SessionStore) save(ctx context.Context, owned *session.Session, last func(*session.Session)) error {
 	key := subject.Key(owned.ID)
-	value := stored{Session: *owned, Epoch: owned.Epoch}
-	rev, err := s.write(ctx, key, value, owned.Revision)
+	next := *owned
+	next.Ends = s.ends.untold(owned.ID, owned.Ends)
+	last(&next)
+	rev, err := s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, owned.Revision)
+	for try := 0; isConflict(err) && try < claimAttempts; try++ {
+		// Either somebody else owns the session now, or a sender of wills has written, or
+		// an earlier write of this one was stored although its answer was lost; then the
+		// write may be repeated.
+		now, readErr := s.read(ctx, owned.ID)
+		if readErr != nil {
+			return readErr
+		}
+		if now.Epoch != owned.Epoch || now.RepairedBy != "" {
+			return replaced(owned.ID, now)
+		}
+		next = *owned
+		next.Owed, next.WillID = now.Owed, now.WillID // they are the store's
+		next.Ends = s.ends.untold(owned.ID, owned.Ends)
+		last(&next)
+		rev, err = s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, now.Revision)
+	}
 	if isConflict(err) {
-		rev, err = s.again(ctx, key, value)
+		return hub.Errorf(hub.ServiceUnavailable, "too many write the session of %s at once", owned.ID)
 	}
 	if err != nil {
 		return err
 	}
-	owned.Revision = rev
+	// Only what has changed: others read the ID and the Epoch meanwhile.
+	owned.Connected, owned.Ends, owned.Owed, owned.WillID, owned.Revision = next.Connected, next.Ends, next.Owed, next.WillID, rev
 	return nil
+}
+
+// errRemoved is why an owner can't write a session that is gone.
+var errRemoved = errors.New("the session has been removed")
+
+func replaced(id hub.Identity, now session.Session) error {
+	switch {
+	case now.Revision == 0:
+		return errRemoved
+	case now.RepairedBy != "" && !now.Connected:
+		return hub.Errorf(hub.ConnectionReplaced, "the node of %s was taken for dead, and %s has ended its connection", id, now.RepairedBy)
+	default:
+		return hub.Errorf(hub.ConnectionReplaced, "%s has a newer connection", id)
+	}
 }
 
 // Release implements [session.Store].
 func (s *SessionStore) Release(ctx context.Context, owned *session.Session) error {
-	owned.Connected = false
-	return s.Save(ctx, owned)
+	// Nobody may take the end for told between the write and the event.
+	defer s.ends.events.owe(ending{owned.ID, owned.Epoch})()
+	err := s.release(ctx, owned)
+	if err == nil && !owned.Untold {
+		s.ends.events.Connection(owned.Ended())
+	}
+	if err == nil || hub.CodeOf(err) == hub.ConnectionReplaced {
+		return err
+	}
+	later := *owned
+	paid := s.ends.events.owe(ending{owned.ID, owned.Epoch})
+	s.late.Store(later.Connection, *owned)
+	s.debts.add("the end of a connection", func(ctx context.Context) error {
+		err := s.release(ctx, &later)
+		if err == nil {
+			s.ends.events.Connection(later.Ended())
+		}
+		if err == nil || hub.CodeOf(err) == hub.ConnectionReplaced {
+			s.late.Delete(later.Connection)
+			paid()
+			return nil
+		}
+		return err
+	})
+	return err
 }
 
-// again is for a write that met another revision. Either there is a newer
-// owner, or an earlier write of this one was stored although its answer was
-// lost; then the write may be repeated.
-func (s *SessionStore) again(ctx context.Context, key string, value stored) (uint64, error) {
-	now, err := s.read(ctx, value.ID)
+func (s *SessionStore) release(ctx context.Context, owned *session.Session) error {
+	discarded := ""
+	err := s.save(ctx, owned, func(v *session.Session) {
+		if will := v.End(); will != "" {
+			discarded = will
+		}
+	})
+	if errors.Is(err, errRemoved) {
+		s.orphan(*owned)
+		owned.End()
+		return nil
+	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if now.Epoch != value.Epoch {
-		return 0, replaced(value.ID)
-	}
-	rev, err := s.write(ctx, key, value, now.Revision)
-	if isConflict(err) {
-		return 0, replaced(value.ID)
-	}
-	return rev, err
-}
-
-func replaced(id hub.Identity) error {
-	return hub.Errorf(hub.ConnectionReplaced, "%s has a newer connection, or its session has been removed", id)
+	s.forgetWill(owned.ID, discarded)
+	s.sendWills(*owned)
+	return nil
 }
 
 // Get implements [session.Store].
@@ -128,9 +246,12 @@ func (s *SessionStore) Get(ctx context.Context, id hub.Identity) (session.Sessio
 	return got, err
 }
 
-// Remove deletes the session of id, for an identity that is deleted.
-func (s *SessionStore) Remove(ctx context.Context, id hub.Identity) error {
-	return s.bucket.remove(ctx, subject.Key(id), 0)
+// Remove deletes the session of an identity that is deleted, and not that of
+// another generation: the identity may be there again, and connected.
+func (s *SessionStore) Remove(ctx context.Context, id hub.Identity, generation string) error {
+	return s.bucket.removeIf(ctx, subject.Key(id), func(m direct.Message) bool {
+		return sessionOf(id, m.Data, m.Sequence).Generation == generation
+	})
 }
 
 // read returns the session of id, with nothing but the id when there is none.
@@ -148,15 +269,27 @@ func (s *SessionStore) read(ctx context.Context, id hub.Identity) (session.Sessi
 // decodeSession reads a value. One that is damaged counts as no session, so
 // that it can be replaced: the device begins anew, and is told so.
 func decodeSession(id hub.Identity, e jetstream.KeyValueEntry) session.Session {
-	var v stored
-	if json.Unmarshal(e.Value(), &v) != nil {
-		v = stored{}
-	}
-	v.ID, v.Revision, v.Session.Epoch = id, e.Revision(), v.Epoch
+	return sessionOf(id, e.Value(), e.Revision())
+}
+
+func sessionOf(id hub.Identity, value []byte, revision uint64) session.Session {
+	v, _ := parseSession(id, value)
+	v.ID, v.Revision = id, revision
 	if v.Epoch == 0 {
-		v.Session.Epoch = e.Revision()
+		v.Epoch = revision
 	}
-	return v.Session
+	return v
+}
+
+// parseSession reads the value of the key of id, without what its revision
+// says.
+func parseSession(id hub.Identity, value []byte) (s session.Session, ok bool) {
+	var v stored
+	if json.Unmarshal(value, &v) != nil {
+		return session.Session{ID: id}, false
+	}
+	v.ID, v.Session.Epoch = id, v.Epoch
+	return v.Session, true
 }
 
 func (s *SessionStore) write(ctx context.Context, key string, v stored, rev uint64) (uint64, error) {

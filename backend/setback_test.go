@@ -329,7 +329,8 @@ func TestParseAck(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stream, ok := parseAck([]byte(tt.data))
+			by, ok := parseAck([]byte(tt.data))
+			stream := by.stream
 			if ok != tt.ok || ok && string(stream) != tt.stream {
 				t.Errorf("parseAck(%s) = %q, %v, want %q, %v", tt.data, stream, ok, tt.stream, tt.ok)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/hubgate/hubgate/span"
 	"github.com/hubgate/hubgate/telemetry"
 )
 
@@ -30,6 +31,7 @@ type slot struct {
 	size int64
 	done telemetry.Receipt
 	tag  uint64
+	span span.Span // nil: it is in no trace
 
 	// Guarded by Engine.mu.
 	seq    uint64
@@ -84,7 +86,7 @@ func (s *slot) empty() {
 	if cap(s.buf) > keepBuffer {
 		s.buf = nil
 	}
-	s.done = nil
+	s.done, s.span = nil, nil
 	s.seq, s.stored, s.sent, s.headerBytes = 0, 0, 0, 0
 }
 

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 	"github.com/hubgate/hubgate/telemetry"
 )
 
@@ -18,9 +19,25 @@ func (e *Engine) Store(m *telemetry.Message, done telemetry.Receipt, tag uint64)
 	}
 	m.Headers(&s.headers)
 	s.done, s.tag = done, tag
-	var subject [maxSubject]byte
-	s.fill(e.names.AppendTelemetry(subject[:0], m.From), m.Body)
+	var buf [maxSubject]byte
+	subject := e.names.AppendShardTelemetry(buf[:0], e.shard, m.From)
+	if e.tracer != nil {
+		e.trace(s, m, subject)
+	}
+	s.fill(subject, m.Body)
 	e.submit(s)
+}
+
+// trace begins the span of a message on its way into the stream, and tells those
+// who read the stream where the trace goes on.
+func (e *Engine) trace(s *slot, m *telemetry.Message, subject []byte) {
+	if m.Trace.IsZero() {
+		return
+	}
+	about := span.About{ID: m.From, Destination: string(subject), Stream: e.stream, Size: len(m.Body)}
+	next := m.Trace
+	s.span, next = e.tracer.Begin(span.Store, about, next)
+	s.headers.AddTrace(next)
 }
 
 // maxSubject is room for two ids of which every byte is escaped, and a prefix.

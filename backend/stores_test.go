@@ -18,6 +18,7 @@ import (
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/twin"
 )
 
 func create(t *testing.T, b *Backbone, id hub.Identity) identity.Record {
@@ -205,12 +206,41 @@ func TestSessionGoesWithItsIdentity(t *testing.T) {
 	if got, err := b.Sessions().Get(ctx, device(1)); err != nil || got.Revision != 0 {
 		t.Errorf("session after the deletion: %+v, %v", got, err)
 	}
-	if err := b.Sessions().Release(ctx, &own); hub.CodeOf(err) != hub.ConnectionReplaced {
-		t.Errorf("Release = %v, want ConnectionReplaced", err)
+	if err := b.Sessions().Release(ctx, &own); err != nil { // nobody else tells the end
+		t.Errorf("Release = %v", err)
+	}
+	if got, err := b.Sessions().Get(ctx, device(1)); err != nil || got.Revision != 0 {
+		t.Errorf("session after its release: %+v, %v", got, err)
 	}
 	again, present, err := b.Sessions().Claim(ctx, session.Session{ID: device(1), Generation: "2", Persistent: true})
 	if err != nil || present || again.Epoch <= own.Epoch {
 		t.Errorf("Claim after the deletion = %+v, %v, %v", again, present, err)
+	}
+}
+
+// What belongs to an identity that has been created again meanwhile stays: its
+// device may be connected, and may have been told that its twin is stored.
+func TestDeletionLeavesTheNextGeneration(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	ctx, id := testContext(t), device(1)
+	r := create(t, b, id)
+	own, _, err := b.Sessions().Claim(ctx, session.Session{ID: id, Generation: "2", Connected: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := b.Twins().Put(ctx, twin.New(id, "2", time.Now()), twin.Change{Op: twin.OpUpdate, Reported: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Devices().Delete(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.Sessions().Get(ctx, id); err != nil || got.Revision != own.Revision {
+		t.Errorf("the session of generation 2 is %+v, %v", got, err)
+	}
+	if e, err := b.Twins().bucket.get(ctx, subject.Key(id)); err != nil || e.Revision() != revision {
+		t.Errorf("the twin of generation 2 is %v, %v", e, err)
 	}
 }
 
@@ -574,5 +604,53 @@ func TestMissedClaimsAreToldAfterAnInterruption(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Watch = %v", err)
+	}
+}
+
+// TestClaimsThatDidNotFit are looked up: a watch that is slower than the claims
+// come misses none.
+func TestClaimsThatDidNotFit(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	watching, other := open(t, s, Config{}), open(t, s, Config{})
+	first, goOn := make(chan struct{}, 1), make(chan struct{})
+	told := make(chan session.Claim, 2*claimBuffer)
+	go func() {
+		_ = watching.Sessions().Watch(testContext(t), func(c session.Claim) {
+			select {
+			case first <- struct{}{}:
+			default:
+			}
+			<-goOn
+			told <- c
+		})
+	}()
+	announce := func(id hub.Identity) {
+		other.Sessions().announce(id, session.Claim{Epoch: 1, Node: "n", Connection: "c"})
+	}
+	until(t, "the watch hears", func() bool {
+		announce(device(0))
+		return len(first) > 0
+	})
+	for range claimBuffer + 100 {
+		announce(device(0))
+	}
+	claimed, _, err := other.Sessions().Claim(testContext(t), session.Session{ID: device(1), Generation: "1", Connected: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	for limit := time.After(testTimeout); ; {
+		select {
+		case c := <-told:
+			if c.ID == claimed.ID && c.Epoch == claimed.Epoch {
+				return
+			}
+		case <-limit:
+			t.Fatal("a claim that did not fit was never told")
+		}
 	}
 }

@@ -43,3 +43,8 @@ func TestSessionStore(t *testing.T) {
 	t.Parallel()
 	backendtest.Sessions(t, func(t *testing.T) session.Store { t.Helper(); return start(t).Sessions() })
 }
+
+func TestJobStore(t *testing.T) {
+	t.Parallel()
+	backendtest.Jobs(t, func(t *testing.T) backendtest.JobStore { t.Helper(); return start(t).Jobs() })
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -25,7 +26,7 @@ import (
 // use.
 type TwinStore struct {
 	bucket  *bucket
-	stream  jetstream.Stream // behind the bucket
+	claims  *bucket // of sessions
 	devices identity.Store
 	events  *Events
 	names   subject.Names
@@ -57,14 +58,8 @@ func (b *Backbone) openTwins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	stream, err := b.js.Stream(ctx, "KV_"+bucket.name)
-	if err != nil {
-		return bucket.fault("open", "all keys", err)
-	}
 	b.twins = &TwinStore{
-		bucket: bucket, stream: stream, devices: b.devices, events: b.events,
+		bucket: bucket, claims: b.sessions.bucket, devices: b.devices, events: b.events,
 		names: b.names, nc: b.nc, log: b.cfg.Log,
 	}
 	b.devices.twins = bucket
@@ -74,32 +69,46 @@ func (b *Backbone) openTwins(ctx context.Context) error {
 // Twins is the store of twins.
 func (b *Backbone) Twins() *TwinStore { return b.twins }
 
-// Get implements [twin.Store]: two reads, the twin first, so that a deletion
-// between them is met by the compare-and-set of whoever writes next.
+// Get implements [twin.Store].
 func (s *TwinStore) Get(ctx context.Context, id hub.Identity) (twin.Twin, error) {
+	t, _, err := s.withRecord(ctx, id)
+	return t, err
+}
+
+// withRecord returns a twin and the identity that it is of: two reads, the twin
+// first, so that a deletion between them is met by the compare-and-set of
+// whoever writes next.
+func (s *TwinStore) withRecord(ctx context.Context, id hub.Identity) (twin.Twin, identity.Record, error) {
 	stored, err := s.read(ctx, id)
 	if err != nil {
-		return twin.Twin{}, err
+		return twin.Twin{}, identity.Record{}, err
 	}
 	r, err := s.devices.Get(ctx, id)
 	if err != nil {
-		return twin.Twin{}, err
+		return twin.Twin{}, identity.Record{}, err
 	}
-	if stored == nil || gone(stored) || !of(stored, r) {
-		t := twin.New(id, r.GenerationID, r.CreatedTime)
+	t, err := twinOf(r, stored)
+	return t, r, err
+}
+
+// twinOf is the twin of an identity, of which stored is the last message.
+func twinOf(r identity.Record, stored *jetstream.RawStreamMsg) (twin.Twin, error) {
+	if stored == nil || gone(stored) || !of(stored.Header, r) {
+		t := twin.New(r.ID, r.GenerationID, r.CreatedTime)
 		if stored != nil {
 			t.Revision = stored.Sequence
 		}
 		return t, nil
 	}
 	t, err := twin.Parse(stored.Data)
-	if err == nil && t.ID != id {
+	if err == nil && t.ID != r.ID {
 		err = hub.Errorf(hub.ServerError, "it is that of %s", t.ID)
 	}
 	if err != nil {
-		return twin.Twin{}, hub.Errorf(hub.ServerError, "the stored twin of %s is damaged: %w", id, err)
+		return twin.Twin{}, hub.Errorf(hub.ServerError, "the stored twin of %s is damaged: %w", r.ID, err)
 	}
 	t.Generation, t.Revision = r.GenerationID, stored.Sequence
+	t.Epoch, _ = strconv.ParseUint(stored.Header.Get(subject.EpochHeader), 10, 64) // what is none is before all
 	return t, nil
 }
 
@@ -107,7 +116,7 @@ func (s *TwinStore) Get(ctx context.Context, id hub.Identity) (twin.Twin, error)
 func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.key(id))
+	m, err := s.bucket.last(ctx, subject.Key(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
@@ -115,14 +124,12 @@ func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*jetstream.RawSt
 }
 
 // gone reports whether a message marks a deleted key.
-func gone(m *jetstream.RawStreamMsg) bool {
-	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
-}
+func gone(m *jetstream.RawStreamMsg) bool { return isMarker(m.Header) }
 
 // of reports whether a twin belongs to this identity, and not to an earlier one
 // of the same name. What an operator has put there by hand belongs to anyone.
-func of(m *jetstream.RawStreamMsg, r identity.Record) bool {
-	generation := m.Header.Get(subject.GenerationHeader)
+func of(h nats.Header, r identity.Record) bool {
+	generation := h.Get(subject.GenerationHeader)
 	return generation == "" || generation == r.GenerationID
 }
 
@@ -130,12 +137,18 @@ func of(m *jetstream.RawStreamMsg, r identity.Record) bool {
 // the device itself wrote, the announcement.
 func (s *TwinStore) Put(ctx context.Context, next twin.Twin, c twin.Change) (uint64, error) {
 	c.By = author(c.By)
-	m := nats.NewMsg(s.putSubject(next.ID))
+	m := nats.NewMsg(s.bucket.putSubject(subject.Key(next.ID)))
 	m.Data = next.AppendJSON(nil)
 	if limit := s.nc.MaxPayload() - twinOverhead; int64(len(m.Data)) > limit {
 		return 0, hub.Errorf(hub.TooManyProperties, "the twin of %s has too many properties: with its metadata it would have %d bytes, and NATS takes %d; raise max_payload, or use fewer and longer ones", next.ID, len(m.Data), limit)
 	}
 	m.Header.Set(subject.GenerationHeader, next.Generation)
+	if next.Epoch != 0 {
+		m.Header.Set(subject.EpochHeader, strconv.FormatUint(next.Epoch, 10))
+	}
+	if c.Op == "" {
+		return s.write(ctx, m, next)
+	}
 	m.Header.Set(subject.OpHeader, string(c.Op))
 	if c.By != "" {
 		m.Header.Set(subject.ByHeader, c.By)
@@ -151,6 +164,11 @@ func (s *TwinStore) Put(ctx context.Context, next twin.Twin, c twin.Change) (uin
 	return revision, nil
 }
 
+// Claimed implements [twin.Store].
+func (s *TwinStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {
+	return s.claims.claimed(ctx, epoch)
+}
+
 func (s *TwinStore) write(ctx context.Context, m *nats.Msg, next twin.Twin) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -161,21 +179,8 @@ func (s *TwinStore) write(ctx context.Context, m *nats.Msg, next twin.Twin) (uin
 		}
 		return 0, err
 	}
+	s.bucket.wrote(ack.Sequence)
 	return ack.Sequence, nil
-}
-
-// key is the subject of a twin's key in the stream.
-func (s *TwinStore) key(id hub.Identity) string {
-	return "$KV." + s.bucket.name + "." + subject.Key(id)
-}
-
-// putSubject is where a key is written: in the domain of JetStream if it has
-// one.
-func (s *TwinStore) putSubject(id hub.Identity) string {
-	if domain := s.bucket.js.Options().Domain; domain != "" {
-		return "$JS." + domain + ".API." + s.key(id)
-	}
-	return s.key(id)
 }
 
 // maxAuthor is how much of a writer's name is kept, in bytes.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -72,7 +73,7 @@ func TestTwinGoesWithItsIdentity(t *testing.T) {
 	ctx, s, id := testContext(t), twinsOf(b), device(1)
 	r := create(t, b, id)
 	old := mustUpdate(t, b, id, desired(`{"a":1}`))
-	c := s.Open(id, func(twin.Notification) bool { return true })
+	c := s.Open(id, twin.Owner{}, func(twin.Notification) bool { return true })
 	if err := c.Device(ctx, func([]byte) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestHundredWriters(t *testing.T) {
 	nodes := []*Backbone{open(t, server, Config{}), open(t, server, Config{})}
 	ctx, id := testContext(t), device(1)
 	create(t, nodes[0], id)
-	owner := twinsOf(nodes[1]).Open(id, func(twin.Notification) bool { return true })
+	owner := twinsOf(nodes[1]).Open(id, twin.Owner{}, func(twin.Notification) bool { return true })
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -161,13 +162,66 @@ func TestHundredWriters(t *testing.T) {
 	}
 }
 
+// TestStaleOwnerOfTwin: of two connections of a device, on two nodes, the older
+// one writes nothing any more when the newer one has used the twin. Back ends and
+// the newer one go on.
+func TestStaleOwnerOfTwin(t *testing.T) {
+	t.Parallel()
+	server := serve(t, "", 0)
+	a, b := open(t, server, Config{}), open(t, server, Config{})
+	nobody := func(twin.Notification) bool { return true }
+	for range 10 { // so that there are the epochs below
+		if _, _, err := a.Sessions().Claim(testContext(t), session.Session{ID: device(1), Generation: "1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, use := range map[string]func(*twin.Copy) error{
+		"by a patch": func(c *twin.Copy) error {
+			_, err := c.PatchReported(testContext(t), []byte(`{"n":2}`), 0)
+			return err
+		},
+		"by reading it": func(c *twin.Copy) error { return c.Device(testContext(t), func([]byte) {}) },
+	} {
+		id := hub.Identity{Device: strings.ReplaceAll(name, " ", "-")}
+		create(t, a, id)
+		older := twinsOf(a).Open(id, twin.Owner{Epoch: 5}, nobody)
+		if _, err := older.PatchReported(testContext(t), []byte(`{"n":1}`), 0); err != nil {
+			t.Fatal(err)
+		}
+		newer := twinsOf(b).Open(id, twin.Owner{Epoch: 9, Contested: true}, nobody)
+		if err := use(newer); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		before, err := twinsOf(b).Get(testContext(t), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustUpdate(t, a, id, desired(`{"a":1}`)) // keeps the fence
+		for range 2 {
+			if _, err := older.PatchReported(testContext(t), []byte(`{"n":3}`), 0); hub.CodeOf(err) != hub.ConnectionReplaced {
+				t.Errorf("%s: a patch by the older connection: %v", name, err)
+			}
+		}
+		if err := older.Device(testContext(t), func([]byte) {}); hub.CodeOf(err) != hub.ConnectionReplaced {
+			t.Errorf("%s: a GET by the older connection: %v", name, err)
+		}
+		after, err := twinsOf(a).Get(testContext(t), id)
+		if err != nil || after.ReportedVersion() != before.ReportedVersion() || after.Epoch != 9 {
+			t.Errorf("%s: reported version %d after %d, epoch %d, %v", name, after.ReportedVersion(), before.ReportedVersion(), after.Epoch, err)
+		}
+		if version, err := newer.PatchReported(testContext(t), []byte(`{"n":4}`), 0); err != nil || version != before.ReportedVersion()+1 {
+			t.Errorf("%s: a patch by the newer connection: version %d, %v", name, version, err)
+		}
+	}
+}
+
 // TestReportedPatchIsOneRequest, and a GET none, while nobody else writes.
 func TestReportedPatchIsOneRequest(t *testing.T) {
 	t.Parallel()
 	b := open(t, serve(t, "", 0), Config{})
 	ctx, id := testContext(t), device(1)
 	create(t, b, id)
-	c := twinsOf(b).Open(id, func(twin.Notification) bool { return true })
+	c := twinsOf(b).Open(id, twin.Owner{}, func(twin.Notification) bool { return true })
 	if err := c.Device(ctx, func([]byte) {}); err != nil {
 		t.Fatal(err)
 	}

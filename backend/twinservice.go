@@ -20,7 +20,7 @@ type TwinService struct {
 // ServeTwins registers the NATS service hub-twin, until Stop or until the
 // backbone is closed. Several nodes share the requests.
 func (b *Backbone) ServeTwins(t *twin.Twins) (*TwinService, error) {
-	s := &TwinService{responder: responder{names: b.names, log: b.cfg.Log}, twins: t}
+	s := &TwinService{responder: b.responder("twin"), twins: t}
 	var err error
 	s.micro, err = b.service(micro.Config{Name: b.names.TwinName(), Description: "twins of devices and modules"}, s.endpoints(), s.handler)
 	if err != nil {

@@ -29,7 +29,7 @@ type WhyService struct {
 // has counted by code.
 func (b *Backbone) ServeWhy(r *identity.Registry) (*WhyService, error) {
 	s := &WhyService{
-		responder: responder{names: b.names, log: b.cfg.Log},
+		responder: b.responder("why"),
 		registry:  r, sessions: b.sessions, timeline: b.timeline, recorder: b.recorder,
 	}
 	var err error

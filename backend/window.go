@@ -13,6 +13,7 @@ type window struct {
 	tail uint64  // the number of the message to come
 
 	reserved int // places given to calls of Store that are not in the ring yet
+	held     int // places of messages that were taken out, and whose answers wait for the disk
 	max      int
 	bytes    int64
 	maxBytes int64
@@ -43,7 +44,7 @@ func (w *window) at(seq uint64) *slot {
 // admits says whether a message of this size may enter. One always may, even
 // one that is larger than the whole limit.
 func (w *window) admits(size int64) bool {
-	used := w.used()
+	used := w.used() + w.held
 	return used == 0 || used < w.max && w.bytes+size <= w.maxBytes
 }
 

@@ -63,6 +63,34 @@ func TestDiscardIsFenced(t *testing.T) {
 	})
 }
 
+// A connection that stood still in the middle of its work drops nothing that a
+// newer one delivers, whether or not anybody wants to know.
+func TestStaleOwnerDropsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		f.put(text("a", ""))
+		f.put(text("b", ""))
+		f.dieAfter = 4 // it takes the queue, decides about the first message, and drops it
+		older, _ := open(t, q, 1)
+		older.Discard(time.Now())
+		synctest.Wait()
+		if !slices.Equal(f.left(), []uint64{2}) {
+			t.Fatalf("messages %v are left", f.left())
+		}
+		f.revive()
+		newer, l := open(t, q, 2)
+		newer.Start()
+		want(t, l, "b")
+		time.Sleep(time.Minute / 2) //nolint:forbidigo // of a bubble's clock
+		if !slices.Equal(f.left(), []uint64{2}) || len(f.dead) != 1 {
+			t.Errorf("messages %v are left, dead letters %v", f.left(), f.dead)
+		}
+		older.Close()
+		newer.Close()
+	})
+}
+
 // The failures of a message are forgotten with it, whether or not it wanted
 // feedback: those of messages that are still there would be pushed out.
 func TestFailuresAreForgotten(t *testing.T) {

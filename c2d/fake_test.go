@@ -25,8 +25,14 @@ type fakeStore struct {
 	copies   []Feedback          // all that came
 	dead     []DeadLetter
 	unknown  map[string]bool
+	unread   map[uint64]bool // messages that a replica which is behind has not got
 	writes   int
-	dieAfter int // writes; 0: never
+	dieAfter int    // writes; 0: never
+	forgot   uint64 // sessions with epochs from here on were never claimed; 0: all were
+}
+
+func (f *fakeStore) Claimed(_ context.Context, epoch uint64) (bool, error) {
+	return f.forgot == 0 || epoch < f.forgot, nil
 }
 
 func newFake() *fakeStore {
@@ -34,7 +40,7 @@ func newFake() *fakeStore {
 }
 
 func (f *fakeStore) queues() *Queues {
-	return &Queues{Store: f, Outcomes: f, Devices: f, Limits: Limits{Deliveries: 3}}
+	return &Queues{Store: f, Outcomes: f, Devices: f, Claims: f, Limits: Limits{Deliveries: 3}}
 }
 
 func (f *fakeStore) put(m Message) uint64 {
@@ -59,11 +65,18 @@ func (f *fakeStore) Next(_ context.Context, device string, after uint64) (Messag
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, n := range slices.Sorted(maps.Keys(f.messages)) {
-		if m := f.messages[n]; n > after && m.Device == device {
+		if m := f.messages[n]; n > after && m.Device == device && !f.unread[n] {
 			return m, nil
 		}
 	}
 	return Message{}, nil
+}
+
+func (f *fakeStore) Holds(_ context.Context, n uint64) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, there := f.messages[n]
+	return there, nil
 }
 
 func (f *fakeStore) Remove(_ context.Context, n uint64) error {

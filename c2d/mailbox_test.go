@@ -269,6 +269,43 @@ func TestStaleOwner(t *testing.T) {
 	})
 }
 
+// A connection that was replaced, and has not heard of it, buries no message that
+// the newer one may be delivering just now, whether anybody wants feedback or not.
+func TestStaleOwnerBuriesNothing(t *testing.T) {
+	for _, ack := range []Ack{AckNone, AckFull} {
+		f := newFake()
+		q := f.queues()
+		m := text("a", ack)
+		m.Sequence = f.put(m)
+		m.Deliveries = 3
+		if _, err := q.take(t.Context(), "d", 7); err != nil {
+			t.Fatal(err)
+		}
+		err := q.settle(t.Context(), outcome{message: m, status: DeliveryCountExceeded, reason: "too often", epoch: 5})
+		if hub.CodeOf(err) != hub.ConnectionReplaced {
+			t.Errorf("ack %s: the older connection settles with %v, want ConnectionReplaced", ack, err)
+		}
+		if len(f.dead) != 0 || len(f.left()) != 1 {
+			t.Errorf("ack %s: dead letters %v, left %v", ack, f.dead, f.left())
+		}
+	}
+}
+
+// Epochs begin anew in a hub whose sessions were lost; its queues go on.
+func TestEpochsOfLostSessionsMeanNothing(t *testing.T) {
+	f := newFake()
+	q := f.queues()
+	for _, tc := range []struct {
+		epoch, forgot uint64
+		code          hub.Code
+	}{{1000, 0, 0}, {2, 4, 0}, {3, 4, 0}, {2, 4, hub.ConnectionReplaced}} {
+		f.forgot = tc.forgot
+		if _, err := q.take(t.Context(), "d", tc.epoch); err == nil != (tc.code == 0) || err != nil && hub.CodeOf(err) != tc.code {
+			t.Errorf("epoch %d of less than %d: %v, want code %d", tc.epoch, tc.forgot, err, tc.code)
+		}
+	}
+}
+
 func TestSubscriptionGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
@@ -502,6 +539,38 @@ func TestPacketIdentifierIsTaken(t *testing.T) {
 		}
 		if got := f.left(); len(got) != 2 {
 			t.Errorf("left %v, want b and d", got)
+		}
+	})
+}
+
+// TestReplicaBehind: a replica of the store that has not got a message yet
+// answers that there is none. The message is neither forgotten before it is
+// delivered nor left behind after it.
+func TestReplicaBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		lag := func(n uint64, behind bool) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.unread = map[uint64]bool{n: behind}
+		}
+		m, l := open(t, q, 1)
+		defer m.Close()
+		m.Start()
+		n := f.put(text("a", AckFull))
+		lag(n, true)
+		m.Wake(n)
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "")
+		lag(n, false)
+		time.Sleep(behindPause) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "a")
+		lag(n, true)
+		m.Acked(l.ids[0])
+		synctest.Wait()
+		if got := f.left(); len(got) != 0 || f.status(n) != Success {
+			t.Errorf("left %v, feedback %v", got, f.feedback)
 		}
 	})
 }

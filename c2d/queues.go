@@ -18,11 +18,15 @@ type Queues struct {
 	Store    Store
 	Outcomes Outcomes
 	Devices  Devices
+	Claims   Claims
 	Limits   Limits
 	Now      func() time.Time // nil: time.Now
 	// Dropped hears of messages that were not delivered and never will be; nil:
 	// nobody does. It does not block.
 	Dropped func(d DeadLetter)
+	// Settled hears of messages that have left their queue, and how; nil: nobody
+	// does. It does not block.
+	Settled func(m Message, how Status)
 	// Trouble hears of failures that are tried again; nil: nobody does.
 	Trouble func(device string, err error)
 
@@ -154,6 +158,13 @@ type outcome struct {
 	epoch      uint64 // of the connection that says so; 0: none does
 }
 
+// disputable reports whether only one may say what becomes of the message. Of
+// others nobody wants feedback, and their success is what the device has said;
+// but who was replaced must bury nothing that another connection delivers.
+func (o *outcome) disputable() bool {
+	return o.message.Ack.word() != string(AckNone) || o.epoch > 0 && o.status.dead()
+}
+
 func (o *outcome) refuse(err error) {
 	o.status, o.reason = Rejected, err.Error()
 	if e, ok := errors.AsType[*hub.Error](err); ok {
@@ -167,7 +178,7 @@ func (o *outcome) expire() { o.status, o.reason = Expired, "Message expired" }
 // ConnectionReplaced when a newer connection delivers the messages now.
 func (q *Queues) settle(ctx context.Context, o outcome) error {
 	m := &o.message
-	if m.Ack.word() != string(AckNone) {
+	if o.disputable() {
 		present, err := q.decide(ctx, &o)
 		if err != nil || !present {
 			return err
@@ -177,6 +188,16 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 			return err
 		}
 	}
+	if err := q.tell(ctx, o); err != nil {
+		return err
+	}
+	return q.remove(ctx, o)
+}
+
+// tell gives the sender the feedback that he has asked for, and keeps a message that
+// the device will not get.
+func (q *Queues) tell(ctx context.Context, o outcome) error {
+	m := &o.message
 	if m.Ack.Wants(o.status) {
 		err := q.Outcomes.Report(ctx, Feedback{
 			OriginalMessageID: clipID(m.MessageID), Description: o.reason, Status: o.status, Device: m.Device,
@@ -195,7 +216,16 @@ func (q *Queues) settle(ctx context.Context, o outcome) error {
 			q.Dropped(d)
 		}
 	}
-	return q.Store.Remove(ctx, m.Sequence)
+	return nil
+}
+
+// remove takes a message that is settled out of its queue.
+func (q *Queues) remove(ctx context.Context, o outcome) error {
+	err := q.Store.Remove(ctx, o.message.Sequence)
+	if err == nil && q.Settled != nil {
+		q.Settled(o.message, o.status)
+	}
+	return err
 }
 
 // clipID shortens an id that no valid message has.
@@ -212,8 +242,7 @@ func clipID(id string) string {
 func (q *Queues) decide(ctx context.Context, o *outcome) (present bool, err error) {
 	m := &o.message
 	err = q.change(ctx, m.Device, func(s *State) (bool, error) {
-		there, err := q.Store.Next(ctx, m.Device, m.Sequence-1)
-		present = there.Sequence == m.Sequence
+		present, err = q.Store.Holds(ctx, m.Sequence)
 		if err != nil || !present {
 			return false, err
 		}
@@ -248,7 +277,13 @@ func (q *Queues) forget(ctx context.Context, m *Message) error {
 func (q *Queues) take(ctx context.Context, device string, epoch uint64) (taken State, err error) {
 	err = q.change(ctx, device, func(s *State) (bool, error) {
 		if s.Epoch > epoch {
-			return false, replaced(device)
+			claimed, err := q.Claims.Claimed(ctx, s.Epoch)
+			if err == nil && claimed {
+				err = replaced(device)
+			}
+			if err != nil {
+				return false, err
+			}
 		}
 		isNew := s.Epoch != epoch
 		s.Epoch = epoch

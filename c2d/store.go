@@ -12,8 +12,11 @@ import (
 // that are on their way. Its errors are *hub.Error.
 type Store interface {
 	// Next returns the first message of a device with a number above after; the
-	// zero Message when there is none.
+	// zero Message when there is none. It may not know yet of one that was stored
+	// just now.
 	Next(ctx context.Context, device string, after uint64) (Message, error)
+	// Holds reports whether a message that was stored is still there. It knows.
+	Holds(ctx context.Context, sequence uint64) (bool, error)
 	// Remove deletes a message; one that is not there is no error.
 	Remove(ctx context.Context, sequence uint64) error
 	// Load returns the state of a device, the zero State when there is none.
@@ -28,6 +31,13 @@ type Store interface {
 type Outcomes interface {
 	Report(ctx context.Context, f Feedback) error
 	Bury(ctx context.Context, d DeadLetter) error
+}
+
+// Claims knows the epochs of sessions.
+type Claims interface {
+	// Claimed reports whether a session can have been claimed with this epoch: one
+	// that can't is of a time before the sessions were lost.
+	Claimed(ctx context.Context, epoch uint64) (bool, error)
 }
 
 // Devices knows who exists.

@@ -13,6 +13,7 @@ const (
 	stepTimeout = 10 * time.Second
 	firstPause  = 50 * time.Millisecond
 	lastPause   = 30 * time.Second
+	behindPause = 2 * time.Second // at most, before a replica is asked again
 	// blockedPause is how long to wait when the connection takes no more.
 	blockedPause = time.Second
 	// finalTries is how often a mailbox that is closed tries to store what it
@@ -76,15 +77,13 @@ func (m *Mailbox) rest(err error) bool {
 
 // fail puts the work off. m.mu is held.
 func (m *Mailbox) fail(err error) {
-	if errors.Is(err, errBehind) && m.tries > 8 { // it is gone already
-		m.hint, m.tries = 0, 0
-		m.armLock()
-		return
-	}
-	if !errors.Is(err, errBehind) {
+	longest := lastPause
+	if errors.Is(err, errBehind) {
+		longest = behindPause
+	} else if m.tries == 1 { // the rest of a row says the same
 		m.queues.trouble(m.owner.Device, err)
 	}
-	m.arm(min(firstPause<<min(m.tries-1, 10), lastPause))
+	m.arm(min(firstPause<<min(m.tries-1, 10), longest))
 }
 
 // armLock sets the timer for the oldest delivery. m.mu is held.
@@ -262,12 +261,7 @@ func (m *Mailbox) next(ctx context.Context) (bool, error) {
 	}
 	if message.Sequence == 0 {
 		m.doubts = 0 // what comes now is new
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.hint > m.reader {
-			return false, errBehind
-		}
-		return false, nil
+		return false, m.behind(ctx)
 	}
 	if err := m.takeOver(ctx); err != nil {
 		return false, err
@@ -276,6 +270,36 @@ func (m *Mailbox) next(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// behindTries is how often a message that was announced is looked for, before
+// the store is asked whether it is there still.
+const behindTries = 4
+
+// behind fails when a message was announced that can't be read yet.
+func (m *Mailbox) behind(ctx context.Context) error {
+	m.mu.Lock()
+	hint, tries := m.hint, m.tries
+	m.mu.Unlock()
+	switch {
+	case hint <= m.reader:
+		return nil
+	case tries < behindTries:
+		return errBehind
+	}
+	held, err := m.queues.Store.Holds(ctx, hint)
+	switch {
+	case err != nil:
+		return err
+	case held:
+		return errBehind
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hint == hint { // somebody has settled it
+		m.hint = 0
+	}
+	return nil
 }
 
 // deliver sends a message, or settles it when it is not to be sent.

@@ -32,7 +32,9 @@ func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 		return
 	}
 	t.owe(true)
+	began := time.Now()
 	c, present, err := s.examine(ctx, src, peer, connect)
+	s.counts.connects.Done(began, err)
 	if err != nil {
 		t.owe(false)
 		s.refusedClient(peer, connect, err)
@@ -130,17 +132,35 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 		return nil, false, &refusal{a.ID, err}
 	}
 	c = s.newConn(src, peer, connect, a)
-	c.session, present, err = s.Sessions.Claim(ctx, c.session)
+	older, present, err := s.own(ctx, c)
 	if err != nil {
-		return nil, false, &refusal{a.ID, hub.Errorf(hub.ServiceUnavailable, "claim the identity: %w", err)}
-	}
-	older, err := s.live.put(c)
-	if err != nil {
-		c.release(time.Now(), err)
 		return nil, false, err
 	}
 	s.displace(c, older)
 	return c, present, nil
+}
+
+// own claims the identity and enters the connection into the live table. It
+// returns the connection that has to go. A claim that another node has made
+// meanwhile stops c, which must be begun all the same.
+func (s *Server) own(ctx context.Context, c *conn) (older *conn, present bool, err error) {
+	id := c.session.ID
+	s.claiming.begin(id)
+	c.session, present, err = s.Sessions.Claim(ctx, c.session)
+	if err != nil {
+		s.claiming.end(id)
+		return nil, false, &refusal{id, hub.Errorf(hub.ServiceUnavailable, "claim the identity: %w", err)}
+	}
+	older, err = s.live.put(c)
+	c.displacedBy(s.claiming.end(id))
+	if err != nil {
+		c.session.Untold = true
+		if !c.release(time.Now(), err) { // somebody else tells its end
+			s.Events.Connection(c.session.Began())
+		}
+		return nil, false, err
+	}
+	return older, present, nil
 }
 
 // displace ends the connection that c takes over from. One that has ended by
@@ -168,11 +188,11 @@ func (s *Server) newConn(src source, peer Peer, connect *mqtt.Connect, a Admissi
 	now := time.Now()
 	c := &conn{
 		srv: s, src: src, peer: origin{peer.Remote, peer.Transport}, handler: a.Handler, version: connect.Version,
-		silence: silenceOf(connect.KeepAlive), expires: a.Expires, stale: a.Stale, started: now, will: a.Will,
+		silence: silenceOf(connect.KeepAlive), expires: a.Expires, stale: a.Stale, started: now,
 		session: session.Session{
 			ID: a.ID, Generation: a.Generation, Persistent: !connect.CleanStart,
 			Connected: true, Node: s.Node, Connection: nextConnectionID(now), Remote: peer.Remote,
-			ClientAgent: a.ClientAgent, ModelID: a.ModelID, ConnectedTime: now,
+			ClientAgent: a.ClientAgent, ModelID: a.ModelID, ConnectedTime: now, Will: a.Will,
 		},
 	}
 	c.changed.L = &c.mu
@@ -198,13 +218,14 @@ func (c *conn) begin(in *inbox, present bool) {
 	if out, ok := c.handler.(Outbound); ok {
 		out.Attach(c)
 	}
-	c.srv.Events.Connection(c.event(c.started, nil))
+	c.srv.Events.Connection(c.session.Began())
 	c.srv.logBegin(c, present)
 	if len(in.unread()) == 0 {
 		c.srv.inboxes.put(in)
 		in = nil
 	}
 	c.srv.Limiter.join()
+	c.srv.counts.begun(c)
 	go c.serve(in)
 }
 

@@ -1,12 +1,17 @@
 package gateway
 
+import "github.com/hubgate/hubgate/gateway/mqtt"
+
 // reserve enters a PUBLISH into the ring, and waits while the window is full:
 // the reader stops there, and with it the client. It returns an error when the
 // connection has ended meanwhile.
-func (c *conn) reserve(id uint16, size int) (tag uint64, err error) {
+func (c *conn) reserve(p *mqtt.Publish, size int) (tag uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.cause == nil && !c.hasRoom(size) {
+		if !c.blocked {
+			c.srv.counts.full.Add(1)
+		}
 		c.blocked = true
 		c.changed.Wait()
 	}
@@ -14,7 +19,10 @@ func (c *conn) reserve(id uint16, size int) (tag uint64, err error) {
 	if c.cause != nil {
 		return 0, c.cause
 	}
-	return c.pending.push(id, size), nil
+	tag = c.pending.push(p.ID, size)
+	e := c.pending.at(tag)
+	e.came, e.timed = c.came, p.ID != 0 && !isRequest(p)
+	return tag, nil
 }
 
 // hasRoom reports whether the window takes a packet of size bytes; a single
@@ -39,13 +47,17 @@ func (c *conn) forget() {
 func (c *conn) Stored(tag uint64, err error) {
 	if err != nil {
 		c.stop(err)
+		c.failTrace(tag, err)
 		return
 	}
 	c.mu.Lock()
 	if c.out == nil {
 		c.out = c.srv.outputs.get()
 	}
+	oldest := c.pending.head
 	c.out = c.pending.stored(tag, c.out)
+	c.acknowledged(oldest)
+	spans, late := c.untrace(tag)
 	if len(c.out) == 0 {
 		c.srv.outputs.put(c.out)
 		c.out = nil
@@ -58,5 +70,10 @@ func (c *conn) Stored(tag uint64, err error) {
 	c.hold(grown)
 	if start {
 		c.srv.writers.flush(c)
+	}
+	if late {
+		endLate(spans)
+	} else {
+		end(spans, nil)
 	}
 }

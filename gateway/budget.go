@@ -43,6 +43,9 @@ type rare struct {
 	heldOutput int  // of output, as counted; under mu
 	released   bool // what was held is given back; under mu
 
+	traced []traced // in the order of their tags; under mu
+	left   bool     // nobody hears of what is stored any more; under mu
+
 	held      atomic.Int64 // of both
 	condemned atomic.Int64 // of them, what counts as free soon
 }

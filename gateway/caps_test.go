@@ -47,7 +47,8 @@ func TestOutputIsBounded(t *testing.T) {
 		c := w.piped(t, "d", 0)
 		w.event(t)
 		link, sent := w.live.get(hub.Identity{Device: "d"}), 0
-		for ; sent < 10*maxOutput; sent += 100 << 10 {
+		for sent < 10*maxOutput {
+			sent += 100 << 10 // the last one counts: it is the one too much
 			if _, err := link.Send(Message{Topic: "t", Payload: make([]byte, 100<<10)}); err != nil {
 				break
 			}

@@ -28,7 +28,7 @@ type conn struct {
 	// Owned by the reader.
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time
-	will      *Will
+	came      uint32 // when what is being handled was read; see Server.ticks
 
 	// Owned by whoever flushes.
 	writeArmed time.Time
@@ -118,11 +118,13 @@ func (c *conn) ended() error {
 func (c *conn) serve(in *inbox) {
 	defer c.srv.live.done()
 	defer c.srv.Limiter.leave()
+	defer c.srv.counts.left(c)
 	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
 	c.settle()
 	c.close()
 	c.srv.live.drop(c)
 	c.releaseMemory()
+	c.leaveTraces()
 	if out, ok := c.handler.(Outbound); ok {
 		out.Detached()
 	}
@@ -180,39 +182,23 @@ func (c *conn) settle() {
 // leave tells the rest of the world that the connection has ended, and why.
 func (c *conn) leave() {
 	cause := c.ended()
-	if c.will != nil && !same(cause, errDisconnected) {
-		c.handler.Will(c.will) // [MQTT3-3.1.2-8]
-	}
 	now := time.Now()
 	c.release(now, cause)
-	c.srv.Events.Connection(c.event(now, cause))
 	c.srv.ended(c, cause, now)
 }
 
-// release gives up the ownership of the identity.
-func (c *conn) release(now time.Time, cause error) {
+// release gives up the ownership of the identity, which tells the end, and reports
+// whether it has. Otherwise somebody else does: a newer owner, who has fenced this
+// one, or the store, when it can.
+func (c *conn) release(now time.Time, cause error) bool {
 	s := &c.session
-	s.Connected, s.DisconnectedTime = false, now
-	s.Reason, s.Code = sentence(cause), codeOf(cause)
+	s.DisconnectedTime, s.Reason, s.Code = now, sentence(cause), codeOf(cause)
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	// A newer owner has fenced this one: then the session is its own to tell.
-	if err := c.srv.Sessions.Release(ctx, s); err != nil && hub.CodeOf(err) != hub.ConnectionReplaced {
+	err := c.srv.Sessions.Release(ctx, s)
+	if err != nil && hub.CodeOf(err) != hub.ConnectionReplaced {
 		c.srv.Log.Warn().Err(err).Str("device_id", s.ID.Device).Str("module_id", s.ID.Module).
-			Msg("the end of a connection could not be stored; the device looks connected until it comes again")
+			Msg("the end of a connection could not be stored; the device looks connected until it can")
 	}
-}
-
-// event describes the connection for hub.events.connection.…; cause is nil
-// for its beginning.
-func (c *conn) event(now time.Time, cause error) session.Event {
-	e := session.Event{
-		ID: c.session.ID, Connected: cause == nil, Time: now, Epoch: c.session.Epoch,
-		Node: c.srv.Node, Connection: c.session.Connection,
-		Remote: c.peer.Remote, ClientAgent: c.session.ClientAgent,
-	}
-	if cause != nil {
-		e.Reason, e.Code, e.Duration = sentence(cause), codeOf(cause), now.Sub(c.started)
-	}
-	return e
+	return err == nil
 }

@@ -291,9 +291,9 @@ func TestWill(t *testing.T) {
 			for e := w.event(t); e.Connected; e = w.event(t) {
 				continue
 			}
-			w.handler.mu.Lock()
-			defer w.handler.mu.Unlock()
-			if n := len(w.handler.wills); n != tc.want {
+			w.sessions.mu.Lock()
+			defer w.sessions.mu.Unlock()
+			if n := len(w.sessions.sent); n != tc.want {
 				t.Errorf("%d wills, want %d", n, tc.want)
 			}
 		})
@@ -410,13 +410,65 @@ func TestDisplacedByAnotherNode(t *testing.T) {
 	c := w.connect(t, "d1")
 	epoch := w.event(t).Epoch
 	id := hub.Identity{Device: "d1"}
-	w.Displaced(id, epoch) // our own claim, announced
+	w.Displaced(session.Claim{ID: id, Epoch: epoch, Connection: "own"}) // our own claim, announced
 	c.write(&mqtt.Pingreq{})
 	next[*mqtt.Pingresp](c)
-	w.Displaced(id, epoch+1)
+	w.Displaced(session.Claim{ID: id, Epoch: epoch + 1, Connection: "other"})
 	c.closed()
 	if e := w.event(t); e.Code != hub.ConnectionReplaced {
 		t.Errorf("event %+v, want ConnectionReplaced", e)
+	}
+}
+
+// A node that was taken for dead keeps nobody: not whose end is announced, nor
+// anybody when it hears of it.
+func TestFencedNodeKeepsNobody(t *testing.T) {
+	w := newWorld(t, nil)
+	first, second := w.connect(t, "d1"), w.connect(t, "d2")
+	epoch := w.event(t).Epoch
+	w.event(t)
+	w.Displaced(session.Claim{ID: hub.Identity{Device: "d1"}, Epoch: epoch + 1, Node: "n"})
+	first.closed()
+	if e := w.event(t); e.Code != hub.ServiceUnavailable || e.ID.Device != "d1" {
+		t.Errorf("event %+v, want ServiceUnavailable", e)
+	}
+	w.Fenced()
+	second.closed()
+	if e := w.event(t); e.Code != hub.ServiceUnavailable || e.ID.Device != "d2" {
+		t.Errorf("event %+v, want ServiceUnavailable", e)
+	}
+}
+
+// Another node claims the identity, or takes this one for dead, while ours learns
+// that it has it: the announcement comes before there is a connection to be told.
+func TestDisplacedBeforeItIsEntered(t *testing.T) {
+	for name, tc := range map[string]struct {
+		happens func(w *world, s session.Session)
+		code    hub.Code
+	}{
+		"by another node": {func(w *world, s session.Session) {
+			w.Displaced(session.Claim{ID: s.ID, Epoch: s.Epoch + 1, Connection: "other"})
+		}, hub.ConnectionReplaced},
+		"taken for dead": {func(w *world, _ session.Session) { w.Fenced() }, hub.ServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.sessions.claimed = func(s session.Session) { tc.happens(w, s) }
+			w.connect(t, "d1").closed()
+			w.event(t) // that it has begun
+			if e := w.event(t); e.ID.Device != "d1" || e.Code != tc.code {
+				t.Errorf("event %+v, want code %d", e, tc.code)
+			}
+			w.sessions.mu.Lock()
+			w.sessions.claimed = nil
+			w.sessions.mu.Unlock()
+			again := w.connect(t, "d1") // what was heard during an earlier claim does not count
+			again.write(&mqtt.Pingreq{})
+			next[*mqtt.Pingresp](again)
+			if n := len(w.claiming.ids); n != 0 {
+				t.Errorf("%d identities are still being claimed", n)
+			}
+		})
 	}
 }
 

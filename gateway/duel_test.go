@@ -167,7 +167,7 @@ func TestDuelAcrossNodes(t *testing.T) {
 		w.sessions.put(session.Session{ID: torn, Connected: true, Node: "n2", Remote: "192.0.2.77:5"})
 		w.sessions.mu.Unlock()
 		c := w.connect(t, "torn")
-		w.Displaced(torn, 1<<40)
+		w.Displaced(session.Claim{ID: torn, Epoch: 1 << 40, Connection: "c"})
 		c.closed()
 		w.awaitGone(t, torn)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
 )
 
 // Face is one protocol surface, for example IoT Hub's fixed topics: it says
@@ -46,17 +47,10 @@ type Admission struct {
 	ModelID     string    // the client's model, may be empty
 	Expires     time.Time // when the connection ends at the latest; zero: never
 	Stale       time.Time // when what let the client in ends, and only the grace is left; zero: never
-	Will        *Will     // nil: none
-	Handler     Handler
-}
-
-// Will is the message that a connection leaves behind when it ends without
-// DISCONNECT. The face has checked it and copied it.
-type Will struct {
-	Topic   []byte
-	Payload []byte
-	QoS     byte
-	Retain  bool
+	// Will is the message that the connection leaves behind when it ends without
+	// DISCONNECT. The face has checked it and copied it. nil: none.
+	Will    *session.Will
+	Handler Handler
 }
 
 // Handler is the face's end of one connection. Publish and Grant are called
@@ -68,8 +62,6 @@ type Handler interface {
 	Publish(p *mqtt.Publish, done Receipt, tag uint64) error
 	// Grant says which QoS a subscription gets, or an error that refuses it.
 	Grant(filter string, qos byte) (byte, error)
-	// Will stores the message that the connection left behind.
-	Will(w *Will)
 }
 
 // Expiring is a Handler that knows why its connection ends at
@@ -109,8 +101,10 @@ type Link interface {
 	// Resumed reports whether the session is that of an earlier connection, and
 	// whether that one was cut: then it may have sent what nobody has noted.
 	Resumed() (resumed, cut bool)
-	// Epoch is the fencing number of the connection's claim of its session.
-	Epoch() uint64
+	// Epoch is the fencing number of the connection's claim of its session, and
+	// whether the connection before this one may still believe that it is the
+	// owner.
+	Epoch() (epoch uint64, contested bool)
 	// Stop ends the connection because of cause.
 	Stop(cause error)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/span"
 )
 
 // patience is how long a test waits for what must happen.
@@ -43,7 +44,7 @@ func (f *fakeFace) Admit(_ context.Context, c *mqtt.Connect, _ Peer) (Admission,
 	id, err := hub.ParseIdentity(string(c.ClientID))
 	a := Admission{ID: id, Generation: "g1", Expires: f.expires, Stale: f.stale, Handler: f.handler}
 	if c.Will != nil {
-		a.Will = &Will{Topic: bytes.Clone(c.Will.Topic), Payload: bytes.Clone(c.Will.Payload)}
+		a.Will = &session.Will{Body: bytes.Clone(c.Will.Payload)}
 	}
 	return a, err
 }
@@ -51,11 +52,12 @@ func (f *fakeFace) Admit(_ context.Context, c *mqtt.Connect, _ Peer) (Admission,
 // fakeHandler keeps what it is told. Publishes are stored at once, unless hold
 // is set: then they wait in held.
 type fakeHandler struct {
-	mu    sync.Mutex
-	hold  bool
-	held  []receipt
-	wills []string
-	came  chan string // payloads, in order
+	mu   sync.Mutex
+	hold bool
+	held []receipt
+	came chan string // payloads, in order
+
+	trace func(payload string) span.Span // nil: nothing is traced
 }
 
 type receipt struct {
@@ -70,6 +72,9 @@ func (h *fakeHandler) Publish(p *mqtt.Publish, done Receipt, tag uint64) error {
 	defer h.mu.Unlock()
 	if string(p.Payload) == "panic" {
 		panic("as the test asks")
+	}
+	if h.trace != nil {
+		done.(Traceable).Trace(tag, h.trace(string(p.Payload)))
 	}
 	if h.hold {
 		h.held = append(h.held, receipt{done, tag})
@@ -87,12 +92,6 @@ func (h *fakeHandler) Grant(filter string, qos byte) (byte, error) {
 	return min(qos, 1), nil
 }
 
-func (h *fakeHandler) Will(w *Will) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.wills = append(h.wills, string(w.Topic)+" "+string(w.Payload))
-}
-
 // fakeSessions is a session.Store in a map, for tests of connections; the
 // real one is tested beside NATS.
 type fakeSessions struct {
@@ -100,6 +99,18 @@ type fakeSessions struct {
 	sessions map[hub.Identity]session.Session
 	revision uint64
 	fail     error
+	claimed  func(session.Session) // is told of a claim before who claims
+	events   fakeEvents            // nil: ends are told to nobody
+	wills    map[string]string     // armed ones, by name
+	sent     []string              // those that were owed
+}
+
+// settle sends what v owes. s.mu is held.
+func (s *fakeSessions) settle(v *session.Session) {
+	for _, will := range v.Owed {
+		s.sent = append(s.sent, s.wills[will])
+	}
+	v.Owed = nil
 }
 
 func (s *fakeSessions) Claim(_ context.Context, next session.Session) (session.Session, bool, error) {
@@ -111,8 +122,29 @@ func (s *fakeSessions) Claim(_ context.Context, next session.Session) (session.S
 	next, present := session.Resume(s.sessions[next.ID], next)
 	s.revision++
 	next.Epoch, next.Revision = s.revision, s.revision
+	if next.Will != nil {
+		if s.wills == nil {
+			s.wills = map[string]string{}
+		}
+		next.WillID = next.Connection
+		s.wills[next.WillID], next.Will = string(next.Will.Body), nil
+	}
+	s.settle(&next)
+	if next.Displaced != "" && len(next.Ends) > 0 {
+		s.tell(next.Ends[len(next.Ends)-1].Ended(next.ID))
+	}
+	next.Ends = nil
 	s.put(next)
+	if s.claimed != nil {
+		s.claimed(next)
+	}
 	return next, present, nil
+}
+
+func (s *fakeSessions) tell(e session.Event) {
+	if s.events != nil {
+		s.events.Connection(e)
+	}
 }
 
 func (s *fakeSessions) put(v session.Session) {
@@ -129,6 +161,10 @@ func (s *fakeSessions) Save(_ context.Context, v *session.Session) error {
 	if s.fail != nil {
 		return s.fail
 	}
+	return s.write(v)
+}
+
+func (s *fakeSessions) write(v *session.Session) error {
 	if s.sessions[v.ID].Revision != v.Revision {
 		return hub.Errorf(hub.ConnectionReplaced, "fenced")
 	}
@@ -138,7 +174,22 @@ func (s *fakeSessions) Save(_ context.Context, v *session.Session) error {
 	return nil
 }
 
-func (s *fakeSessions) Release(ctx context.Context, v *session.Session) error { return s.Save(ctx, v) }
+// Release does not fail: a store goes on trying.
+func (s *fakeSessions) Release(_ context.Context, v *session.Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ended := *v
+	ended.End()
+	if err := s.write(&ended); err != nil {
+		return err
+	}
+	s.settle(&ended)
+	if !v.Untold {
+		s.tell(v.Ended())
+	}
+	*v = ended
+	return nil
+}
 
 func (s *fakeSessions) Get(_ context.Context, id hub.Identity) (session.Session, error) {
 	s.mu.Lock()
@@ -172,9 +223,10 @@ type world struct {
 func newWorld(t *testing.T, configure func(*world)) *world {
 	t.Helper()
 	h := newFakeHandler()
+	events := make(fakeEvents, 1000)
 	w := &world{
-		face: &fakeFace{handler: h}, handler: h, sessions: &fakeSessions{},
-		events: make(fakeEvents, 1000), log: new(syncBuffer),
+		face: &fakeFace{handler: h}, handler: h, sessions: &fakeSessions{events: events},
+		events: events, log: new(syncBuffer),
 	}
 	w.Server = &Server{
 		Face: w.face, Sessions: w.sessions, Events: w.events, Node: "n1",

@@ -34,15 +34,20 @@ func (s *Server) handshakeTLS(ctx context.Context, src *tcpSource, own *turn) (s
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	own.clock.start(s.Limits.HandshakeTimeout, cancel)
+	began := time.Now()
 	err := t.HandshakeContext(ctx)
 	switch inTime := own.clock.stop(); {
 	case err == nil:
-		return t, "tls", nil
 	case !inTime:
-		return nil, "", errLateHandshake
+		err = errLateHandshake
 	default:
-		return nil, "", tlsRefused(err)
+		err = tlsRefused(err)
 	}
+	s.counts.handshakes.Done(began, err)
+	if err != nil {
+		return nil, "", err
+	}
+	return t, "tls", nil
 }
 
 // tlsRefused says in a sentence why a TLS handshake failed.

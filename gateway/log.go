@@ -78,6 +78,7 @@ func causeOf(err error) error {
 // refused records a peer who never said who it is.
 func (s *Server) refused(p Peer, err error) {
 	s.refusals.Add(1)
+	s.counts.refused.Add(codeOf(err))
 	s.record(zerolog.WarnLevel, timeline.Entry{What: timeline.Refused, Remote: p.Remote}, err).
 		Str("remote", p.Remote).Str("transport", p.Transport).Msg("peer refused")
 }
@@ -85,6 +86,7 @@ func (s *Server) refused(p Peer, err error) {
 // refusedClient records a client that was refused by CONNACK.
 func (s *Server) refusedClient(p Peer, connect *mqtt.Connect, err error) {
 	s.refusals.Add(1)
+	s.counts.refused.Add(codeOf(err))
 	e := timeline.Entry{What: timeline.Refused, Remote: p.Remote}
 	if about, ok := errors.AsType[*refusal](err); ok && about.id.Device != "" {
 		e.ID = about.id
@@ -117,6 +119,7 @@ func (s *Server) logBegin(c *conn, present bool) {
 
 // ended records the end of a connection; an orderly one is nobody's trouble.
 func (s *Server) ended(c *conn, cause error, now time.Time) {
+	s.counts.ended.Add(codeOf(cause))
 	if same(cause, errDisconnected) {
 		s.describe(s.notice(zerolog.DebugLevel), c).Str("reason", sentence(cause)).
 			Dur("duration", now.Sub(c.started)).Msg("disconnected")

@@ -35,7 +35,8 @@ func (p pipe) abort() error { return p.Close() }
 func newBubble(t *testing.T, configure func(*world)) *world {
 	t.Helper()
 	h := newFakeHandler()
-	w := &world{face: &fakeFace{handler: h}, handler: h, sessions: &fakeSessions{}, events: make(fakeEvents, 1000), log: new(syncBuffer)}
+	events := make(fakeEvents, 1000)
+	w := &world{face: &fakeFace{handler: h}, handler: h, sessions: &fakeSessions{events: events}, events: events, log: new(syncBuffer)}
 	w.Server = &Server{Face: w.face, Sessions: w.sessions, Events: w.events, Node: "n1"}
 	if configure != nil {
 		configure(w)

@@ -26,10 +26,13 @@ func (c *conn) readLoop(in *inbox) error {
 	}()
 	for {
 		if in != nil {
-			if err := c.handleAll(in); err != nil {
+			c.came = c.srv.ticks()
+			err := c.handleAll(in)
+			read := in.batch
+			c.srv.counts.read(read)
+			if err != nil {
 				return err
 			}
-			read := in.batch
 			in.batch = batch{}
 			if len(in.unread()) == 0 {
 				buffers.put(in)
@@ -147,7 +150,7 @@ func (c *conn) handlePublish(p *mqtt.Publish, size int) error {
 	if p.QoS > 1 {
 		return hub.Errorf(hub.ArgumentInvalid, "PUBLISH with QoS 2: only QoS 0 and 1 are supported")
 	}
-	tag, err := c.reserve(p.ID, size)
+	tag, err := c.reserve(p, size)
 	if err != nil {
 		return err
 	}

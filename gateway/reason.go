@@ -5,6 +5,7 @@ import (
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
 )
 
 // Why connections end. They are constants in all but name.
@@ -12,7 +13,8 @@ var (
 	errDisconnected  = errors.New("the client sent DISCONNECT")
 	errNoSocket      = errors.New("the listener's connections are not sockets")
 	errShutdown      = hub.Errorf(hub.ServiceUnavailable, "the gateway is shutting down")
-	errReplaced      = hub.Errorf(hub.ConnectionReplaced, "a newer connection of the same identity took over")
+	errReplaced      = hub.Errorf(hub.ConnectionReplaced, session.TakenOver)
+	errFenced        = hub.Errorf(hub.ServiceUnavailable, "the other nodes took this one for dead, because it stood still or was cut off, and have ended the connection")
 	errExpired       = hub.Errorf(hub.Unauthorized, "the client's credentials expired during the connection")
 	errSlowReader    = hub.Errorf(hub.ConnectionLost, "the client does not read what it is sent")
 	errLateHandshake = hub.Errorf(hub.ConnectionLost, "the TLS handshake was not finished in time")

@@ -17,7 +17,9 @@ type ring struct {
 type entry struct {
 	id     uint16
 	stored bool
+	timed  bool // it counts how long its PUBACK takes
 	size   int32
+	came   uint32 // see Server.ticks
 }
 
 // minRing is the first size of a ring: most devices send one at a time.

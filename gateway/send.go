@@ -62,7 +62,11 @@ func (c *conn) Send(m Message) (id uint16, err error) {
 		c.giveID(id)
 		return 0, hub.Errorf(hub.ServerError, "encode a message to %s: %w", c.session.ID, err)
 	}
-	return id, c.enqueue(b)
+	if err := c.enqueue(b); err != nil {
+		return id, err
+	}
+	c.srv.counts.sent.Add(1)
+	return id, nil
 }
 
 func (c *conn) takeID(fixed uint16) (uint16, error) {
@@ -93,7 +97,7 @@ func (c *conn) Subscription(filter string) (qos byte, ok bool) {
 func (c *conn) Resumed() (resumed, cut bool) { return c.session.Resumed, c.session.Cut }
 
 // Epoch implements [Link].
-func (c *conn) Epoch() uint64 { return c.session.Epoch }
+func (c *conn) Epoch() (epoch uint64, contested bool) { return c.session.Epoch, c.session.Contested }
 
 // Stop implements [Link].
 func (c *conn) Stop(cause error) { c.stop(cause) }

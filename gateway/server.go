@@ -45,6 +45,7 @@ type Server struct {
 
 	connections atomic.Int64 // as in Limits, or as adjusted
 	live        live
+	claiming    claiming
 	duels       duels
 	inboxes     inboxes
 	outputs     outputs
@@ -54,6 +55,7 @@ type Server struct {
 	listeners listeners
 	draining  atomic.Bool
 	refusals  atomic.Uint64
+	counts    counters
 }
 
 // Limits bounds what peers may use. The zero value of a field means its
@@ -121,6 +123,7 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 func (s *Server) init() {
 	s.start.Do(func() {
 		s.Limits.setDefaults()
+		s.counts.began = time.Now()
 		s.gate.limit = s.Limits.HalfOpen
 		s.connections.Store(int64(s.Limits.Connections))
 		s.memory.limit.Store(max(s.Limits.Memory, 0))
@@ -171,11 +174,33 @@ func (s *Server) Handler(id hub.Identity) Handler {
 	return nil
 }
 
-// Displaced tells the server that another node has claimed id with epoch. A
-// connection of an older epoch ends.
-func (s *Server) Displaced(id hub.Identity, epoch uint64) {
-	if c := s.live.get(id); c != nil && c.session.Epoch < epoch {
-		c.stop(errReplaced)
+// Displaced tells the server that somebody has claimed an identity, or has ended
+// its connection in its node's place. A connection of an older epoch ends.
+func (s *Server) Displaced(claim session.Claim) {
+	s.claiming.heard(claim)
+	if c := s.live.get(claim.ID); c != nil {
+		c.displacedBy(claim)
+	}
+}
+
+// displacedBy ends a connection of an older epoch than a claim's.
+func (c *conn) displacedBy(claim session.Claim) {
+	if c.session.Epoch >= claim.Epoch {
+		return
+	}
+	if claim.Connection == "" {
+		c.stop(errFenced)
+		return
+	}
+	c.stop(errReplaced)
+}
+
+// Fenced ends all connections: the other nodes have taken this one for dead, and
+// what its connections owned they own no more. The devices may come back at once.
+func (s *Server) Fenced() {
+	s.claiming.fence()
+	for _, c := range s.live.all() {
+		c.stop(errFenced)
 	}
 }
 

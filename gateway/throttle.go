@@ -17,13 +17,18 @@ const minWait = 2 * time.Millisecond
 type batch struct {
 	messages int
 	unacked  int // of them, with QoS 0
+	requests int // to topics that begin with $
 	bytes    int
 }
 
 func (b *batch) add(p mqtt.Packet, size int) {
 	b.bytes += size
 	m, ok := p.(*mqtt.Publish)
-	if !ok || len(m.Topic) > 0 && m.Topic[0] == '$' { // requests have limits of their own
+	if !ok {
+		return
+	}
+	if isRequest(m) { // they have limits of their own
+		b.requests++
 		return
 	}
 	b.messages++
@@ -31,6 +36,9 @@ func (b *batch) add(p mqtt.Packet, size int) {
 		b.unacked++
 	}
 }
+
+// isRequest reports whether a message asks the hub for something.
+func isRequest(m *mqtt.Publish) bool { return len(m.Topic) > 0 && m.Topic[0] == '$' }
 
 func (b *batch) manner() Manner {
 	if b.messages == 0 || 2*b.unacked < b.messages {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
 	"github.com/hubgate/hubgate/timeline"
 )
 
@@ -122,8 +123,10 @@ func TestPauseEndsWithTheConnection(t *testing.T) {
 		code hub.Code
 	}{
 		"shutdown": {func(*world) {}, hub.ServiceUnavailable},
-		"replaced": {func(w *world) { w.Displaced(hub.Identity{Device: "d"}, 1000) }, hub.ConnectionReplaced},
-		"token":    {func(*world) { <-time.After(11 * time.Second) }, hub.Unauthorized},
+		"replaced": {func(w *world) {
+			w.Displaced(session.Claim{ID: hub.Identity{Device: "d"}, Epoch: 1000, Connection: "c"})
+		}, hub.ConnectionReplaced},
+		"token": {func(*world) { <-time.After(11 * time.Second) }, hub.Unauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

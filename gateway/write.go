@@ -143,6 +143,7 @@ func (c *conn) write(b []byte) error {
 	if now := time.Now(); now.Sub(c.writeArmed) > c.srv.Limits.WriteTimeout/4 {
 		c.armWrite(now)
 	}
-	_, err := c.src.Write(b)
+	n, err := c.src.Write(b)
+	c.srv.counts.bytesOut.Add(uint64(n)) //nolint:gosec // never negative
 	return err
 }

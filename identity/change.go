@@ -15,13 +15,32 @@ const tries = 10
 // or module's own fields are taken from r as in [Registry.Create], so that
 // keys that are missing are made anew (as in the real hub). ifMatch is * or
 // the etag, with or without quotes, that the identity must still have; it fails
-// with PreconditionFailed otherwise, and when ifMatch is empty.
+// with PreconditionFailed otherwise, and when ifMatch is empty. It fails with
+// InvalidScope when an edge device does not have its own scope in r, and with
+// ArgumentInvalid for the modules that an edge device has by itself.
 func (s *Registry) Update(ctx context.Context, r Record, ifMatch string) (Record, error) {
-	return s.change(ctx, r.ID, ifMatch, func(old *Record) error {
+	if err := checkNewID(r.ID); err != nil {
+		return Record{}, err
+	}
+	var wasEdge bool
+	next, err := s.change(ctx, r.ID, ifMatch, func(old *Record) error {
+		wasEdge = old.Edge
 		old.Status, old.StatusReason = r.Status, r.StatusReason
 		old.Authentication, old.Edge, old.ManagedBy = r.Authentication, r.Edge, r.ManagedBy
+		old.Scope, old.ParentScopes = r.Scope, r.ParentScopes
 		return nil
 	})
+	switch {
+	case err != nil:
+	case next.Edge && !wasEdge:
+		err = s.addEdgeModules(ctx, next)
+	case wasEdge && !next.Edge:
+		err = s.deleteEdgeModules(ctx, next.ID)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	return next, nil
 }
 
 // SetStatus enables or disables a device and says why. It fails with
@@ -99,14 +118,17 @@ func (s *Registry) changeOnce(ctx context.Context, id hub.Identity, ifMatch stri
 	if err := matches(r, ifMatch); err != nil {
 		return Record{}, err
 	}
-	status := r.Status
+	old := r
 	if err := edit(&r); err != nil {
 		return Record{}, err
 	}
 	if err := complete(&r); err != nil {
 		return Record{}, err
 	}
-	if r.Status != status {
+	if err := s.completeScope(ctx, &r, old); err != nil {
+		return Record{}, err
+	}
+	if r.Status != old.Status {
 		r.StatusUpdatedTime = s.now()
 	}
 	r.ETag = nextETag(r.ETag)
@@ -123,10 +145,18 @@ func raced(err error) error {
 }
 
 // Delete removes an identity, and with a device its modules. ifMatch is as in
-// [Registry.Update]; a device's is checked before its modules go.
+// [Registry.Update]; a device's is checked before its modules go. It fails with
+// ArgumentInvalid for the modules that an edge device has by itself.
 func (s *Registry) Delete(ctx context.Context, id hub.Identity, ifMatch string) error {
+	if err := checkNewID(id); err != nil {
+		return err
+	}
+	return s.remove(ctx, id, ifMatch)
+}
+
+func (s *Registry) remove(ctx context.Context, id hub.Identity, ifMatch string) error {
 	for try := 1; ; try++ {
-		err := s.deleteOnce(ctx, id, ifMatch)
+		err := s.removeOnce(ctx, id, ifMatch)
 		if err == nil || !errors.Is(err, errRace) {
 			return err
 		}
@@ -136,7 +166,7 @@ func (s *Registry) Delete(ctx context.Context, id hub.Identity, ifMatch string) 
 	}
 }
 
-func (s *Registry) deleteOnce(ctx context.Context, id hub.Identity, ifMatch string) error {
+func (s *Registry) removeOnce(ctx context.Context, id hub.Identity, ifMatch string) error {
 	r, err := s.Get(ctx, id)
 	if err != nil {
 		return err
@@ -144,14 +174,19 @@ func (s *Registry) deleteOnce(ctx context.Context, id hub.Identity, ifMatch stri
 	if err := matches(r, ifMatch); err != nil {
 		return err
 	}
-	if id.IsModule() {
-		return raced(s.Store.Delete(ctx, r))
-	}
-	if err := s.deleteModules(ctx, id); err != nil {
-		return err
+	if !id.IsModule() {
+		if err := s.deleteModules(ctx, id); err != nil {
+			return err
+		}
 	}
 	if err := s.Store.Delete(ctx, r); err != nil {
 		return raced(err)
+	}
+	if s.Events != nil {
+		s.Events.Deleted(r)
+	}
+	if id.IsModule() {
+		return nil
 	}
 	// One that was made between the two, by a Create that saw the device.
 	return s.deleteModules(ctx, id)
@@ -163,7 +198,7 @@ func (s *Registry) deleteModules(ctx context.Context, device hub.Identity) error
 		return err
 	}
 	for _, m := range modules {
-		if err := s.Delete(ctx, m.ID, "*"); err != nil && !isGone(err) {
+		if err := s.remove(ctx, m.ID, "*"); err != nil && !isGone(err) {
 			return err
 		}
 	}

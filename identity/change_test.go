@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 )
@@ -34,7 +36,7 @@ func TestUpdateNeedsTheETag(t *testing.T) {
 			if err != nil {
 				got = old
 			}
-			if store.records[old.ID] != got {
+			if !cmp.Equal(store.records[old.ID], got) {
 				t.Errorf("stored is %+v, want %+v", store.records[old.ID].WithoutKeys(), got.WithoutKeys())
 			}
 		})
@@ -62,8 +64,10 @@ func TestUpdateReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := old
+	want.Scope = "ms-azure-iot-edge://d1-" + old.GenerationID
+	next.Scope = want.Scope
 	want.StatusReason, want.Edge, want.ETag, want.Revision = "why", true, got.ETag, got.Revision
-	if got != want {
+	if !cmp.Equal(got, want) {
 		t.Errorf("updated to %+v, want %+v", got.WithoutKeys(), want.WithoutKeys())
 	}
 	if a, b := counterOf(t, old.ETag), counterOf(t, got.ETag); b != a+1 {
@@ -129,7 +133,7 @@ func TestSetStatus(t *testing.T) {
 	want := old
 	want.Status, want.StatusReason = identity.StatusDisabled, "lost"
 	want.ETag, want.StatusUpdatedTime, want.Revision = got.ETag, got.StatusUpdatedTime, got.Revision
-	if got != want || got.StatusUpdatedTime.IsZero() || got.ETag == old.ETag {
+	if !cmp.Equal(got, want) || got.StatusUpdatedTime.IsZero() || got.ETag == old.ETag {
 		t.Errorf("now %+v, want %+v", got.WithoutKeys(), want.WithoutKeys())
 	}
 	for name, tc := range map[string]struct {

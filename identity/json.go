@@ -19,6 +19,8 @@ type (
 		StatusUpdatedTime time.Time      `json:"statusUpdatedTime"`
 		Authentication    Authentication `json:"authentication"`
 		Capabilities      capabilities   `json:"capabilities"`
+		DeviceScope       string         `json:"deviceScope,omitempty"`
+		ParentScopes      []string       `json:"parentScopes,omitempty"`
 	}
 	moduleJSON struct {
 		ModuleID       string         `json:"moduleId"`
@@ -96,6 +98,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		DeviceID: r.ID.Device, GenerationID: r.GenerationID, ETag: r.ETag, Status: r.Status,
 		StatusReason: text(r.StatusReason), StatusUpdatedTime: r.StatusUpdatedTime.UTC(),
 		Authentication: r.Authentication, Capabilities: capabilities{r.Edge},
+		DeviceScope: r.Scope, ParentScopes: r.ParentScopes,
 	})
 }
 
@@ -117,7 +120,7 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 		ID: hub.Identity{Device: j.DeviceID, Module: j.ModuleID}, GenerationID: j.GenerationID, ETag: j.ETag,
 		Status: j.Status, StatusReason: string(j.StatusReason), StatusUpdatedTime: j.StatusUpdatedTime.Time,
 		CreatedTime: timeOf(j.GenerationID), Authentication: j.Authentication,
-		Edge: j.Capabilities.IoTEdge, ManagedBy: j.ManagedBy,
+		Edge: j.Capabilities.IoTEdge, ManagedBy: j.ManagedBy, Scope: j.DeviceScope, ParentScopes: j.ParentScopes,
 	}
 	return nil
 }

@@ -66,6 +66,13 @@ type Record struct {
 	Authentication    Authentication
 	Edge              bool   // capabilities.iotEdge; devices only
 	ManagedBy         string // modules only
+	// Scope is, of an edge device, its own, by which others name it as their
+	// parent; of another device, that of the edge device which it belongs to.
+	// Devices only.
+	Scope string
+	// ParentScopes is the scope of the edge device that this one belongs to, if
+	// any: one entry at most. Devices only.
+	ParentScopes []string
 	// Revision is the store's number of the last write; not in the JSON.
 	Revision uint64
 }

@@ -16,20 +16,30 @@ const MaxModules = 50
 // fields before use. Methods may be called from any goroutine; their errors
 // are *hub.Error, and none holds a key.
 type Registry struct {
-	Store Store
-	Now   func() time.Time // nil: time.Now
+	Store  Store
+	Events Lifecycle        // nil: nobody is told
+	Now    func() time.Time // nil: time.Now
 
 	generations generations
 }
 
+// Lifecycle is told of identities that come and go, whoever has them made or
+// deleted: of an edge device's own modules and of those that go with their
+// device too. It does not block.
+type Lifecycle interface {
+	Created(r Record)
+	Deleted(r Record)
+}
+
 // Create stores a new identity. Of r it takes the id, the status, the
 // authentication and the device's or module's own fields, and decides the
-// rest. Without an authentication type it is sas, and so it is for a module
+// rest; an edge device gets a scope, and its modules $edgeAgent and $edgeHub. Without an authentication type it is sas, and so it is for a module
 // with type none; sas without keys gets new ones.
 //
 // It fails with DeviceAlreadyExists or ModuleAlreadyExists, whatever etag r
-// has; with DeviceNotFound and TooManyModules for a module; and with
-// ArgumentInvalid when r breaks a rule.
+// has; with DeviceNotFound and TooManyModules for a module; with InvalidScope
+// for a device whose parent is no edge device; and with ArgumentInvalid when r
+// breaks another rule.
 func (s *Registry) Create(ctx context.Context, r Record) (Record, error) {
 	if err := checkNewID(r.ID); err != nil {
 		return Record{}, err
@@ -44,20 +54,41 @@ func (s *Registry) Create(ctx context.Context, r Record) (Record, error) {
 			return Record{}, err
 		}
 	}
-	r.GenerationID, r.ETag = s.generations.next(s.now()), firstETag()
-	r.CreatedTime, r.StatusUpdatedTime, r.Revision = timeOf(r.GenerationID), time.Time{}, 0
-	revision, err := s.Store.Create(ctx, r)
-	if err != nil {
+	s.stamp(&r)
+	if err := s.completeScope(ctx, &r, Record{}); err != nil {
 		return Record{}, err
 	}
-	r.Revision = revision
-	if r.ID.IsModule() {
-		err = s.keepParent(ctx, r, parent)
-	}
-	if err != nil {
+	if err := s.add(ctx, &r, parent); err != nil {
 		return Record{}, err
+	}
+	if r.Edge {
+		if err := s.addEdgeModules(ctx, r); err != nil {
+			return Record{}, err
+		}
 	}
 	return r, nil
+}
+
+// stamp decides what is the registry's of a new record.
+func (s *Registry) stamp(r *Record) {
+	r.GenerationID, r.ETag = s.generations.next(s.now()), firstETag()
+	r.CreatedTime, r.StatusUpdatedTime, r.Revision = timeOf(r.GenerationID), time.Time{}, 0
+}
+
+// add stores a new record; parent is the device of a module.
+func (s *Registry) add(ctx context.Context, r *Record, parent Record) (err error) {
+	if r.Revision, err = s.Store.Create(ctx, *r); err != nil {
+		return err
+	}
+	if r.ID.IsModule() {
+		if err := s.keepParent(ctx, *r, parent); err != nil {
+			return err
+		}
+	}
+	if s.Events != nil {
+		s.Events.Created(*r)
+	}
+	return nil
 }
 
 // parent returns the device of a module that is about to be made.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 )
@@ -52,6 +54,16 @@ func counterOf(t *testing.T, etag string) int {
 	return n
 }
 
+// Java's service SDK writes "Enabled".
+func TestWordsInAnyCase(t *testing.T) {
+	s, _ := newRegistry()
+	r := device("d1")
+	r.Status, r.Authentication = "Disabled", identity.Authentication{Type: "SelfSigned"}
+	if r = create(t, s, r); r.Status != identity.StatusDisabled || r.Authentication.Type != identity.AuthSelfSigned {
+		t.Errorf("status %q, type %q, want disabled and selfSigned", r.Status, r.Authentication.Type)
+	}
+}
+
 func TestCreateFillsIn(t *testing.T) {
 	s, store := newRegistry()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_700, time.UTC)
@@ -78,7 +90,7 @@ func TestCreateFillsIn(t *testing.T) {
 	if r.ETag == "MQ==" || counterOf(t, r.ETag) < 0 {
 		t.Errorf("etag %q", r.ETag)
 	}
-	if store.records[r.ID] != r {
+	if !cmp.Equal(store.records[r.ID], r) {
 		t.Error("stored is something else than what Create returned")
 	}
 }
@@ -137,7 +149,6 @@ func TestCreateRefuses(t *testing.T) {
 		"long key":               {keys(good, base64.StdEncoding.EncodeToString(make([]byte, 65))), hub.ArgumentInvalid},
 		"key is not base64":      {keys(good, "s3cret*"), hub.ArgumentInvalid},
 		"no such type":           {auth(identity.Authentication{Type: "password"}), hub.ArgumentInvalid},
-		"type in capitals":       {auth(identity.Authentication{Type: "SAS"}), hub.ArgumentInvalid},
 		"device with none":       {auth(identity.Authentication{Type: identity.AuthNone}), hub.ArgumentInvalid},
 		"thumbprint with colons": {prints(strings.Repeat("ab:", 13)+"a", ""), hub.ArgumentInvalid},
 		"short thumbprint":       {prints("", "abcd"), hub.ArgumentInvalid},
@@ -289,7 +300,7 @@ func TestCreateModuleCannotBeTakenBack(t *testing.T) {
 func TestGet(t *testing.T) {
 	s, _ := newRegistry()
 	want := create(t, s, device("a.b"))
-	if got, err := s.Get(t.Context(), want.ID); err != nil || got != want {
+	if got, err := s.Get(t.Context(), want.ID); err != nil || !cmp.Equal(got, want) {
 		t.Errorf("Get: %+v, %v", got.WithoutKeys(), err)
 	}
 	for id, code := range map[hub.Identity]hub.Code{

@@ -27,8 +27,8 @@ func checkID(id hub.Identity) error {
 // checkNewID refuses an id that nobody may choose: modules that begin with $
 // belong to edge devices.
 func checkNewID(id hub.Identity) error {
-	if strings.HasPrefix(id.Module, "$") {
-		return hub.Errorf(hub.ArgumentInvalid, "a module id does not begin with $: such ids are the hub's own")
+	if isHubs(id) {
+		return hub.Errorf(hub.ArgumentInvalid, "a module id does not begin with $: such modules are the hub's own, and come and go with their edge device")
 	}
 	return checkID(id)
 }
@@ -53,10 +53,11 @@ func complete(r *Record) error {
 // completeStatus blanks what a device, or a module, does not have.
 func completeStatus(r *Record) error {
 	if r.ID.IsModule() {
-		r.Status, r.StatusReason, r.Edge = "", "", false
+		r.Status, r.StatusReason, r.Edge, r.Scope, r.ParentScopes = "", "", false, "", nil
 		return nil
 	}
 	r.ManagedBy = ""
+	r.Status = known(r.Status, StatusEnabled, StatusDisabled)
 	switch r.Status {
 	case "":
 		r.Status = StatusEnabled
@@ -70,8 +71,20 @@ func completeStatus(r *Record) error {
 	return nil
 }
 
+// known is a word in the case in which it is stored: IoT Hub takes its words in any,
+// and Java's service SDK writes "Enabled".
+func known[T ~string](word T, words ...T) T {
+	for _, w := range words {
+		if strings.EqualFold(string(word), string(w)) {
+			return w
+		}
+	}
+	return word
+}
+
 func completeType(r *Record) error {
 	a := &r.Authentication
+	a.Type = known(a.Type, AuthSAS, AuthSelfSigned, AuthCA, AuthNone)
 	switch a.Type {
 	case "":
 		a.Type = AuthSAS
@@ -118,7 +131,7 @@ func isThumbprint(s string) bool {
 // matches fails with PreconditionFailed unless ifMatch lets r be changed: *,
 // or its etag with or without quotes.
 func matches(r Record, ifMatch string) error {
-	switch etag := strings.Trim(ifMatch, `"`); etag {
+	switch etag := unquoted(ifMatch); etag {
 	case "*", r.ETag:
 		return nil
 	case "":
@@ -126,6 +139,15 @@ func matches(r Record, ifMatch string) error {
 	default:
 		return hub.Errorf(hub.PreconditionFailed, "%s was changed meanwhile: its etag is %s, not %s", r.ID, r.ETag, clip(etag))
 	}
+}
+
+// unquoted takes quotes off that stand on both sides. What has one only is no
+// etag, and least of all *.
+func unquoted(etag string) string {
+	if len(etag) > 1 && strings.HasPrefix(etag, `"`) && strings.HasSuffix(etag, `"`) {
+		return etag[1 : len(etag)-1]
+	}
+	return etag
 }
 
 // clip shortens what a caller sent for a message.

@@ -66,3 +66,6 @@ func nextETag(etag string) string {
 func etagOf(n uint64) string {
 	return base64.StdEncoding.EncodeToString(strconv.AppendUint(nil, n, 10))
 }
+
+// CreatedTime is the time that a generation id tells, zero if it tells none.
+func CreatedTime(generation string) time.Time { return timeOf(generation) }

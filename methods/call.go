@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 // IoT Hub's limits and defaults (Microsoft's page on direct methods).
@@ -26,6 +27,7 @@ type Call struct {
 	Payload         []byte        // JSON; null when there is none
 	ConnectTimeout  time.Duration // how long a device that is not connected is waited for
 	ResponseTimeout time.Duration // how long its answer is; 0 means the default
+	Trace           span.Context  // that the call belongs to; may be none
 }
 
 // Answer is what a device said.

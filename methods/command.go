@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 // Limits of durable commands.
@@ -58,6 +59,7 @@ type Command struct {
 	ReplyTo         string        `json:"replyTo,omitempty"` // besides the stored event
 	Accepted        time.Time     `json:"accepted"`
 	Expires         time.Time     `json:"expires"`
+	Trace           span.Context  `json:"trace,omitzero"` // of whoever has called; may be none
 
 	State    State     `json:"state"`
 	Claim    string    `json:"claim,omitempty"`   // who has begun it
@@ -149,7 +151,7 @@ func ValidCommandID(s string) bool {
 }
 
 func (c *Command) call() Call {
-	return Call{ID: c.For, Method: c.Method, Payload: c.Payload, ResponseTimeout: c.ResponseTimeout}
+	return Call{ID: c.For, Method: c.Method, Payload: c.Payload, ResponseTimeout: c.ResponseTimeout, Trace: c.Trace}
 }
 
 func (c *Command) notFound() error {

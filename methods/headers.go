@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 // The headers of requests on hub.method.…, and of their replies and results.
@@ -47,6 +48,7 @@ func (o *Order) ParseHeaders(h map[string][]string) (stored bool, err error) {
 			return false, hub.Errorf(hub.ArgumentInvalid, "there is no header %.64q; there are %s", name, strings.Join(known(), ", "))
 		}
 	}
+	o.Trace = span.Of(h)
 	_, stored = h[HeaderWait]
 	if o.ReplyTo != "" && !stored {
 		return false, hub.Errorf(hub.ArgumentInvalid, "%s goes with %s; other calls are answered at once", HeaderReplyTo, HeaderWait)
@@ -98,6 +100,7 @@ func (o *Order) Headers() map[string][]string {
 	if o.ReplyTo != "" {
 		h[HeaderReplyTo] = []string{o.ReplyTo}
 	}
+	o.Trace.Put(h)
 	return h
 }
 
@@ -137,6 +140,7 @@ func (c *Call) CallHeaders() map[string][]string {
 	if c.ID.IsModule() {
 		h[HeaderModule] = []string{c.ID.Module}
 	}
+	c.Trace.Put(h)
 	return h
 }
 
@@ -145,7 +149,7 @@ func (c *Call) CallHeaders() map[string][]string {
 func ParseCall(h map[string][]string, body []byte) (Call, error) {
 	c := Call{
 		ID:     hub.Identity{Device: first(h, HeaderDevice), Module: first(h, HeaderModule)},
-		Method: first(h, HeaderMethod), Payload: body,
+		Method: first(h, HeaderMethod), Payload: body, Trace: span.Of(h),
 	}
 	var err error
 	if c.ResponseTimeout, err = parseTime(HeaderResponseTimeout, first(h, HeaderResponseTimeout)); err != nil {

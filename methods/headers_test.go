@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 func TestParseHeaders(t *testing.T) {
@@ -18,7 +19,9 @@ func TestParseHeaders(t *testing.T) {
 		code   hub.Code
 	}{
 		"none":          {nil, Order{}, false, 0},
-		"others":        {map[string][]string{"Traceparent": {"x"}, "hubris": {"y"}}, Order{}, false, 0},
+		"others":        {map[string][]string{"X-Request": {"x"}, "hubris": {"y"}}, Order{}, false, 0},
+		"trace":         {map[string][]string{"Traceparent": {"p"}, "tracestate": {"a=1", "b=2"}}, Order{Call: Call{Trace: span.Context{Parent: "p", State: "a=1,b=2"}}}, false, 0},
+		"two traces":    {map[string][]string{"traceparent": {"p", "q"}}, Order{}, false, 0},
 		"durations":     {map[string][]string{HeaderConnectTimeout: {"1m30s"}, HeaderResponseTimeout: {"5s"}}, Order{Call: Call{ConnectTimeout: 90 * time.Second, ResponseTimeout: 5 * time.Second}}, false, 0},
 		"seconds":       {map[string][]string{HeaderConnectTimeout: {"0"}, HeaderResponseTimeout: {"300"}}, Order{Call: Call{ResponseTimeout: 300 * time.Second}}, false, 0},
 		"wait":          {map[string][]string{HeaderWait: {"24h"}, HeaderReplyTo: {"app.results"}}, Order{Wait: 24 * time.Hour, ReplyTo: "app.results"}, true, 0},
@@ -60,6 +63,7 @@ func TestCallBetweenNodes(t *testing.T) {
 	t.Parallel()
 	want := Call{
 		ID: hub.Identity{Device: "a.b'$", Module: "$edgeHub"}, Method: "x*.>", Payload: []byte("[1]"), ResponseTimeout: 7 * time.Second,
+		Trace: span.Context{Parent: "p", State: "s"},
 	}
 	got, err := ParseCall(want.CallHeaders(), want.Payload)
 	if err != nil {

@@ -52,6 +52,9 @@ type Invoker struct {
 	Devices  Devices
 	Remote   Remote
 	Arrivals Arrivals
+	// Observed hears how long each call took, from its beginning to the answer or
+	// the error; nil: nobody does. It does not block.
+	Observed func(began time.Time, err error)
 }
 
 // Invoke completes the call, takes it to the device once, and returns the
@@ -61,6 +64,15 @@ type Invoker struct {
 // ConnectionLost and TooManyCalls as [Local] has them. After GatewayTimeout
 // and ConnectionLost nobody knows whether the device has acted.
 func (v *Invoker) Invoke(ctx context.Context, c Call) (Answer, error) {
+	began := time.Now()
+	a, err := v.invoke(ctx, c)
+	if v.Observed != nil {
+		v.Observed(began, err)
+	}
+	return a, err
+}
+
+func (v *Invoker) invoke(ctx context.Context, c Call) (Answer, error) {
 	if err := c.Complete(); err != nil {
 		return Answer{}, err
 	}

@@ -139,6 +139,7 @@ func (q *Queue) Submit(ctx context.Context, o Order) (Command, error) {
 	c := Command{
 		For: o.ID, ID: newID(now), Generation: generation, Method: o.Method, Payload: o.Payload,
 		ResponseTimeout: o.ResponseTimeout, ReplyTo: o.ReplyTo, Accepted: now, Expires: now.Add(o.Wait), State: Pending,
+		Trace: o.Trace,
 	}
 	if err := q.Commands.Create(ctx, &c); err != nil {
 		return Command{}, err

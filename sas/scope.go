@@ -111,3 +111,11 @@ func (t Token) isSame(got, want string) bool {
 	}
 	return got == want
 }
+
+// CoversPath reports whether a path, decoded and in segments, lies below the
+// token's resource, whichever host that names. It goes by whole segments, and
+// their case counts. The resource is decoded once, as service SDKs encode it.
+func (t Token) CoversPath(path []string) bool {
+	got := strings.Split(strings.TrimRight(unescape(t.Resource), "/"), "/")[1:]
+	return len(got) <= len(path) && slices.Equal(got, path[:len(got)])
+}

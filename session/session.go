@@ -27,9 +27,10 @@ type Session struct {
 	Subscriptions []Subscription `json:"subscriptions,omitempty"` // sorted by filter
 
 	Connected   bool   `json:"connected"`
-	Node        string `json:"node"`       // of the connection, or of the last one
-	Connection  string `json:"connection"` // its name, unique in the hub
-	Remote      string `json:"remote"`     // address and port of the client
+	Node        string `json:"node"`               // of the connection, or of the last one
+	Instance    string `json:"instance,omitempty"` // the run of the node; the store sets it
+	Connection  string `json:"connection"`         // its name, unique in the hub; empty: it was not let in
+	Remote      string `json:"remote"`             // address and port of the client
 	ClientAgent string `json:"clientAgent,omitempty"`
 	ModelID     string `json:"modelId,omitempty"`
 
@@ -37,6 +38,23 @@ type Session struct {
 	DisconnectedTime time.Time `json:"disconnectedTime,omitzero"`
 	Reason           string    `json:"reason,omitempty"`    // why the last connection ended
 	Code             hub.Code  `json:"errorCode,omitempty"` // 0: by DISCONNECT
+
+	// WillID names the will of this connection in the store: it is armed, and the
+	// store keeps its message. Owed names the wills of ended connections that may
+	// not have been sent yet.
+	WillID string   `json:"will,omitempty"`
+	Owed   []string `json:"owed,omitempty"`
+	// Ends are earlier connections, the oldest first, whose ends may not have been
+	// told yet: who has claimed the session sees to it. RepairedBy is the node that
+	// has told the end of this one, because its own could not: then nobody is the
+	// owner.
+	Ends       []Past `json:"ends,omitempty"`
+	RepairedBy string `json:"repairedBy,omitempty"`
+
+	// Will comes with a claim, for the store to keep; nil: none. Untold says of a
+	// release that the client was not let in after all: then there is no will.
+	Will   *Will `json:"-"`
+	Untold bool  `json:"-"`
 
 	// Epoch is the store's revision of the claim: the fencing number of this
 	// ownership. Revision is that of the last write.
@@ -48,6 +66,10 @@ type Session struct {
 	// node died, and nobody may know what it has sent.
 	Resumed bool `json:"-"`
 	Cut     bool `json:"-"`
+	// Contested says of a claim that the connection before it has not told its end,
+	// whether there is a session to go on with or not: it may still believe that it
+	// is the owner.
+	Contested bool `json:"-"`
 	// Displaced is, in a claim, the address and port of the client that was the
 	// owner until then; empty when there was none.
 	Displaced     string `json:"-"`
@@ -61,14 +83,22 @@ type Session struct {
 func Resume(prev, next Session) (s Session, present bool) {
 	next.Subscriptions, next.Resumed, next.Cut = nil, false, false
 	next.Displaced, next.DisplacedNode = "", ""
+	next.Contested = prev.Connected || prev.RepairedBy != ""
+	next.RepairedBy, next.Owed, next.Ends = "", slices.Clone(prev.Owed), slices.Clone(prev.Ends)
+	last := prev.Last()
 	if prev.Connected {
 		next.Displaced, next.DisplacedNode = prev.Remote, prev.Node
+		next.owe(prev.WillID)
+		last.DisconnectedTime, last.Reason, last.Code = next.ConnectedTime, TakenOver, hub.ConnectionReplaced
+	}
+	if prev.Connection != "" {
+		next.Ends = append(next.Ends, last)
 	}
 	if !prev.Persistent || !next.Persistent || prev.Generation != next.Generation {
 		return next, false
 	}
 	next.Subscriptions = slices.Clone(prev.Subscriptions)
-	next.Resumed, next.Cut = true, prev.Connected
+	next.Resumed, next.Cut = true, next.Contested
 	return next, true
 }
 

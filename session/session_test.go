@@ -19,6 +19,7 @@ func TestResume(t *testing.T) {
 		ID: hub.Identity{Device: "d"}, Generation: "g1", Persistent: true, Subscriptions: subs, Connected: true, Node: "n1",
 		Connection: "c1", Remote: "old", ClientAgent: "old", ModelID: "old", ConnectedTime: time.Unix(1, 0),
 		DisconnectedTime: time.Unix(2, 0), Reason: "old", Code: hub.Unauthorized, Epoch: 5, Revision: 6,
+		Owed: []string{"w0"}, WillID: "w1", Ends: []Past{{Epoch: 3}},
 	}
 	next := Session{
 		ID: hub.Identity{Device: "d"}, Generation: "g1", Persistent: true, Connected: true, Node: "n2",
@@ -30,6 +31,7 @@ func TestResume(t *testing.T) {
 	}{
 		"[MQTT3-3.1.2-4] goes on":     {func(_, _ *Session) {}, true},
 		"released before":             {func(prev, _ *Session) { prev.Connected = false }, true},
+		"repaired before":             {func(prev, _ *Session) { prev.Connected, prev.RepairedBy = false, "n3" }, true},
 		"no subscription before":      {func(prev, _ *Session) { prev.Subscriptions = nil }, true},
 		"none before":                 {func(prev, _ *Session) { *prev = Session{} }, false},
 		"[MQTT3-3.1.2-6] clean now":   {func(_, next *Session) { next.Persistent = false }, false},
@@ -41,13 +43,19 @@ func TestResume(t *testing.T) {
 			tc.change(&prev, &next)
 			got, present := Resume(prev, next)
 			want := next
-			want.Subscriptions = nil
+			want.Subscriptions, want.Owed = nil, prev.Owed
+			want.Contested = prev.Connected || prev.RepairedBy != ""
 			if tc.present {
 				want.Subscriptions = prev.Subscriptions
-				want.Resumed, want.Cut = true, prev.Connected
+				want.Resumed, want.Cut = true, prev.Connected || prev.RepairedBy != ""
+			}
+			if last := prev.Last(); prev.Connection != "" {
+				want.Ends = []Past{{Epoch: 3}, last}
 			}
 			if prev.Connected {
 				want.Displaced, want.DisplacedNode = prev.Remote, prev.Node
+				want.Owed = []string{"w0", "w1"}
+				want.Ends[1].DisconnectedTime, want.Ends[1].Reason, want.Ends[1].Code = next.ConnectedTime, TakenOver, hub.ConnectionReplaced
 			}
 			if diff := cmp.Diff(want, got); diff != "" || present != tc.present {
 				t.Errorf("present %v, want %v; session (-want +got):\n%s", present, tc.present, diff)
@@ -55,6 +63,13 @@ func TestResume(t *testing.T) {
 		})
 	}
 	got, _ := Resume(prev, next)
+	got.owe("w9")
+	if len(prev.Owed) != 1 {
+		t.Error("the resumed session shares its wills with the one before")
+	}
+	if got.Ends[0].Epoch = 9; prev.Ends[0].Epoch != 3 {
+		t.Error("the resumed session shares its ends with the one before")
+	}
 	got.Subscribe(Subscription{Filter: "a/#", QoS: 0})
 	if prev.Subscriptions[0].QoS != 1 {
 		t.Error("the resumed session shares its subscriptions with the one before")

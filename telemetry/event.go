@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 // Event is a device-to-cloud message as a back-end app reads it.
@@ -20,6 +21,7 @@ type Event struct {
 	ModelID    string                    // empty when the sender has no model
 	Source     string                    // [SourceTelemetry]
 	Enqueued   time.Time                 // zero when the header is missing or not a time
+	Trace      span.Context              // where the hub's trace of the message goes on; may be none
 }
 
 // ParseHeaders is the inverse of [Message.Headers]: it reads the headers of a
@@ -33,6 +35,7 @@ func ParseHeaders(headers map[string][]string) Event {
 		ModelID: decoded(headers, HeaderModelID), Source: decoded(headers, HeaderSource),
 		Properties: make(map[string]string), System: make(map[SystemProperty]string),
 	}
+	e.Trace = span.Of(headers)
 	if t, err := time.Parse(timeLayout, decoded(headers, HeaderEnqueued)); err == nil {
 		e.Enqueued = t
 	}

@@ -1,6 +1,10 @@
 package telemetry
 
-import "time"
+import (
+	"time"
+
+	"github.com/hubgate/hubgate/span"
+)
 
 // Header names of what the hub vouches for, as IoT Hub's endpoints name them.
 const (
@@ -17,6 +21,10 @@ const (
 // nothing else, so that none of them can stand for anything else.
 const AppPrefix = "iothub-app-"
 
+// maxTraced is how long headers may be to which a trace is added, in bytes:
+// JetStream takes 64 KiB of them, with what stands between.
+const maxTraced = 56 << 10
+
 // nullValue is the header value of a property without value. No encoded text
 // is the same: there, two hexadecimal digits follow each %.
 const nullValue = "%null"
@@ -25,28 +33,28 @@ const nullValue = "%null"
 // they can be written as "name: value" lines. The zero value is empty and
 // ready; a Headers is used by one goroutine at a time.
 type Headers struct {
-	buf   []byte
-	spans []span
+	buf    []byte
+	pieces []piece
 }
 
-// span is where a name and its value end in the buffer; the name begins where
+// piece is where a name and its value end in the buffer; the name begins where
 // the value before it ended.
-type span struct{ name, value int }
+type piece struct{ name, value int }
 
 // Reset empties h and keeps its storage.
-func (h *Headers) Reset() { h.buf, h.spans = h.buf[:0], h.spans[:0] }
+func (h *Headers) Reset() { h.buf, h.pieces = h.buf[:0], h.pieces[:0] }
 
 // Len is the number of headers.
-func (h *Headers) Len() int { return len(h.spans) }
+func (h *Headers) Len() int { return len(h.pieces) }
 
 // At returns header i, counted from 0. The slices are valid until the next
 // change of h.
 func (h *Headers) At(i int) (name, value []byte) {
 	start := 0
 	if i > 0 {
-		start = h.spans[i-1].value
+		start = h.pieces[i-1].value
 	}
-	s := h.spans[i]
+	s := h.pieces[i]
 	return h.buf[start:s.name:s.name], h.buf[s.name:s.value:s.value]
 }
 
@@ -54,11 +62,31 @@ func (h *Headers) At(i int) (name, value []byte) {
 // device's. The value is escaped.
 func (h *Headers) Add(name, value string) { add(h, name, value) }
 
+// AddTrace appends the headers of a trace context, one that is well-formed, as
+// every reader of traces expects them: they are not escaped. None adds nothing,
+// and nothing is added to so many headers that JetStream might refuse one more.
+func (h *Headers) AddTrace(c span.Context) {
+	if c.IsZero() || len(h.buf) > maxTraced {
+		return
+	}
+	h.addPlain(span.HeaderParent, c.Parent)
+	if c.State != "" {
+		h.addPlain(span.HeaderState, c.State)
+	}
+}
+
+func (h *Headers) addPlain(name, value string) {
+	h.buf = append(h.buf, name...)
+	end := len(h.buf)
+	h.buf = append(h.buf, value...)
+	h.pieces = append(h.pieces, piece{end, len(h.buf)})
+}
+
 func add[T string | []byte](h *Headers, name string, value T) {
 	h.buf = append(h.buf, name...)
 	end := len(h.buf)
 	h.buf = appendValue(h.buf, value)
-	h.spans = append(h.spans, span{end, len(h.buf)})
+	h.pieces = append(h.pieces, piece{end, len(h.buf)})
 }
 
 // Headers appends the headers of m to h: annotations, system properties, and
@@ -91,7 +119,7 @@ func (h *Headers) addTime(name string, t time.Time) {
 	h.buf = append(h.buf, name...)
 	end := len(h.buf)
 	h.buf = appendTime(h.buf, t)
-	h.spans = append(h.spans, span{end, len(h.buf)})
+	h.pieces = append(h.pieces, piece{end, len(h.buf)})
 }
 
 func (h *Headers) addProperty(p *Property) {
@@ -103,5 +131,5 @@ func (h *Headers) addProperty(p *Property) {
 	} else {
 		h.buf = appendValue(h.buf, p.Value)
 	}
-	h.spans = append(h.spans, span{end, len(h.buf)})
+	h.pieces = append(h.pieces, piece{end, len(h.buf)})
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 // MaxSize is the largest message in bytes, as [Message.Size] counts it
@@ -44,6 +45,10 @@ type Message struct {
 	ModelID    string    // the model id of the connection; may be empty
 	Source     string    // [SourceTelemetry]
 	Enqueued   time.Time // when the hub took it
+
+	// Trace is the trace that whoever stores the message goes on with. None: there
+	// is no trace.
+	Trace span.Context
 
 	scratch []byte // decoded names and values
 	index   index  // of Properties, when there are many
@@ -91,6 +96,22 @@ func (m *Message) set(p Property) {
 		return
 	}
 	m.Properties = append(m.Properties, p)
+}
+
+// TraceProperties returns the trace context that the device has sent, as the
+// application properties traceparent and tracestate, and that nobody has looked
+// at. They stay properties like any other.
+func (m *Message) TraceProperties() span.Context {
+	var c span.Context
+	for i := range m.Properties {
+		switch p := &m.Properties[i]; string(p.Name) {
+		case span.HeaderParent:
+			c.Parent = string(p.Value)
+		case span.HeaderState:
+			c.State = string(p.Value)
+		}
+	}
+	return c.Bounded()
 }
 
 // Size is the size in bytes that IoT Hub bills and limits: the body, the values

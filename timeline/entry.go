@@ -25,6 +25,8 @@ const (
 	Throttled        What = "throttled"    // slowed or refused, because it did too much
 	DuplicateID      What = "duplicateId"  // several clients fight for one identity
 	TokenExpired     What = "tokenExpired" // the connection lives on for a while
+	// Unconfigured is a configuration that can't be applied, or does not stay.
+	Unconfigured What = "configurationFailed"
 )
 
 // Entry is one thing that went wrong, or the same thing several times.

@@ -112,7 +112,7 @@ func (t Twin) Patch(p Patch, ifMatch string, now time.Time) (Twin, Change, error
 	}
 	if p.desired != nil {
 		next.desired.version++
-		next.desired.root = merge(t.desired.root, p.desired, mark{at, next.desired.version})
+		next.desired.root = merge(t.desired.root, p.desired, mark{ticks: at, version: next.desired.version})
 	}
 	if err := next.checkSizes(); err != nil {
 		return Twin{}, Change{}, err
@@ -133,7 +133,7 @@ func (t Twin) Replace(p Patch, ifMatch string, now time.Time) (Twin, Change, err
 	next, at := t.next(now)
 	next.desired.version++
 	next.tags.root = merge(nil, orEmpty(p.tags), mark{ticks: at})
-	next.desired.root = merge(nil, orEmpty(p.desired), mark{at, next.desired.version})
+	next.desired.root = merge(nil, orEmpty(p.desired), mark{ticks: at, version: next.desired.version})
 	if err := next.checkSizes(); err != nil {
 		return Twin{}, Change{}, err
 	}
@@ -202,7 +202,8 @@ func (t Twin) matches(ifMatch string) error {
 
 // event is the body of the event about an update: what p names, marked.
 func (t Twin) event(p Patch, at ticks) []byte {
-	dst := append([]byte(nil), `{"version":`...)
+	const usual = 512 // bytes, which most events stay within
+	dst := append(make([]byte, 0, usual), `{"version":`...)
 	dst = strconv.AppendInt(dst, t.Version, 10)
 	if p.tags != nil {
 		dst = append(dst, `,"tags":`...)
@@ -214,7 +215,7 @@ func (t Twin) event(p Patch, at ticks) []byte {
 	dst = append(dst, `,"properties":{`...)
 	if p.desired != nil {
 		dst = append(dst, `"desired":`...)
-		dst = appendSection(dst, p.desired, t.desired.version, &mark{at, t.desired.version})
+		dst = appendSection(dst, p.desired, t.desired.version, &mark{ticks: at, version: t.desired.version})
 	}
 	if p.reported != nil {
 		dst = append(dst, `"reported":`...)

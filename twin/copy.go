@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -18,6 +19,7 @@ import (
 type Copy struct {
 	twins *Twins
 	id    hub.Identity
+	owner Owner
 	send  func(Notification) bool
 
 	io sync.Mutex // held by who talks to the store
@@ -39,8 +41,8 @@ type Copy struct {
 // with what the device is to be told, one after another and in the order of
 // versions, and returns false when the device has not subscribed; it must not
 // wait, nor call the copy.
-func (s *Twins) Open(id hub.Identity, send func(Notification) bool) *Copy {
-	return &Copy{twins: s, id: id, send: send}
+func (s *Twins) Open(id hub.Identity, o Owner, send func(Notification) bool) *Copy {
+	return &Copy{twins: s, id: id, owner: o, send: send}
 }
 
 // Device calls answer with the twin as its device gets it. No notification of
@@ -51,10 +53,13 @@ func (c *Copy) Device(ctx context.Context, answer func(body []byte)) error {
 	defer c.io.Unlock()
 	for try := 1; ; try++ {
 		t, _, err := c.current(ctx)
-		if err != nil {
+		if err == nil {
+			t, err = c.fence(ctx, t)
+		}
+		if err != nil && !errors.Is(err, errRace) {
 			return err
 		}
-		if c.answered(t, answer) {
+		if err == nil && c.answered(t, answer) {
 			return nil
 		}
 		if err := pause(ctx, c.id, try); err != nil {
@@ -96,9 +101,7 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 		if err != nil {
 			return 0, err
 		}
-		next, err := c.twins.put(ctx, t, c.id.String(), func(t Twin) (Twin, Change, error) {
-			return t.PatchReported(p, ifVersion, c.twins.now())
-		})
+		next, err := c.writeReported(ctx, t, p, ifVersion)
 		switch {
 		case err == nil:
 			c.keep(next)
@@ -110,6 +113,18 @@ func (c *Copy) PatchReported(ctx context.Context, body []byte, ifVersion int64) 
 			return 0, err
 		}
 	}
+}
+
+// writeReported merges p into t, unless a newer connection has written t.
+func (c *Copy) writeReported(ctx context.Context, t Twin, p Patch, ifVersion int64) (Twin, error) {
+	if err := c.check(ctx, t); err != nil {
+		return Twin{}, err
+	}
+	return c.twins.put(ctx, t, c.id.String(), func(t Twin) (Twin, Change, error) {
+		next, change, err := t.PatchReported(p, ifVersion, c.twins.now())
+		next.Epoch = cmp.Or(c.owner.Epoch, t.Epoch)
+		return next, change, err
+	})
 }
 
 // mayRetry reports whether a write of old that failed may succeed with the twin
@@ -222,6 +237,19 @@ func (c *Copy) Announced(a Announcement) (behind bool) {
 	return false
 }
 
+// Written says that the twin was written a while ago, with this revision. It
+// returns true when nothing has told of that: then [Copy.Sync] has to be called,
+// from a goroutine that may wait.
+func (c *Copy) Written(revision uint64) (missed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if revision <= max(c.newest, c.twin.Revision) {
+		return false
+	}
+	c.newest = revision
+	return true
+}
+
 // tell sends a notification, after which the device knows desired. c.mu is
 // held.
 func (c *Copy) tell(n Notification, desired *value) {
@@ -284,7 +312,7 @@ func (c *Copy) loadOnce(ctx context.Context) (Twin, error) {
 	before, loaded := c.twin.Generation, c.loaded
 	c.mu.Unlock()
 	t, err := c.twins.Store.Get(ctx, c.id)
-	if err == nil && loaded && t.Generation != before {
+	if err == nil && (loaded && t.Generation != before || c.owner.Generation != "" && c.owner.Generation != t.Generation) {
 		return Twin{}, hub.Errorf(hub.DeviceNotFound, "%s was deleted and created again", c.id)
 	}
 	return t, err

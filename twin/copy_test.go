@@ -24,7 +24,7 @@ func connect(t *testing.T) *terminal {
 	t.Helper()
 	m := newMemory(dev)
 	d := &terminal{t: t, m: m, s: service(m)}
-	d.c = d.s.Open(dev, func(n Notification) bool {
+	d.c = d.s.Open(dev, Owner{}, func(n Notification) bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.deaf {
@@ -174,6 +174,30 @@ func TestCopyMakesGapsGood(t *testing.T) {
 		t.Error("the gap was not closed")
 	}
 	d.wantHeard(`{"e":6,"$version":6}`)
+}
+
+// TestCopyHearsOfWhatNobodyAnnounced: the write is seen in the bucket only.
+func TestCopyHearsOfWhatNobodyAnnounced(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	d.get()
+	update(t, d.s, desired(`{"a":1}`))
+	a := d.last()
+	if !d.c.Written(a.Revision) {
+		t.Fatal("the write was not missed")
+	}
+	d.sync()
+	d.wantHeard(`{"a":1,"$version":2}`)
+	if d.c.Written(a.Revision) {
+		t.Error("the write is still missed")
+	}
+	next := d.announced(`{"a":2}`)
+	d.c.Announced(next)
+	d.report(`{"n":1}`)
+	if d.c.Written(next.Revision) || d.c.Written(d.m.revision) {
+		t.Error("a write that was announced, or is the device's own, counts as missed")
+	}
+	d.wantHeard(`{"a":2,"$version":3}`)
 }
 
 // TestSyncSeesWhatComesMeanwhile: an announcement between read and answer.

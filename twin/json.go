@@ -14,15 +14,28 @@ func (t Twin) AppendJSON(dst []byte) []byte {
 	if n := t.length(); cap(dst)-len(dst) < n {
 		dst = append(make([]byte, 0, len(dst)+n), dst...)
 	}
-	dst = append(dst, `{"deviceId":`...)
+	dst = append(dst, '{')
+	dst = t.appendNames(dst)
+	dst = append(dst, ',')
+	dst = t.appendDocument(dst)
+	return append(dst, '}')
+}
+
+// appendNames appends the members that say whose twin it is, and its etag.
+func (t Twin) appendNames(dst []byte) []byte {
+	dst = append(dst, `"deviceId":`...)
 	dst = appendString(dst, t.ID.Device)
 	if t.ID.IsModule() {
 		dst = append(dst, `,"moduleId":`...)
 		dst = appendString(dst, t.ID.Module)
 	}
 	dst = append(dst, `,"etag":`...)
-	dst = appendString(dst, t.ETag)
-	dst = append(dst, `,"version":`...)
+	return appendString(dst, t.ETag)
+}
+
+// appendDocument appends the members version, tags and properties.
+func (t Twin) appendDocument(dst []byte) []byte {
+	dst = append(dst, `"version":`...)
 	dst = strconv.AppendInt(dst, t.Version, 10)
 	if len(t.tags.root.members) > 0 {
 		dst = append(dst, `,"tags":`...)
@@ -32,7 +45,7 @@ func (t Twin) AppendJSON(dst []byte) []byte {
 	dst = appendSection(dst, t.desired.root, t.desired.version, nil)
 	dst = append(dst, `,"reported":`...)
 	dst = appendSection(dst, t.reported.root, t.reported.version, nil)
-	return append(dst, '}', '}')
+	return append(dst, '}')
 }
 
 // length is about how many bytes AppendJSON appends.
@@ -83,6 +96,7 @@ func appendMetadata(dst []byte, v *value, all *mark) []byte {
 	m := v.mark
 	if all != nil {
 		m = *all
+		m.writer = v.mark.writer
 	}
 	dst = append(dst, `{"$lastUpdated":`...)
 	dst = appendTime(dst, m.ticks)
@@ -90,6 +104,7 @@ func appendMetadata(dst []byte, v *value, all *mark) []byte {
 		dst = append(dst, `,"$lastUpdatedVersion":`...)
 		dst = strconv.AppendInt(dst, m.version, 10)
 	}
+	dst = m.writer.append(dst)
 	for _, member := range v.members {
 		if member.value.isNull() { // deleted by a patch
 			continue
@@ -223,6 +238,7 @@ type metadata struct {
 
 func (r *reader) metadata() (*metadata, error) {
 	m := &metadata{}
+	var from Origin
 	err := r.members(func(key string) (err error) {
 		switch {
 		case key == "$lastUpdated":
@@ -231,6 +247,10 @@ func (r *reader) metadata() (*metadata, error) {
 			m.mark.ticks = parseTime(text)
 		case key == "$lastUpdatedVersion":
 			m.mark.version, err = r.integer()
+		case key == lastUpdatedBy:
+			from.Configuration, err = r.text()
+		case key == lastUpdatedByDigest:
+			from.Digest, err = r.text()
 		case r.d.PeekKind() == '{':
 			if m.kids == nil {
 				m.kids = map[string]*metadata{}
@@ -241,6 +261,7 @@ func (r *reader) metadata() (*metadata, error) {
 		}
 		return err
 	})
+	m.mark.writer = from.intern()
 	return m, err
 }
 

@@ -16,6 +16,9 @@ import (
 type Twins struct {
 	Store Store
 	Now   func() time.Time // nil: time.Now
+	// Observed hears how long each operation of a back end took, from its beginning
+	// to the answer or the error; nil: nobody does. It does not block.
+	Observed func(op Operation, began time.Time, err error)
 
 	turns turns
 }
@@ -25,10 +28,33 @@ type Write struct {
 	Body    []byte // see [ParseUpdate]
 	IfMatch string // an etag, with or without quotes; * or nothing for any
 	By      string // who asks, for the history; may be empty
+	// Origins say for which configurations the desired properties are written;
+	// see [Origin]. Back ends have none.
+	Origins []Origin
+}
+
+// Operation is what a back end does with a twin.
+type Operation uint8
+
+// The operations.
+const (
+	Read Operation = iota
+	Updated
+	Replaced
+)
+
+// observe tells of an operation that ends with *err.
+func (s *Twins) observe(op Operation, began time.Time, err *error) {
+	if s.Observed != nil {
+		s.Observed(op, began, *err)
+	}
 }
 
 // Get returns a twin. It fails with DeviceNotFound or ModuleNotFound.
-func (s *Twins) Get(ctx context.Context, id hub.Identity) (Twin, error) { return s.Store.Get(ctx, id) }
+func (s *Twins) Get(ctx context.Context, id hub.Identity) (t Twin, err error) {
+	defer s.observe(Read, time.Now(), &err)
+	return s.Store.Get(ctx, id)
+}
 
 // GetDevice returns a twin as its device gets it; see [Twin.Device].
 func (s *Twins) GetDevice(ctx context.Context, id hub.Identity) ([]byte, error) {
@@ -41,22 +67,56 @@ func (s *Twins) GetDevice(ctx context.Context, id hub.Identity) ([]byte, error) 
 
 // Update merges w into tags and desired properties and returns the new twin;
 // see [Twin.Patch].
-func (s *Twins) Update(ctx context.Context, id hub.Identity, w Write) (Twin, error) {
-	p, err := ParseUpdate(w.Body)
+func (s *Twins) Update(ctx context.Context, id hub.Identity, w Write) (t Twin, err error) {
+	defer s.observe(Updated, time.Now(), &err)
+	p, err := w.parse()
 	if err != nil {
 		return Twin{}, err
 	}
 	return s.change(ctx, id, w.By, func(t Twin) (Twin, Change, error) { return t.Patch(p, w.IfMatch, s.now()) })
 }
 
+// UpdateFrom merges what f makes of the twin as it is, a body as that of w, and
+// returns the new twin. f is called again when somebody else was faster. Errors
+// are those of f and of [Twins.Update].
+func (s *Twins) UpdateFrom(ctx context.Context, id hub.Identity, w Write, f func(Twin) (body []byte, err error)) (t Twin, err error) {
+	defer s.observe(Updated, time.Now(), &err)
+	return s.change(ctx, id, w.By, func(t Twin) (Twin, Change, error) {
+		if err := t.matches(w.IfMatch); err != nil {
+			return Twin{}, Change{}, err
+		}
+		body, err := f(t)
+		if err != nil {
+			return Twin{}, Change{}, err
+		}
+		p, err := ParseUpdate(body)
+		if err != nil {
+			return Twin{}, Change{}, err
+		}
+		return t.Patch(p, "", s.now())
+	})
+}
+
 // Replace puts w in place of tags and desired properties and returns the new
 // twin; see [Twin.Replace].
-func (s *Twins) Replace(ctx context.Context, id hub.Identity, w Write) (Twin, error) {
-	p, err := ParseUpdate(w.Body)
+func (s *Twins) Replace(ctx context.Context, id hub.Identity, w Write) (t Twin, err error) {
+	defer s.observe(Replaced, time.Now(), &err)
+	p, err := w.parse()
 	if err != nil {
 		return Twin{}, err
 	}
 	return s.change(ctx, id, w.By, func(t Twin) (Twin, Change, error) { return t.Replace(p, w.IfMatch, s.now()) })
+}
+
+func (w Write) parse() (Patch, error) {
+	p, err := ParseUpdate(w.Body)
+	if err != nil || p.desired == nil {
+		return p, err
+	}
+	for _, o := range w.Origins {
+		o.attribute(p.desired)
+	}
+	return p, nil
 }
 
 // PatchReported merges what the device sent into its reported properties, for

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -128,5 +129,65 @@ func TestStoreFaultsPass(t *testing.T) {
 	wantCode(t, err, hub.ServiceUnavailable)
 	if errors.Is(err, errRace) || m.puts != 1 {
 		t.Errorf("got %d writes", m.puts)
+	}
+}
+
+// UpdateFrom makes its patch of the twin that it is stored on: when another
+// writer was faster, it is made again.
+func TestUpdateFrom(t *testing.T) {
+	t.Parallel()
+	store := newMemory(dev)
+	s := &Twins{Store: store}
+	made := 0
+	add := func(tw Twin) ([]byte, error) {
+		if made++; made == 1 {
+			if _, err := (&Twins{Store: store}).Update(t.Context(), dev, Write{Body: []byte(desired(`{"other":1}`))}); err != nil {
+				t.Error(err)
+			}
+		}
+		return fmt.Appendf(nil, `{"properties":{"desired":{"seen":%q}}}`, tw.DesiredProperties()), nil
+	}
+	got, err := s.UpdateFrom(t.Context(), dev, Write{By: "me"}, add)
+	if want := `{"other":1,"seen":"{\"other\":1}"}`; err != nil || made != 2 || string(got.DesiredProperties()) != want {
+		t.Errorf("got %s, %v after %d tries, want %s", got.DesiredProperties(), err, made, want)
+	}
+	for name, tt := range map[string]struct {
+		ifMatch string
+		f       func(Twin) ([]byte, error)
+		code    hub.Code
+	}{
+		"etag":  {"AAAAAAAAAAk=", add, hub.PreconditionFailed},
+		"patch": {"*", func(Twin) ([]byte, error) { return []byte(`{"tags":1}`), nil }, hub.ArgumentInvalid},
+		"f":     {got.ETag, func(Twin) ([]byte, error) { return nil, hub.Errorf(hub.NotSupported, "no") }, hub.NotSupported},
+	} {
+		if _, err := s.UpdateFrom(t.Context(), dev, Write{IfMatch: tt.ifMatch}, tt.f); hub.CodeOf(err) != tt.code {
+			t.Errorf("%s: got %v, want %d", name, err, tt.code)
+		}
+	}
+}
+
+// TestBegin gives a new identity its first twin: nobody has a version of it yet.
+func TestBegin(t *testing.T) {
+	t.Parallel()
+	m := newMemory(dev)
+	s := service(m)
+	body := []byte(`{"tags":{"site":"x"},"properties":{"desired":{"a":{"b":1}}}}`)
+	got, err := s.Begin(t.Context(), dev, Write{Body: body, By: "alice"})
+	want := `"version":2,"tags":{"site":"x"},"properties":{"desired":{"a":{"b":1},"$metadata":{"$lastUpdated":"0001-01-01T00:00:00Z","$lastUpdatedVersion":1,` +
+		`"a":{"$lastUpdated":"0001-01-01T00:00:00Z","$lastUpdatedVersion":1,"b":{"$lastUpdated":"0001-01-01T00:00:00Z","$lastUpdatedVersion":1}}},"$version":1}`
+	if text := string(got.AppendJSON(nil)); err != nil || !strings.Contains(text, want) || got.ETag != "AAAAAAAAAAE=" {
+		t.Errorf("got %s, %v, want %s", text, err, want)
+	}
+	if c := m.changes[0]; c.By != "alice" || string(c.Desired.Body) != `{"a":{"b":1},"$version":1}` {
+		t.Errorf("told is %+v", c)
+	}
+	if _, err := s.PatchReported(t.Context(), dev, []byte(`{"r":1}`), 1); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = s.Begin(t.Context(), dev, Write{Body: body}); err != nil || got.DesiredVersion() != 2 || got.ReportedVersion() != 2 {
+		t.Errorf("a twin that was written: %s, %v", got.AppendJSON(nil), err)
+	}
+	if _, err := s.Begin(t.Context(), dev, Write{Body: []byte(`{}`)}); hub.CodeOf(err) != hub.ArgumentInvalid {
+		t.Errorf("nothing: %v", err)
 	}
 }

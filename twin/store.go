@@ -16,8 +16,12 @@ type Store interface {
 	Get(ctx context.Context, id hub.Identity) (Twin, error)
 	// Put stores next if its Revision is still that of the stored twin, and
 	// returns the new one; PreconditionFailed says that it is not, or that the
-	// identity is gone. It tells those who want to know of c.
+	// identity is gone. It tells those who want to know of c; a zero one is that of
+	// a write that changes nothing but the Epoch.
 	Put(ctx context.Context, next Twin, c Change) (revision uint64, err error)
+	// Claimed reports whether a session can have been claimed with this epoch: one
+	// that can't is of a time before the sessions were lost.
+	Claimed(ctx context.Context, epoch uint64) (bool, error)
 }
 
 // Announcement is what the node that has a device's connection hears of a

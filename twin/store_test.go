@@ -16,6 +16,7 @@ type memory struct {
 	revision uint64
 	gets     int
 	puts     int
+	claims   uint64
 	latency  time.Duration // of each call
 	changes  []Change
 	before   func(id hub.Identity) // of a Put, without the lock
@@ -86,6 +87,11 @@ func (m *memory) Put(_ context.Context, next Twin, c Change) (uint64, error) {
 		listen(Announcement{ID: next.ID, Revision: next.Revision, Desired: c.Desired})
 	}
 	return next.Revision, nil
+}
+
+// Claimed: claims is the last epoch that the store of sessions knows.
+func (m *memory) Claimed(_ context.Context, epoch uint64) (bool, error) {
+	return epoch <= m.claims, nil
 }
 
 func (m *memory) wait() {

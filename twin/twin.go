@@ -25,6 +25,9 @@ type Twin struct {
 	// Revision is the store's number of the last write, for compare-and-set. It
 	// is not in the JSON; 0: never stored.
 	Revision uint64
+	// Epoch is that of the newest connection of the device that has written the
+	// twin, or has fenced it; 0: none. It is not in the JSON.
+	Epoch uint64
 
 	tags, desired, reported section
 }

@@ -203,7 +203,7 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, err := json.Marshal(got)
-	if err != nil || !strings.Contains(string(b), `"$lastUpdated":"2021-05-20T21:05:36.195Z","$lastUpdatedVersion":4,"a":{"$lastUpdated":"0001-01-01T00:00:00Z","b":{"$lastUpdated":"0001-01-01T00:00:00Z"}}`) {
+	if err != nil || !strings.Contains(string(b), `"$lastUpdated":"2021-05-20T21:05:36.195Z","$lastUpdatedVersion":4,"$lastUpdatedBy":"c","$lastUpdatedByDigest":"","a":{"$lastUpdated":"0001-01-01T00:00:00Z","b":{"$lastUpdated":"0001-01-01T00:00:00Z"}}`) {
 		t.Errorf("got %s, %v", b, err)
 	}
 	for name, text := range map[string]string{

@@ -19,11 +19,12 @@ type member struct {
 	value *value
 }
 
-// mark is when a value was written and, in desired, by which version; 0 is
-// none.
+// mark is when a value was written and, in desired, by which version, 0 is
+// none, and for which configuration, if it was for one.
 type mark struct {
 	ticks   ticks
 	version int64
+	writer  writer
 }
 
 const null = "null"
@@ -72,17 +73,28 @@ func finder(members []member, searches int) func(string) int {
 // mark m, with the objects that it is in.
 func merge(old, patch *value, m mark) *value {
 	if !patch.object {
+		m.writer = patch.mark.writer
+		if old != nil && old.text == patch.text && m.writer == (writer{}) {
+			m.writer = old.mark.writer // who sends back what he got has not taken it over
+		}
 		return &value{text: patch.text, size: patch.size, mark: m}
 	}
 	var members []member
 	if old != nil && old.object {
 		members = old.members
+	} else if len(patch.members) == 0 {
+		m.writer = patch.mark.writer
 	}
-	find, known := finder(members, len(patch.members)), len(members)
-	next := make([]member, known, known+len(patch.members))
+	return newObject(mergeMembers(members, patch.members, m), m)
+}
+
+// mergeMembers applies the members of a patch to those of an object.
+func mergeMembers(members, patch []member, m mark) []member {
+	find, known := finder(members, len(patch)), len(members)
+	next := make([]member, known, known+len(patch))
 	copy(next, members)
 	deleted := false
-	for _, p := range patch.members {
+	for _, p := range patch {
 		i := find(p.key) // a patch has no key twice, so that new ones need no search
 		switch {
 		case p.value.isNull() && i < 0:
@@ -97,7 +109,7 @@ func merge(old, patch *value, m mark) *value {
 	if deleted {
 		next = compact(next)
 	}
-	return newObject(next, m)
+	return next
 }
 
 // compact leaves out the members that have been deleted.
@@ -185,7 +197,7 @@ func isVerbatim(s string) bool {
 // length is about how many bytes appendMembers appends for v, and how many
 // appendMetadata; of ASCII it is never too few.
 func (v *value) length() (members, tree int) {
-	members, tree = len(v.text)+2, metadataLength
+	members, tree = len(v.text)+2, metadataLength+v.mark.writer.length()
 	for _, m := range v.members {
 		name := len(m.key) + len(`"":,`)
 		inner, below := m.value.length()

@@ -63,7 +63,7 @@ func holds(t *testing.T, s session.Store, want session.Session) {
 	if err != nil {
 		t.Fatalf("get %s: %v", want.ID, err)
 	}
-	ofClaims := cmpopts.IgnoreFields(session.Session{}, "Resumed", "Cut", "Displaced", "DisplacedNode")
+	ofClaims := cmpopts.IgnoreFields(session.Session{}, "Resumed", "Cut", "Contested", "Displaced", "DisplacedNode")
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), ofClaims); diff != "" {
 		t.Errorf("session of %s (-want +got):\n%s", want.ID, diff)
 	}
@@ -109,11 +109,14 @@ func getNone(t *testing.T, s session.Store) {
 func claimDisplaces(t *testing.T, s session.Store) {
 	first, _ := claim(t, s, connecting("d", "c1"))
 	second, present := claim(t, s, connecting("d", "c2"))
-	if !present || second.Epoch <= first.Epoch || !second.Cut {
+	if !present || second.Epoch <= first.Epoch || !second.Cut || !second.Contested {
 		t.Errorf("present %v, cut %v, epoch %d after %d", present, second.Cut, second.Epoch, first.Epoch)
 	}
 	if second.Displaced != first.Remote || second.DisplacedNode != first.Node {
 		t.Errorf("displaced %q on %q, want %q on %q", second.Displaced, second.DisplacedNode, first.Remote, first.Node)
+	}
+	if len(second.Ends) != 1 || second.Ends[0].Epoch != first.Epoch || second.Ends[0].Connection != "c1" {
+		t.Errorf("the claim says of whom it displaced: %+v", second.Ends)
 	}
 	holds(t, s, second)
 }
@@ -149,6 +152,7 @@ func resume(t *testing.T, s session.Store) {
 				want.Subscriptions = subs
 			}
 			want.Epoch, want.Revision, want.Resumed = got.Epoch, got.Revision, tc.present
+			want.Ends = got.Ends // those that the store has not told yet
 			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || present != tc.present {
 				t.Errorf("present %v, want %v; session (-want +got):\n%s", present, tc.present, diff)
 			}

@@ -51,6 +51,8 @@ type TelemetryOptions struct {
 // Event is a device-to-cloud message.
 type Event struct {
 	telemetry.Event
+	// Stream is where it is stored: one of several, if telemetry is divided.
+	Stream string
 	// Sequence is its number in the stream: a duplicate has another one.
 	Sequence uint64
 	// Stored is when JetStream stored it.
@@ -72,24 +74,32 @@ var errGap = errors.New("messages are missing from the delivery")
 // Consume calls handle for one message after another, in the order of the
 // stream, until ctx ends or handle fails; the message that it failed for is not
 // acknowledged and comes again to a durable consumer. Interruptions of the
-// connection are waited out.
+// connection are waited out. Where telemetry is divided into several streams, all
+// of them are read, also those that are made meanwhile; those of one device are in
+// one stream.
 func (c *Client) Consume(ctx context.Context, o TelemetryOptions, handle func(Event) error) error {
+	return newConsumption(c, o, handle).run(ctx)
+}
+
+// consumeAll is consume until there is no gap.
+func (c *Client) consumeAll(ctx context.Context, s source, handle func(Event) error) error {
 	for {
-		err := c.consume(ctx, o, handle)
+		err := c.consume(ctx, s, handle)
 		if !errors.Is(err, errGap) {
 			return err
 		}
 	}
 }
 
-func (c *Client) consume(ctx context.Context, o TelemetryOptions, handle func(Event) error) error {
-	consumer, err := c.consumer(ctx, o)
+func (c *Client) consume(ctx context.Context, s source, handle func(Event) error) error {
+	o := s.options
+	consumer, err := c.consumer(ctx, s)
 	if err != nil {
 		return err
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(prefetch))
 	if err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", c.names.TelemetryStream(), err)
+		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.stream, err)
 	}
 	acks := acker{policy: o.Ack}
 	if o.Durable == "" {
@@ -98,7 +108,7 @@ func (c *Client) consume(ctx context.Context, o TelemetryOptions, handle func(Ev
 	var failed jetstream.Msg
 	defer func() { acks.giveBack(messages, failed) }()
 	for {
-		m, err := c.next(ctx, messages)
+		m, err := c.next(ctx, s.stream, messages)
 		if err == nil {
 			err = acks.check(m)
 		}
@@ -112,7 +122,7 @@ func (c *Client) consume(ctx context.Context, o TelemetryOptions, handle func(Ev
 		}
 		switch {
 		case err == nil:
-		case errors.Is(err, ErrStop):
+		case errors.Is(err, ErrStop), errors.Is(err, errOver):
 			return acks.finish()
 		default:
 			return errors.Join(err, acks.finish())
@@ -121,7 +131,7 @@ func (c *Client) consume(ctx context.Context, o TelemetryOptions, handle func(Ev
 }
 
 // next waits for a message.
-func (c *Client) next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+func (c *Client) next(ctx context.Context, stream string, messages jetstream.MessagesContext) (jetstream.Msg, error) {
 	for {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		switch {
@@ -131,7 +141,7 @@ func (c *Client) next(ctx context.Context, messages jetstream.MessagesContext) (
 			return nil, ctx.Err()
 		case errors.Is(err, jetstream.ErrNoHeartbeat), errors.Is(err, nats.ErrDisconnected):
 		default:
-			return nil, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", c.names.TelemetryStream(), err)
+			return nil, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", stream, err)
 		}
 	}
 }
@@ -146,7 +156,7 @@ func (c *Client) deliver(m jetstream.Msg, handle func(Event) error) error {
 	if err != nil {
 		return hub.Errorf(hub.ServerError, "read the metadata of a message: %w", err)
 	}
-	e.Sequence, e.Stored = meta.Sequence.Stream, meta.Timestamp
+	e.Stream, e.Sequence, e.Stored = meta.Stream, meta.Sequence.Stream, meta.Timestamp
 	return handle(e)
 }
 
@@ -240,7 +250,8 @@ func (a *acker) finish() error {
 	return m.DoubleAck(ctx)
 }
 
-func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Consumer, error) {
+func (c *Client) consumer(ctx context.Context, s source) (jetstream.Consumer, error) {
+	o, stream := s.options, s.stream
 	var filters []string
 	if o.Of != (hub.Identity{}) {
 		filters = c.names.TelemetryOf(o.Of)
@@ -254,7 +265,6 @@ func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Co
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	stream := c.names.TelemetryStream()
 	var consumer jetstream.Consumer
 	var err error
 	if o.Durable == "" {
@@ -262,7 +272,7 @@ func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Co
 			FilterSubjects: filters, DeliverPolicy: policy, OptStartTime: since,
 		})
 	} else {
-		consumer, err = c.durable(ctx, o.Durable, jetstream.ConsumerConfig{
+		consumer, err = c.durable(ctx, stream, jetstream.ConsumerConfig{
 			Durable: o.Durable, FilterSubjects: filters, DeliverPolicy: policy, OptStartTime: since, AckPolicy: o.Ack.policy(),
 		})
 	}
@@ -276,8 +286,8 @@ func (c *Client) consumer(ctx context.Context, o TelemetryOptions) (jetstream.Co
 // it was made, so an existing one is taken as it is. With AckAll it goes back
 // to the first message that is not acknowledged and counts anew from 1: what
 // was delivered to a process that is gone comes again at once and in order.
-func (c *Client) durable(ctx context.Context, name string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	stream := c.names.TelemetryStream()
+func (c *Client) durable(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	name := cfg.Durable
 	consumer, err := c.js.Consumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return c.js.CreateConsumer(ctx, stream, cfg)

@@ -17,7 +17,7 @@ import (
 func (c *Client) Policy(ctx context.Context, name string) (sas.Policy, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	ctx, done := c.denied.watch(ctx, "$JS.API.STREAM.INFO.KV_"+c.names.PolicyBucket())
+	ctx, done := c.denied.watch(ctx, c.api("STREAM.INFO.KV_"+c.names.PolicyBucket()))
 	defer done()
 	kv, err := c.js.KeyValue(ctx, c.names.PolicyBucket())
 	if denied := context.Cause(ctx); err != nil && hub.CodeOf(denied) == hub.Unauthorized {

@@ -90,7 +90,8 @@ func startStrict(t *testing.T) *strictHub {
 	_, err3 := b.ServeWhy(registry)
 	_, err4 := b.ServeC2D()
 	service, err5 := b.ServeMethods(ctx, "a", floor)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	_, err6 := b.ServeQueries()
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = service.Stop() })
@@ -173,6 +174,9 @@ func TestRightsAreEnough(t *testing.T) {
 	if p, err := operator.Policy(ctx, "iothubowner"); err != nil || p.PrimaryKey == "" {
 		t.Errorf("the operator does not see policies: %v", err)
 	}
+	if all, err := operator.Cluster(ctx); err != nil || len(all.Streams) == 0 {
+		t.Errorf("the operator does not see the cluster: %+v, %v", all, err)
+	}
 	if err := operator.Conn().LastError(); err != nil {
 		t.Errorf("operator: NATS has refused something: %v", err)
 	}
@@ -250,6 +254,13 @@ func (h *strictHub) converse(t *testing.T, c *client.Client) {
 	}
 	_, err = c.WhyAddress(ctx, "192.0.2.1")
 	check("why address", err)
+	for row, err := range c.Query(ctx, "SELECT * FROM devices") {
+		check("query", err)
+		if strings.Contains(string(row), h.key) {
+			t.Error("a query shows keys")
+		}
+	}
+	check("watch a query", c.WatchQuery(ctx, "SELECT * FROM devices", func(client.QueryEvent) error { return client.ErrStop }))
 	h.watch(t, c)
 }
 

@@ -112,7 +112,11 @@ func (t *Twins) History(ctx context.Context, id hub.Identity) ([]TwinRevision, e
 		if err != nil {
 			return nil, err
 		}
-		all, seq = append(all, r), m.Sequence+1
+		seq = m.Sequence + 1
+		if r.Op == "" && m.Header.Get(subject.EpochHeader) != "" {
+			continue // a new connection has fenced the twin, and changed nothing
+		}
+		all = append(all, r)
 	}
 }
 

@@ -29,6 +29,7 @@ type Message struct {
 type Reader struct {
 	nc            *nats.Conn
 	direct, exact string // subjects of the two ways
+	fresh         bool   // only exact will do
 }
 
 // New returns the reader of a stream, which need not be there yet.
@@ -40,16 +41,41 @@ func New(js jetstream.JetStream, stream string) *Reader {
 	return &Reader{nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream}
 }
 
+// FromLeader is [New] for answers that know of every write which has been
+// acknowledged to anybody: they come from the leader of the stream. Any replica
+// answers a direct get, also one that has not heard yet of the latest writes.
+func FromLeader(js jetstream.JetStream, stream string) *Reader {
+	r := New(js, stream)
+	r.fresh = true
+	return r
+}
+
+// IsFresh reports whether the reader is one of [FromLeader].
+func (r *Reader) IsFresh() bool { return r.fresh }
+
 // get is a request for a message, as JetStream has it.
 type get struct {
-	Sequence uint64 `json:"seq"`
-	Subjects string `json:"next_by_subj,omitempty"`
+	Sequence uint64     `json:"seq,omitempty"`
+	Since    *time.Time `json:"start_time,omitempty"` // only direct gets know it; others begin with the first message
+	Subjects string     `json:"next_by_subj,omitempty"`
+	Last     string     `json:"last_by_subj,omitempty"`
+}
+
+// Latest returns the last message of a subject, or fails with
+// [jetstream.ErrMsgNotFound].
+func (r *Reader) Latest(ctx context.Context, subject string) (Message, error) {
+	return r.read(ctx, get{Last: subject})
 }
 
 // Next returns the first message with a number of at least from whose subject
 // matches subjects, or fails with [jetstream.ErrMsgNotFound].
 func (r *Reader) Next(ctx context.Context, from uint64, subjects string) (Message, error) {
-	return r.read(ctx, get{max(from, 1), subjects})
+	return r.read(ctx, get{Sequence: max(from, 1), Subjects: subjects})
+}
+
+// NextSince is Next for the messages that were stored at a time or later.
+func (r *Reader) NextSince(ctx context.Context, since time.Time, subjects string) (Message, error) {
+	return r.read(ctx, get{Since: &since, Subjects: subjects})
 }
 
 // Get returns the message with a number, or fails with
@@ -62,6 +88,9 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 	body, err := json.Marshal(g)
 	if err != nil {
 		return Message{}, err
+	}
+	if r.fresh {
+		return r.readExactly(ctx, body)
 	}
 	reply, err := r.nc.RequestWithContext(ctx, r.direct, body)
 	switch {

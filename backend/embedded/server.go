@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -45,12 +46,20 @@ type Config struct {
 	// default, two minutes. What survives a crash of the process does not
 	// depend on it.
 	SyncInterval time.Duration
+	// Syncs says that [Server.Sync] is to be used. Start fails where it can't keep
+	// its promise.
+	Syncs bool
 	// StartTimeout bounds the recovery of what is on disk. 0: one minute.
 	StartTimeout time.Duration
 	// Backend is what users of nats/backend.creds may. The zero value: there is
 	// no such file. It is the server that knows the rights, not the file: copies
 	// of it follow.
 	Backend Rights
+	// Domain is the name of JetStream here, for those who reach it over a Leaf.
+	// Empty: none.
+	Domain string
+	// Leaf is a link to another NATS. The zero value: none.
+	Leaf Leaf
 	// Encryption of what JetStream keeps on disk. The zero value: none.
 	Encryption Encryption
 	// Log gets what nats-server says: notices at debug level, warnings and
@@ -64,6 +73,7 @@ type Server struct {
 	keys    keyring
 	lock    *fileLock
 	dir     string
+	disk    *disk // nil without Config.Syncs
 	stopped sync.Once
 }
 
@@ -97,17 +107,68 @@ func start(ctx context.Context, cfg Config, dir dataDir) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{keys: keys, lock: dir.lock, dir: dir.path}
-	if err := cfg.Encryption.check(dir.path, s.accountDir(), cfg.Log); err != nil {
-		return nil, err
+	if cfg.Syncs {
+		if err := s.openDisk(); err != nil {
+			return nil, err
+		}
 	}
-	if err := dropUnfinished(s.accountDir(), cfg.Log); err != nil {
-		return nil, err
-	}
-	if err := s.run(ctx, cfg, opts); err != nil {
-		return nil, err
+	if err := s.open(ctx, cfg, opts); err != nil {
+		return nil, errors.Join(err, s.closeDisk())
 	}
 	return s, nil
 }
+
+// open makes of a server what it was configured to be, and starts it.
+func (s *Server) open(ctx context.Context, cfg Config, opts *server.Options) error {
+	if err := cfg.Encryption.check(s.dir, s.accountDir(), cfg.Log); err != nil {
+		return err
+	}
+	if err := dropUnfinished(s.accountDir(), cfg.Log); err != nil {
+		return err
+	}
+	return s.run(ctx, cfg, opts)
+}
+
+// openDisk opens the file system of JetStream's files, which need not be that of
+// the data directory. That one is synced here, and changes no more: without its
+// seeds nobody can read the streams. What an earlier process has written and not
+// synced is brought to disk, and what the disk has not taken is forgotten: after
+// that JetStream reads what the disk has.
+func (s *Server) openDisk() error {
+	store := filepath.Join(s.dir, "jetstream")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		return fmt.Errorf("make the directory of JetStream: %w", err)
+	}
+	seeds, err := openDisk(s.dir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(seeds.sync(), seeds.close()); err != nil {
+		return err
+	}
+	if s.disk, err = openDisk(store); err != nil {
+		return err
+	}
+	if err := errors.Join(s.disk.sync(), s.disk.forget()); err != nil {
+		return errors.Join(err, s.closeDisk())
+	}
+	return nil
+}
+
+func (s *Server) closeDisk() error {
+	if s.disk == nil {
+		return nil
+	}
+	return s.disk.close()
+}
+
+// Sync returns when the disk has all that JetStream had written before the call:
+// what it had acknowledged, for it writes to files first. It syncs the whole file
+// system of the data directory, and does not depend on the names of JetStream's files.
+// After an error what was written since the last call may be lost, and calling
+// again does not tell. It needs Syncs of the configuration, and is not to be called
+// after Shutdown.
+func (s *Server) Sync() error { return s.disk.sync() }
 
 // run starts the server and waits until JetStream answers.
 func (s *Server) run(ctx context.Context, cfg Config, opts *server.Options) error {
@@ -207,7 +268,7 @@ func (s *Server) Shutdown() error {
 	s.stopped.Do(func() {
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()
-		err = s.lock.release()
+		err = errors.Join(s.closeDisk(), s.lock.release())
 	})
 	return err
 }
@@ -250,6 +311,9 @@ func options(cfg Config, dir string, keys keyring) (*server.Options, error) {
 	}
 	if cfg.Port == 0 {
 		opts.Port = server.RANDOM_PORT
+	}
+	if err := cfg.join(opts, keys.account); err != nil {
+		return nil, err
 	}
 	cfg.Encryption.apply(opts)
 	if ip := net.ParseIP(cfg.Host); ip == nil || !ip.IsLoopback() {

@@ -46,6 +46,10 @@ func (n Names) Feedback(device string) string { return n.ofDevice(".feedback.", 
 // FeedbackAll matches the outcomes of all devices: hub.feedback.*.
 func (n Names) FeedbackAll() string { return n.prefix() + ".feedback.*" }
 
+// FeedbackConsumer is the durable consumer of FeedbackStream by which readers
+// over HTTP share it, hub-http.
+func (n Names) FeedbackConsumer() string { return n.prefix() + "-http" }
+
 // DeadLetter is where the messages to a device go that were not delivered:
 // hub.deadletter.{device}.
 func (n Names) DeadLetter(device string) string { return n.ofDevice(".deadletter.", device) }

@@ -16,11 +16,23 @@ type Names struct {
 	// Prefix is the first token of all subjects; its upper-case form begins
 	// the stream names. Empty: [DefaultPrefix].
 	Prefix string
+	// Shards is the number of streams of telemetry, for lists of all streams and
+	// of rights. 0: 1.
+	Shards int
 }
 
 // HostNameKey is the entry in the metadata of the registry service that holds
 // the hub's host name.
 const HostNameKey = "hostName"
+
+// The entries in the metadata of the hub's streams that say how they are laid out.
+const (
+	// SchemaKey is the version of the layout.
+	SchemaKey = "hubgate.schema"
+	// CompatibleKey is the oldest version of the layout whose nodes may use the
+	// stream all the same.
+	CompatibleKey = "hubgate.compatible"
+)
 
 // Verb is one operation of the registry service.
 type Verb string
@@ -57,6 +69,13 @@ func (n Names) DeviceBucket() string { return n.prefix() + "_devices" }
 
 // PresenceBucket is the KV bucket of sessions and their owners, hub_presence.
 func (n Names) PresenceBucket() string { return n.prefix() + "_presence" }
+
+// WillBucket is the KV bucket of the messages that connections leave behind,
+// hub_wills.
+func (n Names) WillBucket() string { return n.prefix() + "_wills" }
+
+// NodesBucket is the KV bucket in which nodes say that they live, hub_nodes.
+func (n Names) NodesBucket() string { return n.prefix() + "_nodes" }
 
 // PolicyBucket is the KV bucket of shared access policies, hub_policies.
 func (n Names) PolicyBucket() string { return n.prefix() + "_policies" }

@@ -8,3 +8,9 @@ func (n Names) NodeStates() string { return n.prefix() + ".session.node" }
 func (n Names) NodeDrain(node string) string {
 	return n.prefix() + ".session.drain." + EncodeToken(node)
 }
+
+// NodeAlive is where a node tells who asks that it runs under its name:
+// hub.session.alive.{node}.
+func (n Names) NodeAlive(node string) string {
+	return n.prefix() + ".session.alive." + EncodeToken(node)
+}

@@ -1,6 +1,9 @@
 package subject
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Rights are the subjects that a NATS user of the hub's account may publish on
 // and subscribe to; everything else is refused. docs/nats.md has them for
@@ -34,8 +37,10 @@ func (n Names) OperatorRights() Rights {
 	r := n.BackendRights()
 	policies := "KV_" + n.PolicyBucket() // whose keys sign tokens
 	r.Publish = append(r.Publish, "$JS.API.STREAM.INFO."+policies, "$JS.API.DIRECT.GET."+policies+".>")
+	nodes := "KV_" + n.NodesBucket() // how the nodes are
+	r.Publish = append(r.Publish, "$JS.API.STREAM.INFO."+nodes, "$JS.API.DIRECT.GET."+nodes, "$JS.API.DIRECT.GET."+nodes+".>")
 	// The last is for sending a dead letter again.
-	r.Publish = append(r.Publish, n.prefix()+".registry.>", n.prefix()+".authority.>", n.prefix()+".node.>", n.prefix()+".session.drain.*", n.NodeStates(), "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
+	r.Publish = append(r.Publish, n.prefix()+".registry.>", n.prefix()+".authority.>", n.prefix()+".configuration.>", n.prefix()+".node.>", n.prefix()+".session.drain.*", n.NodeStates(), "$JS.API.STREAM.MSG.DELETE."+n.DeadLetterStream())
 	r.Subscribe = append(r.Subscribe, n.Inbox()+".>")
 	return r
 }
@@ -48,7 +53,7 @@ func (n Names) BackendRights() Rights {
 	r := Rights{
 		Publish: []string{
 			p + ".registry.get.>", p + ".registry.list", p + ".registry.list.>",
-			p + ".twin.>", p + ".method.>", p + ".command.>", p + ".c2d.>", p + ".why.>", p + ".why-address.*",
+			p + ".configuration.get.*", p + ".configuration.list", p + ".twin.>", p + ".method.>", p + ".command.>", p + ".job.>", p + ".c2d.>", p + ".why.>", p + ".why-address.*", n.Query(), n.QueryWatch(),
 			"$SRV.>", "$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 		},
 		Subscribe: []string{
@@ -65,7 +70,29 @@ func (n Names) BackendRights() Rights {
 
 // ReaderRights is what a reader of telemetry needs, and no more.
 func (n Names) ReaderRights() Rights {
-	return Rights{Publish: n.reading(n.TelemetryStream()), Subscribe: []string{"_INBOX.>"}}
+	r := Rights{Publish: []string{"$JS.API.STREAM.NAMES"}, Subscribe: []string{"_INBOX.>"}}
+	for _, stream := range n.TelemetryShards() {
+		r.Publish = append(r.Publish, n.reading(stream)...)
+	}
+	return r
+}
+
+// InDomain is r where JetStream is reached by the name of its domain: over a leaf
+// node.
+func (r Rights) InDomain(domain string) Rights {
+	if domain == "" {
+		return r
+	}
+	var publish []string
+	for _, s := range r.Publish {
+		if rest, ok := strings.CutPrefix(s, "$JS.API."); ok {
+			s = "$JS." + domain + ".API." + rest
+		} else if strings.HasPrefix(s, "$KV.") {
+			s = "$JS." + domain + ".API." + s
+		}
+		publish = append(publish, s)
+	}
+	return Rights{Publish: publish, Subscribe: r.Subscribe}
 }
 
 // reading is what reading a stream takes, by consumers and message by message.
@@ -84,24 +111,23 @@ func (n Names) reading(stream string) []string {
 // readable lists the streams that a back-end app may read: none of them holds
 // keys.
 func (n Names) readable() []string {
-	return []string{
-		n.TelemetryStream(), n.EventsStream(), n.FeedbackStream(), n.DeadLetterStream(), n.TimelineStream(), n.StrangersStream(),
-		"KV_" + n.PresenceBucket(), "KV_" + n.TwinBucket(), "KV_" + n.CommandBucket(),
-	}
+	return append(n.TelemetryShards(),
+		n.EventsStream(), n.FeedbackStream(), n.DeadLetterStream(), n.TimelineStream(), n.StrangersStream(),
+		"KV_"+n.PresenceBucket(), "KV_"+n.TwinBucket(), "KV_"+n.CommandBucket(), "KV_"+n.JobBucket(), "KV_"+n.JobRowBucket(),
+	)
 }
 
 // Buckets lists the key-value buckets of the hub, those that say who is who
 // first.
 func (n Names) Buckets() []string {
-	return []string{n.DeviceBucket(), n.PolicyBucket(), n.AuthorityBucket(), n.PresenceBucket(), n.TwinBucket(), n.CommandBucket(), n.C2DBucket(), n.CredentialBucket()}
+	return []string{n.DeviceBucket(), n.PolicyBucket(), n.AuthorityBucket(), n.PresenceBucket(), n.TwinBucket(), n.CommandBucket(), n.C2DBucket(), n.CredentialBucket(), n.ConfigurationBucket(), n.JobBucket(), n.JobRowBucket(), n.WillBucket(), n.NodesBucket()}
 }
 
 // Streams lists the streams of the hub, those behind the buckets too.
 func (n Names) Streams() []string {
-	all := []string{
-		n.TelemetryStream(), n.EventsStream(), n.C2DStream(), n.FeedbackStream(), n.DeadLetterStream(),
-		n.TimelineStream(), n.StrangersStream(),
-	}
+	all := append(n.TelemetryShards(),
+		n.EventsStream(), n.C2DStream(), n.FeedbackStream(), n.DeadLetterStream(), n.TimelineStream(), n.StrangersStream(),
+	)
 	for _, bucket := range n.Buckets() {
 		all = append(all, "KV_"+bucket)
 	}

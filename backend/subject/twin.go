@@ -19,6 +19,9 @@ const (
 	ByHeader = "Hub-By"
 	// OpHeader is what was done: updateTwin or replaceTwin.
 	OpHeader = "Hub-Operation"
+	// EpochHeader is the epoch of the newest connection of the device that has
+	// written the twin, or fenced it: an older one can't write it any more.
+	EpochHeader = "Hub-Epoch"
 )
 
 // TwinBucket is the KV bucket of twins, hub_twins.

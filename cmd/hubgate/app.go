@@ -24,19 +24,29 @@ type commands struct {
 	Serve     serveCmd     `cmd:"" help:"Run a node of a hub in production."`
 	Device    deviceCmd    `cmd:"" help:"Manage devices."`
 	Module    moduleCmd    `cmd:"" help:"Manage modules, which are named DEVICE/MODULE."`
+	Edge      edgeCmd      `cmd:"" help:"Keep copies of what hubs at the edge have, in the NATS that their servers are leaves of."`
 	Authority authorityCmd `cmd:"" help:"Manage the certificate authorities that vouch for devices."`
 	SAS       sasCmd       `cmd:"" name:"sas" help:"Make a token for a device, a module or a shared access policy."`
 	Method    methodCmd    `cmd:"" help:"Call direct methods of devices and modules."`
 	Telemetry telemetryCmd `cmd:"" help:"Look at what devices send."`
 	Twin      twinCmd      `cmd:"" help:"Read and write the twins of devices and modules."`
+	Query     queryCmd     `cmd:"" help:"Find devices, modules and jobs by a query, and watch what it finds."`
+	Job       jobCmd       `cmd:"" help:"Schedule twin updates and methods for many devices, and see what becomes of them."`
 	C2D       c2dCmd       `cmd:"" name:"c2d" help:"Send messages to devices and see what becomes of them."`
 	Why       whyCmd       `cmd:"" help:"Show why a device, or whoever is at an address, was refused, cut or not obeyed."`
 	Cert      certCmd      `cmd:"" help:"Make, inspect and watch over certificates."`
 	Reload    reloadCmd    `cmd:"" help:"Have the nodes of a hub read their certificates, policies and configuration again."`
+	Cluster   clusterCmd   `cmd:"" help:"Show how the nodes of a hub are, and what they keep in NATS."`
 	Drain     drainCmd     `cmd:"" help:"Have a node take no more devices, close its connections in waves, and wait until it is done."`
+	Backup    backupCmd    `cmd:"" help:"Copy a hub while it runs: devices, keys, twins, messages, all that it keeps."`
+	Restore   restoreCmd   `cmd:"" help:"Make a hub from a backup, in an empty NATS account or data directory."`
 	Check     checkCmd     `cmd:"" help:"Check everything that a node needs, before its start or beside it: each finding with its remedy."`
+	Health    healthCmd    `cmd:"" name:"healthcheck" help:"Ask the node of this machine whether it is ready, or lives: for containers."`
 	Config    configCmd    `cmd:"" help:"Check and print the configuration of a node."`
+	Simulate  simulateCmd  `cmd:"" help:"Simulate devices, for soak tests and sizing: connect many to a running hub and see what becomes of them."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
+
+	Configuration configurationCmd `cmd:"" help:"Manage automatic device management: configurations and edge deployments."`
 }
 
 const description = `A gateway that speaks the device protocol of Azure IoT Hub and keeps everything in NATS.

@@ -15,9 +15,15 @@ import (
 )
 
 // listeners are the sockets that devices connect to.
-type listeners struct{ mqtt, https, plain []net.Listener }
+type listeners struct{ mqtt, https, plain, admin []net.Listener }
 
 func (l *listeners) close() {
+	l.closeDevices()
+	closeAll(l.admin)
+}
+
+// closeDevices closes what devices connect to.
+func (l *listeners) closeDevices() {
 	for _, all := range [][]net.Listener{l.mqtt, l.https, l.plain} {
 		closeAll(all)
 	}
@@ -42,6 +48,19 @@ const (
 
 // bindAll binds what is configured. On an error nothing stays bound.
 func bindAll(ctx context.Context, cfg *config.Config, role config.Role, log zerolog.Logger) (*listeners, error) {
+	l, err := bindDevices(ctx, cfg, role, log)
+	if err != nil {
+		return nil, err
+	}
+	if l.admin, err = bindAdmin(ctx, cfg, log); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// bindDevices binds what devices connect to.
+func bindDevices(ctx context.Context, cfg *config.Config, role config.Role, log zerolog.Logger) (*listeners, error) {
 	mqtt := door{takes: "MQTT", flag: "--mqtt-port", port: cfg.Listen.MQTTPort}
 	https := door{takes: "HTTPS", flag: "--https-port", port: cfg.Listen.HTTPSPort}
 	if role == config.Dev {

@@ -89,7 +89,8 @@ type certFile struct{ what, path string }
 func watchedCertificates(cfg *config.Config) []certFile {
 	kinds := map[string]string{
 		"tls.cert_files": "server", "tls.client_ca_files": "client authority", "tls.crl_files": "revocation list",
-		"nats.ca": "NATS authority", "nats.cert": "NATS client",
+		"nats.ca": "NATS authority", "nats.cert": "NATS client", "admin.cert_file": "administration", "admin.client_ca_files": "administrators' authority",
+		"tracing.ca_file": "collector's authority",
 	}
 	var files []certFile
 	for _, f := range cfg.Fields() {

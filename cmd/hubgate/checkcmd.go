@@ -15,7 +15,7 @@ type checkCmd struct {
 	For config.Role `name:"for" enum:"serve,dev" default:"serve" help:"Command that is to run: serve or dev."`
 }
 
-// findingsError makes the exit code 1 without another word: the findings have
+// findingsError makes the exit code 1 without another word: what is wrong has
 // been printed.
 type findingsError struct{}
 
@@ -107,6 +107,7 @@ func (k *checkup) all(ctx context.Context) {
 	k.certificates()
 	k.permissions()
 	k.encryption()
+	k.tracing()
 	k.ports(ctx)
 	k.nats(ctx)
 }

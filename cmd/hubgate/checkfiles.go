@@ -172,8 +172,10 @@ func (k *checkup) secretFiles() []string {
 	_, keys := k.certFiles()
 	n := k.cfg.NATS
 	files := append(slices.Clone(keys), n.Creds, n.NKey, n.Key)
-	if e := n.EncryptionKey; e != "" && !strings.HasPrefix(e, "env:") && !strings.HasPrefix(e, "credential:") {
-		files = append(files, e)
+	for _, where := range []string{n.EncryptionKey, k.cfg.Tracing.Headers} {
+		if !strings.HasPrefix(where, "env:") && !strings.HasPrefix(where, "credential:") {
+			files = append(files, where)
+		}
 	}
 	if n.Embedded {
 		for _, pattern := range []string{"nats/*.nk", "nats/*.creds", "nats/encryption", "certs/*.key"} {

@@ -150,6 +150,18 @@ func (k *checkup) encryption() {
 	}
 }
 
+// tracing checks what a collector of traces needs. Nobody asks the collector: it
+// may come later.
+func (k *checkup) tracing() {
+	to, err := tracingOf(k.cfg.Tracing, k.getenv)
+	switch {
+	case err != nil:
+		k.bad("traces", err.Error(), "put the file where the key says")
+	case to != nil:
+		k.good("traces", "go to %s", to.URL)
+	}
+}
+
 // nats checks the server that the node is to use. The embedded one can be asked
 // only while it runs.
 func (k *checkup) nats(ctx context.Context) {
@@ -183,6 +195,7 @@ func (k *checkup) ports(ctx context.Context) {
 			k.port(ctx, door{takes: "MQTT without TLS", flag: "--plain-listen", port: port}, host, func(string) bool { return k.hub != nil })
 		}
 	}
+	k.adminPort(ctx)
 	if k.cfg.NATS.Embedded {
 		k.port(ctx, door{takes: "NATS", flag: "--nats-port", port: k.cfg.NATS.Port}, k.cfg.NATS.Address, func(where string) bool {
 			if k.hub == nil {
@@ -192,6 +205,27 @@ func (k *checkup) ports(ctx context.Context) {
 			return err == nil && at == where
 		})
 	}
+}
+
+// adminPort is ports for the administrative listener, without which a node starts
+// too unless it was asked for.
+func (k *checkup) adminPort(ctx context.Context) {
+	host, port, wanted, firm := k.cfg.AdminAddress()
+	if !wanted {
+		return
+	}
+	if _, err := readAccess(k.cfg.Admin); err != nil {
+		k.bad("administrative listener", err.Error(), "correct the admin section of the configuration, or the file")
+	}
+	d := door{takes: "administration", flag: "--admin-listen", port: port}
+	ours := func(string) bool { return k.hub != nil && k.hub.Ports.Admin == port }
+	if ln, err := d.bindOne(ctx, host); errors.Is(err, syscall.EADDRINUSE) && !firm && !ours("") {
+		k.warn("port "+strconv.Itoa(port), "taken by another program: the node starts without its administrative listener", "choose another address with --admin-listen, or none")
+		return
+	} else if err == nil {
+		_ = ln.Close()
+	}
+	k.port(ctx, d, host, ours)
 }
 
 func (k *checkup) port(ctx context.Context, d door, address string, ours func(where string) bool) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/hubgate/hubgate/backend/client"
 	"github.com/hubgate/hubgate/backend/subject"
@@ -21,7 +22,10 @@ type remote struct {
 	host string // what devices call the hub; empty: ask
 }
 
-const dialTimeout = 5 * time.Second
+const (
+	dialTimeout = 5 * time.Second
+	pingTimeout = 2 * time.Second
+)
 
 // connect finds the hub and connects to its NATS: the one that flags,
 // environment or file name, else the one that runs with the data directory.
@@ -37,7 +41,7 @@ func (a *app) connect(flags clientFlags) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
-		cfg.NATS.URL, cfg.NATS.Creds, cfg.NATS.Prefix = file.NATSURL, file.NATSCreds, file.Prefix
+		cfg.NATS.URL, cfg.NATS.Creds, cfg.NATS.Prefix, cfg.NATS.Domain = file.NATSURL, file.NATSCreds, file.Prefix, ""
 	}
 	c, err := dialHub(cfg.NATS)
 	if err != nil {
@@ -66,7 +70,35 @@ func dialHub(c config.NATS) (*client.Client, error) {
 		return dialWith(c, opts)
 	}
 	_ = sub.Unsubscribe()
-	return h, nil
+	return orCommonInbox(c, h, opts), nil
+}
+
+// orCommonInbox is h, unless answers to its private inbox do not come and those to a
+// common one do: so it is with a hub at the edge that is asked from the other end of
+// its link, over which nothing private passes.
+func orCommonInbox(c config.NATS, h *client.Client, opts []nats.Option) *client.Client {
+	if c.Prefix == "" || c.Prefix == subject.DefaultPrefix || !errors.Is(ping(h), nats.ErrTimeout) {
+		return h
+	}
+	common, err := dialWith(c, opts)
+	if err != nil {
+		return h
+	}
+	if ping(common) != nil {
+		common.Close()
+		return h
+	}
+	h.Close()
+	return common
+}
+
+// ping asks the registry service for a sign of life.
+func ping(h *client.Client) error {
+	to, err := micro.ControlSubject(micro.PingVerb, h.Names().RegistryName(), "")
+	if err == nil {
+		_, err = h.Conn().Request(to, nil, pingTimeout)
+	}
+	return err
 }
 
 func dialWith(c config.NATS, opts []nats.Option) (*client.Client, error) {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 )
@@ -43,7 +44,7 @@ func TestDocumentedCommands(t *testing.T) {
 func commandLines(text string) []string {
 	var lines []string
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
-		for line := range strings.Lines(block[1]) {
+		for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", " ")) {
 			rest, ok := strings.CutPrefix(line, "go run ./cmd/hubgate ")
 			if !ok {
 				rest, ok = strings.CutPrefix(line, "hubgate ")
@@ -61,8 +62,29 @@ func commandLines(text string) []string {
 
 // words splits a command line and drops quotes and comments.
 func words(line string) []string {
-	line, _, _ = strings.Cut(line, " #")
-	return strings.Fields(strings.NewReplacer(`"$(mktemp -d)"`, "dir", `"`, "", "'", "").Replace(line))
+	line = strings.ReplaceAll(line, `"$(mktemp -d)"`, "dir")
+	var all []string
+	var word strings.Builder
+	var quote rune
+	begun := false
+	for _, r := range line + " " {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote, begun = r, true
+		case quote != 0 || !unicode.IsSpace(r):
+			if r == '#' && !begun {
+				return all
+			}
+			word.WriteRune(r)
+			begun = true
+		case begun:
+			all, begun = append(all, word.String()), false
+			word.Reset()
+		}
+	}
+	return all
 }
 
 // parses checks a command line; that it ends early, as in "hubgate config", is

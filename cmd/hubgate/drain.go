@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // drainer drains a server once, whoever asks how often.
 type drainer struct {
 	server *gateway.Server
+	https  *http.Server
 	log    zerolog.Logger
 	begin  sync.Once
 	ctx    context.Context //nolint:containedctx // ends with the node
@@ -23,6 +25,7 @@ func (d *drainer) Drain(over time.Duration) {
 	d.begin.Do(func() {
 		d.log.Info().Dur("over", over).Int("connections", d.server.Serving()).Msg("draining: somebody asked for it by NATS")
 		d.server.StopAccepting()
+		d.https.SetKeepAlivesEnabled(false)             // operators go to another node too
 		go func() { _ = d.server.Drain(d.ctx, over) }() // the end of the node does the rest
 	})
 }
@@ -35,7 +38,7 @@ func (d *drainer) State() (connections int, draining bool) {
 // serveDrain has the node drained when somebody asks for it by NATS.
 func (n *node) serveDrain() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	stop, err := n.back.ServeDrain(&drainer{server: n.gateway, log: n.log, ctx: ctx})
+	stop, err := n.back.ServeDrain(&drainer{server: n.gateway, https: n.https, log: n.log, ctx: ctx})
 	n.onStop(func(context.Context) {
 		if stop != nil {
 			stop()

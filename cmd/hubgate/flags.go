@@ -34,7 +34,8 @@ type nodeFlags struct {
 	TLSIssuerCert string   `name:"tls-issuer-cert" conf:"tls.issuer_cert_file" placeholder:"FILE" help:"Certificate authority that issues certificates to devices which renew theirs."`
 	TLSIssuerKey  string   `name:"tls-issuer-key" conf:"tls.issuer_key_file" placeholder:"FILE" help:"Its private key."`
 	TLSCRL        []string `name:"tls-crl" conf:"tls.crl_files" placeholder:"FILE" help:"Revocation list of device certificates. Repeatable."`
-	Sync          string   `name:"sync" conf:"durability.sync" placeholder:"WHEN" help:"When the embedded NATS server syncs to disk: interval or always."`
+	AdminListen   string   `name:"admin-listen" conf:"admin.listen" placeholder:"IP:PORT" help:"Administrative listener: health, metrics (127.0.0.1:9610 with serve); none: without."`
+	Sync          string   `name:"sync" conf:"durability.sync" placeholder:"WHEN" help:"When the embedded NATS server syncs to disk: interval, group or always."`
 	NATSPort      string   `name:"nats-port" conf:"nats.port" placeholder:"PORT" help:"Port of the embedded NATS server (4222); 0: any free one."`
 	Profile       string   `name:"profile" conf:"profile" placeholder:"NAME" help:"Numbers and rules that nothing else sets: relaxed, or strict-azure for IoT Hub's, with -s1, -s2 or -s3 the rates of a tier."`
 	Node          string   `name:"node" conf:"node" placeholder:"NAME" help:"Name of this node."`

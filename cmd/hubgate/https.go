@@ -18,34 +18,78 @@ import (
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/gateway"
+	"github.com/hubgate/hubgate/gateway/rest"
 )
 
 const maxHeaderBytes = 32 << 10
 
-// newHTTPServer is the HTTPS listener: WebSockets of devices, the authority of
-// a development hub, and a page that says what this is.
-func newHTTPServer(devices *gateway.Server, ca []byte, cfg *config.Config, logger zerolog.Logger) *http.Server {
+// newHTTPServer is the HTTPS listener: WebSockets of devices, the service REST
+// API and its document, the authority of a development hub, and a page that says
+// what this is.
+//
+// There is no WriteTimeout, which would cut an answer that a device has five
+// minutes for: the API bounds the writing of its answers itself.
+func newHTTPServer(devices *gateway.Server, api *apiDoor, ca []byte, cfg *config.Config, logger zerolog.Logger) *http.Server {
+	peers := &peerLog{log: logger, limit: rate.NewLimiter(10, 50), stranger: devices.Stranger}
+	front := &front{pages: pages(ca, cfg), sockets: devices.WebSocket(), api: api}
+	v := &visitors{next: front, log: peers, idle: api.idle}
+	return &http.Server{
+		Handler:           v,
+		ReadHeaderTimeout: time.Duration(cfg.Limits.HandshakeTimeout), // bounds the TLS handshake too; a WebSocket has left it behind
+		ReadTimeout:       time.Duration(cfg.Limits.ConnectTimeout),
+		IdleTimeout:       time.Duration(cfg.API.IdleTimeout),
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         v.state,
+		ConnContext:       v.context,
+		BaseContext:       api.context,
+		ErrorLog:          log.New(peers, "", 0),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like all that there is not
+	}
+}
+
+// pages are for people with a browser.
+func pages(ca []byte, cfg *config.Config) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle(gateway.WebSocketPath, devices.WebSocket())
 	page := fmt.Sprintf("Hubgate: a gateway that speaks the device protocol of Azure IoT Hub.\n\nHub:        %s\nWebSocket:  wss://%s%s\n",
 		cfg.Hub.Host, cfg.Hub.Host, gateway.WebSocketPath)
 	if ca != nil {
 		page += "Authority:  /ca.pem\n"
 		mux.HandleFunc("GET /ca.pem", serveText("application/x-pem-file", string(ca)))
 	}
+	mux.Handle("GET "+rest.DocumentPath, rest.Document())
 	mux.HandleFunc("GET /{$}", serveText("text/plain; charset=utf-8", page))
-	peers := &peerLog{log: logger, limit: rate.NewLimiter(10, 50), stranger: devices.Stranger}
-	v := &visitors{next: mux, log: peers}
-	web := &http.Server{
-		Handler:        v,
-		ReadTimeout:    time.Duration(cfg.Limits.HandshakeTimeout), // bounds the TLS handshake too; a WebSocket has left it behind
-		MaxHeaderBytes: maxHeaderBytes,
-		ConnState:      v.state,
-		ConnContext:    v.context,
-		ErrorLog:       log.New(peers, "", 0),
+	return mux
+}
+
+// front sends a request to whom it is for. It goes by the decoded path, which
+// [http.ServeMux] does not: that one redirects what is not tidy, and a device
+// may be called "..".
+type front struct {
+	pages, sockets, api http.Handler
+}
+
+// restOfBody is for what nobody reads.
+const restOfBody = time.Second
+
+// ServeHTTP implements http.Handler. Behind a page no connection waits for the
+// next request: nobody has said who he is. Nor does one behind a body in chunks:
+// a length that stands beside them is passed over by package net/http, and a
+// proxy that goes by it would take what is the next request for the body.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
 	}
-	web.SetKeepAlivesEnabled(false) // an idle connection is in nobody's count
-	return web
+	switch r.URL.Path {
+	case gateway.WebSocketPath:
+		f.sockets.ServeHTTP(w, r)
+	case "/", "/ca.pem", rest.DocumentPath:
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(restOfBody))
+		f.pages.ServeHTTP(w, r)
+	default:
+		f.api.ServeHTTP(w, r)
+	}
 }
 
 // visitors passes requests on, and tells the log of connections that end
@@ -54,6 +98,7 @@ func newHTTPServer(devices *gateway.Server, ca []byte, cfg *config.Config, logge
 type visitors struct {
 	next http.Handler
 	log  *peerLog
+	idle *idleConns
 	mute sync.Map // net.Conn: no request has come
 }
 
@@ -72,6 +117,7 @@ func (v *visitors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (v *visitors) state(nc net.Conn, state http.ConnState) {
 	gateway.ConnState(nc, state)
+	v.idle.state(nc, state)
 	if state != http.StateClosed {
 		return
 	}
@@ -83,7 +129,8 @@ func (v *visitors) state(nc net.Conn, state http.ConnState) {
 }
 
 // httpsConfig is the TLS configuration of the HTTPS listener. There is no
-// HTTP/2: a WebSocket needs a connection of its own.
+// HTTP/2: a WebSocket needs a connection of its own, no service SDK asks for
+// it, and its streams would be in nobody's count.
 func httpsConfig(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.NextProtos = []string{"http/1.1"}
@@ -119,8 +166,8 @@ func (l *peerLog) Write(line []byte) (int, error) {
 // aboutPeer takes a line such as "http: TLS handshake error from 192.0.2.7:40112:
 // EOF" apart. The reason is without the address, so that repetitions are alike.
 func aboutPeer(line string) (remote, reason string, ok bool) {
-	before, rest, found := strings.Cut(line, "TLS handshake error from ")
-	remote, why, found2 := strings.Cut(rest, ": ")
+	before, line, found := strings.Cut(line, "TLS handshake error from ")
+	remote, why, found2 := strings.Cut(line, ": ")
 	_, err := netip.ParseAddrPort(remote)
 	if !found || !found2 || before != "http: " || err != nil {
 		return "", "", false

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,14 +16,19 @@ import (
 
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/embedded"
-	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/admin"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/monitor"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/tracing"
+	"github.com/hubgate/hubgate/configuration"
 	"github.com/hubgate/hubgate/credential"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/iothub"
+	"github.com/hubgate/hubgate/gateway/rest"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/jobs"
 	"github.com/hubgate/hubgate/methods"
 	"github.com/hubgate/hubgate/sas"
 	"github.com/hubgate/hubgate/trust"
@@ -39,7 +45,10 @@ type node struct {
 	log zerolog.Logger
 
 	encryption embedded.Encryption // of the embedded server
+	tracing    *tracing.Config     // nil: nothing is traced
 
+	faults   *faultLog
+	tracer   *tracing.Tracer  // nil: nothing is traced
 	nats     *embedded.Server // nil: an external one
 	back     *backend.Backbone
 	registry *identity.Registry
@@ -52,7 +61,20 @@ type node struct {
 	gateway  *gateway.Server
 	limiter  *gateway.Limiter
 	methods  *backend.MethodService
+	jobs     *jobs.Jobs
+	configs  *configuration.Service
 	https    *http.Server
+	api      *apiDoor
+	rest     *rest.Server
+	admin    *admin.Server // nil: there is no administrative listener
+
+	controller *configuration.Controller
+	twinCounts *monitor.Twins
+	stopping   atomic.Bool
+	broken     chan struct{} // closed when the disk may have lost what was stored
+
+	pulse       pulse
+	supervision *supervision // nil: nobody is told how the node is
 
 	ports  ports
 	failed chan error // of what runs in the background; the first counts
@@ -65,6 +87,7 @@ type ports struct {
 	HTTPS int `json:"https"`
 	NATS  int `json:"nats,omitempty"`
 	Plain int `json:"plain,omitempty"`
+	Admin int `json:"admin,omitempty"`
 }
 
 // secrets are the certificates that a node shows, and the policies that its
@@ -82,9 +105,15 @@ type secrets struct {
 // it is called when the data directory belongs to this process. On an error
 // nothing is left running.
 func startNode(ctx context.Context, n *node, bound *listeners, open func() (secrets, error)) (*node, error) {
-	n.failed = make(chan error, 8)
+	n.failed, n.broken = make(chan error, 8), make(chan struct{})
+	n.faults = new(faultLog)
+	n.log = n.log.Hook(n.faults)
 	n.onStop(func(context.Context) { bound.close() })
-	if err := n.start(ctx, bound, open); err != nil {
+	err := n.serveAdmin(bound)
+	if err == nil {
+		err = n.start(ctx, bound, open)
+	}
+	if err != nil {
 		n.stop()
 		return nil, err
 	}
@@ -92,6 +121,9 @@ func startNode(ctx context.Context, n *node, bound *listeners, open func() (secr
 }
 
 func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets, error)) error {
+	if err := n.startTracing(); err != nil {
+		return err
+	}
 	if err := n.startNATS(ctx); err != nil {
 		return err
 	}
@@ -99,7 +131,7 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err != nil {
 		return err
 	}
-	if err := n.connect(ctx); err != nil {
+	if err := n.connect(ctx, bound); err != nil {
 		return err
 	}
 	n.issuer = s.issuer
@@ -107,6 +139,8 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.openTrust(); err != nil {
 		return err
 	}
+	n.buildJobs()
+	n.configs = n.configurations()
 	n.build(s)
 	n.face.Renewal = n.renewal()
 	if err := n.serveMethods(ctx); err != nil {
@@ -115,8 +149,20 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 	if err := n.serveDrain(); err != nil {
 		return err
 	}
+	if err := n.serveConfigurations(); err != nil {
+		return err
+	}
 	n.watch()
+	n.portsOf(bound)
+	if err := n.back.Nodes().Join(ctx, membership{n}); err != nil {
+		return err
+	}
+	n.takePulse()
 	n.serve(bound, s)
+	if err := n.startJobs(); err != nil {
+		return err
+	}
+	n.startedAdmin()
 	return nil
 }
 
@@ -133,7 +179,10 @@ func (n *node) startNATS(ctx context.Context) error {
 		MaxStore:     int64(n.cfg.NATS.MaxStore),
 		SyncAlways:   n.cfg.Durability.Sync == config.SyncAlways,
 		SyncInterval: time.Duration(n.cfg.Durability.Interval),
-		Backend:      embedded.Rights(subject.Names{Prefix: n.cfg.NATS.Prefix}.BackendRights()),
+		Syncs:        n.cfg.Durability.Sync == config.SyncGroup,
+		Backend:      embedded.Rights(embeddedNames(n.cfg).BackendRights()),
+		Domain:       n.cfg.NATS.Domain,
+		Leaf:         leafOf(n.cfg.NATS),
 		Encryption:   n.encryption,
 		Log:          n.log,
 	})
@@ -150,25 +199,38 @@ func (n *node) startNATS(ctx context.Context) error {
 }
 
 // connect opens the hub's streams and buckets.
-func (n *node) connect(ctx context.Context) error {
+func (n *node) connect(ctx context.Context, bound *listeners) error {
 	cfg := backboneConfig(n.cfg, n.log)
+	cfg.Tracer = n.tracer.Seam()
 	var opts []nats.Option
 	if n.nats != nil {
 		cfg.URL, cfg.CredsFile, cfg.NKeySeedFile = n.nats.URL(), n.nats.GatewayCreds(), ""
+		cfg.Domain = "" // it is in this process
 		opts = append(opts, n.nats.InProcess())
+		if n.cfg.Durability.Sync == config.SyncGroup {
+			cfg.Sync = n.nats.Sync
+		}
 	}
 	var err error
-	if n.back, err = backend.Connect(ctx, cfg, opts...); err != nil {
+	if n.back, err = n.reach(ctx, bound, cfg, opts...); err != nil {
 		return err
 	}
 	n.onStop(n.back.Close)
-	n.registry = &identity.Registry{Store: n.back.Devices()}
+	n.background(func() error {
+		err := n.back.Broken()
+		if err != nil {
+			close(n.broken)
+		}
+		return err
+	})
+	n.registry = &identity.Registry{Store: n.back.Devices(), Events: n.back.Events()}
 	service, err := n.back.ServeRegistry(n.registry)
 	if err != nil {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = service.Stop() })
-	n.twins = &twin.Twins{Store: n.back.Twins()}
+	n.twinCounts = &monitor.Twins{}
+	n.twins = &twin.Twins{Store: n.back.Twins(), Observed: n.twinCounts.Observe}
 	twins, err := n.back.ServeTwins(n.twins)
 	if err != nil {
 		return err
@@ -179,6 +241,9 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	n.onStop(func(context.Context) { _ = why.Stop() })
+	if err := n.serveQueries(); err != nil {
+		return err
+	}
 	messages, err := n.back.ServeC2D()
 	if err != nil {
 		return err
@@ -194,10 +259,13 @@ func backboneConfig(all *config.Config, log zerolog.Logger) backend.Config {
 		URL: c.URL, Name: "hubgate " + all.Node, Node: all.Node, HostName: all.Hub.Host, Version: semver(),
 		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
 		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
+		Placement:        backend.Placement{Cluster: c.Placement.Cluster, Tags: c.Placement.Tags},
+		Shards:           all.Telemetry.Shards,
 		Telemetry:        backend.Limits{MaxAge: time.Duration(all.Telemetry.MaxAge), MaxBytes: int64(all.Telemetry.MaxBytes)},
 		Events:           backend.Limits{MaxAge: time.Duration(all.Events.MaxAge), MaxBytes: int64(all.Events.MaxBytes)},
 		C2D:              c2dLimits(all.C2D),
 		Commands:         methods.Limits{Device: all.Methods.MaxPending, All: all.Methods.MaxPendingAll},
+		NodeTimeout:      time.Duration(c.NodeTimeout),
 		StoreTimeout:     time.Duration(all.Telemetry.StoreTimeout),
 		MaxInFlight:      all.Telemetry.MaxInFlight,
 		MaxInFlightBytes: int64(all.Telemetry.MaxInFlightBytes),
@@ -219,8 +287,8 @@ func (n *node) build(s secrets) {
 		Limiter:  n.limiter,
 		HostName: n.cfg.Hub.Host, Aliases: n.cfg.Hub.Aliases, Log: n.log,
 		Devices: n.registry, Policies: n.policies, Trust: n.trust, Telemetry: n.back.Telemetry(), Twins: n.twins,
-		Timeline: n.back.Recorder(),
-		C2D:      n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
+		Timeline: n.back.Recorder(), Tracer: n.tracer.Seam(),
+		C2D: n.back.C2D(), DiscardC2D: n.cfg.C2D.Unsubscribed == config.UnsubscribedDiscard,
 		ReplayDesired: n.cfg.Twins.ReplayDesired, MaxCalls: n.cfg.Methods.MaxInFlight,
 		Callable: func(id hub.Identity) { n.methods.Callable(id) },
 	}
@@ -247,25 +315,30 @@ func (n *node) build(s secrets) {
 			Quarantine:       time.Duration(l.Quarantine),
 		},
 	}
-	n.https = newHTTPServer(n.gateway, s.ca, n.cfg, n.log)
+	n.rest = n.serviceAPI()
+	n.api = newAPIDoor(n.rest, n.cfg.API)
+	n.https = newHTTPServer(n.gateway, n.api, s.ca, n.cfg, n.log)
 }
 
 // serve starts to accept devices.
 func (n *node) serve(bound *listeners, s secrets) {
-	n.ports.MQTT, n.ports.HTTPS = portOf(bound.mqtt[0]), portOf(bound.https[0])
+	patience := stuckAfter + time.Duration(n.cfg.Limits.HandshakeTimeout) + time.Duration(n.cfg.Limits.ConnectTimeout)
 	for _, ln := range bound.mqtt {
+		ln = n.pulse.listen("accepting MQTT over TLS", ln, patience)
 		n.background(func() error { return n.gateway.ServeTLS(ln) })
 	}
 	for _, ln := range bound.plain {
-		n.ports.Plain = portOf(ln)
+		ln = n.pulse.listen("accepting MQTT without TLS", ln, patience)
 		n.background(func() error { return n.gateway.ServePlain(ln) })
 	}
 	for _, ln := range bound.https {
+		ln = n.pulse.listen("accepting HTTPS", ln, patience)
 		secure := tls.NewListener(n.gateway.GateListener(ln), httpsConfig(s.tls))
 		n.background(func() error { return n.serveHTTPS(secure) })
 	}
 	n.onStop(func(ctx context.Context) {
-		_ = n.https.Close() // WebSockets are the gateway's by then
+		n.gateway.StopAccepting()
+		n.api.close(n.https) // WebSockets are the gateway's by then
 		if err := n.gateway.Drain(ctx, drainTime(n.cfg.Limits, n.gateway.Connected())); err != nil {
 			n.log.Warn().Err(err).Msg("not all connections ended in time")
 		}
@@ -303,8 +376,11 @@ func (n *node) wait(ctx context.Context) error {
 }
 
 // stop ends all parts: first the connections of devices, then what they need.
-// It waits no longer than stopTimeout and limits.drain.
+// It waits no longer than stopTimeout and limits.drain. It does not
+// wait when the disk is broken, as each step would for the disk: what is left behind
+// then is what a node that is killed leaves.
 func (n *node) stop() {
+	n.stopping.Store(true)
 	longest := stopTimeout + time.Duration(n.cfg.Limits.Drain)
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
@@ -317,6 +393,7 @@ func (n *node) stop() {
 	}()
 	select {
 	case <-done:
+	case <-n.broken:
 	case <-ctx.Done():
 		n.log.Error().Dur("after", longest).Msg("the stop takes too long; leaving without the rest of it")
 	}

@@ -39,6 +39,9 @@ func (r devReady) write(w io.Writer, dataDir string, took time.Duration) error {
 	if r.Ports.Plain != 0 {
 		pairs = append(pairs, row{"  MQTT, plain", fmt.Sprintf("port %d, without TLS", r.Ports.Plain)})
 	}
+	if r.Ports.Admin != 0 {
+		pairs = append(pairs, row{"  Metrics", fmt.Sprintf("port %d: /metrics, /readyz", r.Ports.Admin)})
+	}
 	if err := writePairs(&b, pairs); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (n *node) startReload(a *app, flags configFlags, role config.Role) error {
 	})
 	go r.Watch(ctx)
 	if role == config.Serve { // a development hub ends with its terminal
-		go onHangup(ctx, func() { r.Reload(ctx, "SIGHUP was sent") })
+		go onHangup(ctx, func() { n.supervision.reload(func() { r.Reload(ctx, "SIGHUP was sent") }) })
 	}
 	return nil
 }
@@ -51,6 +51,7 @@ func (n *node) parts(a *app) []reload.Part {
 		n.certs.part(),
 		n.policies.part(a.getenv, func() { n.face.PoliciesChanged(n.gateway) }),
 		logLevel(),
+		n.adminPart(),
 		reload.Whole(reload.Part{
 			Name: "client authorities", Keys: []string{"tls.client_ca_files", "tls.crl_files", "tls.crl_strict"},
 			Files: func(cfg *config.Config) []string { return slices.Concat(cfg.TLS.ClientCAFiles, cfg.TLS.CRLFiles) },

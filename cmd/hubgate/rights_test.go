@@ -22,7 +22,7 @@ func TestCommandsOfABackend(t *testing.T) {
 	}
 	began := time.Now()
 	for _, line := range []string{
-		"device keys dev1", "device connection-string dev1", "device create other", "device delete dev1", "device disable dev1", "sas --device dev1", "sas --policy iothubowner",
+		"device keys dev1", "device connection-string dev1", "device create other", "device delete dev1", "device disable dev1", "sas --device dev1", "sas --policy iothubowner", "cluster status",
 	} {
 		r := hubgate(t, env, strings.Fields(line)...)
 		if r.code != exitUnauthorized {

@@ -35,6 +35,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer n.stop()
+	if err := n.supervise(a); err != nil {
+		return err
+	}
 	if err := n.startReload(a, c.configFlags, config.Serve); err != nil {
 		return err
 	}
@@ -49,6 +52,8 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	log.Info().Str("hub", cfg.Hub.Host).Int("mqtt_port", n.ports.MQTT).Int("https_port", n.ports.HTTPS).Msg("ready")
+	n.supervision.ready()
+	defer n.supervision.stop()
 	return n.wait(ctx)
 }
 
@@ -83,6 +88,10 @@ func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, 
 	if err != nil {
 		return nil, err
 	}
+	traces, err := tracingOf(cfg.Tracing, a.getenv)
+	if err != nil {
+		return nil, err
+	}
 	own, err := cfg.Resolve(a.getenv)
 	if err != nil {
 		return nil, usageError{err}
@@ -91,7 +100,7 @@ func (a *app) launch(ctx context.Context, cfg *config.Config, role config.Role, 
 	if err != nil {
 		return nil, err
 	}
-	n, err := startNode(ctx, &node{cfg: cfg, log: log, encryption: encryption}, bound, func() (secrets, error) {
+	n, err := startNode(ctx, &node{cfg: cfg, log: log, encryption: encryption, tracing: traces}, bound, func() (secrets, error) {
 		s, err := open()
 		s.policies = own
 		return s, err

@@ -72,18 +72,18 @@ func (m *mask) apply(text string) string {
 	text = m.fixed.Replace(text)
 	text = regexp.MustCompile(`[A-Za-z0-9+/]{43}=`).ReplaceAllStringFunc(text, m.key)
 	for pattern, with := range map[string]string{
-		`\d{4}-\d\d-\d\dT[0-9:.]+Z`:   "{time}",
-		`(?m)^\d\d:\d\d:\d\d\.\d{3}`:  "{clock}",
-		`\b63\d{16}\b`:                "{generation}",
-		`("etag":")[^"]+`:             "${1}{etag}",
-		`(ETag +)\S+`:                 "${1}{etag}",
-		`(its etag is )[^,]+`:         "${1}{etag}",
-		`sig=[^&"\n]+`:                "sig={signature}",
-		`\b[0-9A-F]{40}\b`:            "{sha-1}",
-		`\b[0-9A-F]{64}\b`:            "{sha-256}",
-		`("serial":")[0-9a-f]+`:       "${1}{serial}",
-		`se=\d+`:                      "se={expiry}",
-		`\b[0-9a-f]{14}[a-z2-7]{8}\b`: "{command}",
+		`\d{4}-\d\d-\d\dT[0-9:.]+Z`:      "{time}",
+		`(?m)^\d\d:\d\d:\d\d\.\d{3}`:     "{clock}",
+		`\b63\d{16}\b`:                   "{generation}",
+		`("(?:etag|deviceEtag)":")[^"]+`: "${1}{etag}",
+		`(ETag +)\S+`:                    "${1}{etag}",
+		`(its etag is )[^,]+`:            "${1}{etag}",
+		`sig=[^&"\n]+`:                   "sig={signature}",
+		`\b[0-9A-F]{40}\b`:               "{sha-1}",
+		`\b[0-9A-F]{64}\b`:               "{sha-256}",
+		`("serial":")[0-9a-f]+`:          "${1}{serial}",
+		`se=\d+`:                         "se={expiry}",
+		`\b[0-9a-f]{14}[a-z2-7]{8}\b`:    "{command}",
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, with)
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/identity"
-	"github.com/hubgate/hubgate/session"
 	"github.com/hubgate/hubgate/twin"
 )
 
@@ -21,13 +20,15 @@ func (n *node) watch() {
 		return n.back.Devices().Watch(ctx, func(c identity.Change) { n.face.Changed(n.gateway, c) })
 	})
 	go n.again(ctx, "sessions", func(ctx context.Context) error {
-		return n.back.Sessions().Watch(ctx, func(c session.Claim) { n.gateway.Displaced(c.ID, c.Epoch) })
+		return n.back.Sessions().Watch(ctx, n.gateway.Displaced)
 	})
 	go n.again(ctx, "twins", func(ctx context.Context) error {
 		return n.back.Twins().Watch(ctx,
 			func(a twin.Announcement) { n.face.TwinChanged(n.gateway, a) },
 			func() { n.face.TwinsMissed(n.gateway) })
 	})
+	n.back.Fleet().OnClaim(n.gateway.Displaced)
+	go n.followTwins(ctx)
 	go n.followPolicies(ctx)
 	go n.followAuthorities(ctx)
 }

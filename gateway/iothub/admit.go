@@ -197,31 +197,6 @@ func proofOf(key []byte) proof {
 	return proof(sum[:8])
 }
 
-// will takes the will message out of CONNECT. It must be telemetry of the
-// connection's own identity.
-func (h *handler) will(c *mqtt.Connect) (*gateway.Will, error) {
-	if c.Will == nil {
-		return nil, nil
-	}
-	w := c.Will
-	if w.QoS > 1 {
-		return nil, hub.Errorf(hub.ArgumentInvalid, "the will has QoS 2: only QoS 0 and 1 are supported")
-	}
-	bag, err := eventsBag(w.Topic, h.id)
-	if err != nil {
-		return nil, hub.Errorf(hub.ArgumentInvalid, "the will: %w", err)
-	}
-	m := h.face.messages.get()
-	defer h.face.messages.put(m)
-	if err := m.ParseBag(bag); err != nil {
-		return nil, hub.Errorf(hub.ArgumentInvalid, "the will: %w", err)
-	}
-	return &gateway.Will{
-		Topic: append([]byte(nil), w.Topic...), Payload: append([]byte(nil), w.Payload...),
-		QoS: w.QoS, Retain: w.Retain,
-	}, nil
-}
-
 // clip shortens what a client sent for a message.
 func clip(s string) string {
 	const shown = 128

@@ -27,7 +27,8 @@ func (h *handler) openMail(l gateway.Link) {
 	if h.face.C2D == nil || h.id.IsModule() {
 		return
 	}
-	owner := c2d.Owner{Device: h.id.Device, Generation: h.generation, Epoch: l.Epoch()}
+	owner := c2d.Owner{Device: h.id.Device, Generation: h.generation}
+	owner.Epoch, _ = l.Epoch()
 	owner.Resumed, owner.Cut = l.Resumed()
 	h.mail.box = h.face.C2D.Open(owner, func(d c2d.Delivery) (uint16, error) {
 		qos, ok := mailQoS(l, h.id.Device)
@@ -37,7 +38,13 @@ func (h *handler) openMail(l gateway.Link) {
 		if err := h.allow(gateway.C2D, 1); err != nil {
 			return 0, err // the mailbox tries again
 		}
-		return l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered, PacketID: d.PacketID})
+		id, err := l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered, PacketID: d.PacketID})
+		if d.Redelivered {
+			h.went(c2dRepetition, err)
+		} else {
+			h.went(c2dMessage, err)
+		}
+		return id, err
 	})
 	if _, ok := mailQoS(l, h.id.Device); ok {
 		h.mail.box.StartAfter(flushDelay)

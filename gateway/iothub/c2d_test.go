@@ -22,13 +22,16 @@ func (q *oneMessage) Next(_ context.Context, device string, after uint64) (c2d.M
 	return c2d.Message{Device: device, Body: []byte("x"), MessageID: "m", Sequence: 1, Enqueued: time.Now()}, nil
 }
 
+func (q *oneMessage) Holds(context.Context, uint64) (bool, error) { return !q.removed, nil }
+
 func (q *oneMessage) Remove(context.Context, uint64) error {
 	q.removed = true
 	return nil
 }
 
 func (q *oneMessage) Load(context.Context, string) (c2d.State, error) { return c2d.State{}, nil }
-func (q *oneMessage) Save(context.Context, string, c2d.State) error   { return nil }
+
+func (q *oneMessage) Save(context.Context, string, c2d.State) error { return nil }
 
 // mailFor lets dev1 in with a link and one message that waits.
 func mailFor(t *testing.T, l *fakeLink) (*handler, *oneMessage) {

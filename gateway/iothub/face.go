@@ -15,6 +15,7 @@ import (
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
+	"github.com/hubgate/hubgate/span"
 	"github.com/hubgate/hubgate/telemetry"
 	"github.com/hubgate/hubgate/timeline"
 	"github.com/hubgate/hubgate/trust"
@@ -44,6 +45,7 @@ type Face struct {
 	Renewal  *Renewal           // nil: the hub issues no certificates
 	Timeline *timeline.Recorder // nil: nobody asks why
 	Limiter  *gateway.Limiter   // nil: no rate is limited
+	Tracer   span.Tracer        // nil: nothing is traced
 	Log      zerolog.Logger
 	Now      func() time.Time // nil: time.Now
 
@@ -52,6 +54,7 @@ type Face struct {
 	Callable func(id hub.Identity)
 
 	messages    messages
+	counts      counters
 	lateAnswers atomic.Uint64
 	changes     atomic.Uint32 // of identities and policies that this node has heard of
 }

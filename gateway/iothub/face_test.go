@@ -12,6 +12,7 @@ import (
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
+	"github.com/hubgate/hubgate/session"
 	"github.com/hubgate/hubgate/telemetry"
 )
 
@@ -265,9 +266,10 @@ func TestPublishRefuses(t *testing.T) {
 }
 
 func TestWillIsTelemetry(t *testing.T) {
-	f, devices, s := newFace()
+	f, devices, _ := newFace()
 	token := sas.Sign(host+"/devices/dev1", devices.key(t, "dev1", 0), time.Now().Add(time.Hour), "")
 	c := connectOf("dev1", host+"/dev1/", token)
+	var will *session.Will
 	for topic, ok := range map[string]bool{
 		"devices/dev1/messages/events/k=v": true, "devices/dev2/messages/events/": false,
 		"anything": false, "devices/dev1/messages/events/k=%FF": false,
@@ -278,14 +280,17 @@ func TestWillIsTelemetry(t *testing.T) {
 			t.Errorf("will on %s: %v, want admitted %v", topic, err, ok)
 		}
 		if err == nil {
-			a.Handler.Will(a.Will)
+			will = a.Will
 		}
 	}
-	if len(s.bodies) != 1 || s.bodies[0] != "bye" {
-		t.Fatalf("stored %q, want the will", s.bodies)
+	if will == nil || string(will.Body) != "bye" {
+		t.Fatalf("the will is %+v", will)
 	}
-	h := s.headers[0]
-	if h["iothub-app-iothub-MessageType"][0] != "Will" || h["iothub-app-k"][0] != "v" {
+	h := map[string]string{}
+	for _, line := range will.Headers {
+		h[line[0]] = line[1]
+	}
+	if h["iothub-app-iothub-MessageType"] != "Will" || h["iothub-app-k"] != "v" || h[telemetry.HeaderDeviceID] != "dev1" {
 		t.Errorf("headers %v, want iothub-MessageType=Will and k=v", h)
 	}
 }

@@ -85,6 +85,7 @@ func (h *handler) Publish(p *mqtt.Publish, done gateway.Receipt, tag uint64) err
 		act()
 		return nil
 	}
+	h.came(telemetryMessage)
 	bag, err := eventsBag(p.Topic, h.id)
 	if err != nil {
 		return err
@@ -114,29 +115,28 @@ func (h *handler) Grant(filter string, qos byte) (byte, error) {
 	return grant(h.id, filter, qos)
 }
 
-// Will implements [gateway.Handler]. admit has checked topic and bag.
-func (h *handler) Will(w *gateway.Will) {
-	bag, err := eventsBag(w.Topic, h.id)
-	if err == nil {
-		err = h.storeEvent(event{bag: bag, body: w.Payload, retain: w.Retain, will: true}, willReceipt{h}, 0)
-	}
-	if err != nil {
-		willReceipt{h}.Stored(0, err)
-	}
-}
-
 // event is a telemetry message as it came by MQTT.
 type event struct {
 	bag    []byte
 	body   []byte
 	retain bool
-	will   bool
 }
 
 // storeEvent decodes an event and has it stored.
 func (h *handler) storeEvent(e event, done telemetry.Receipt, tag uint64) error {
 	m := h.face.messages.get()
 	defer h.face.messages.put(m)
+	if err := h.decode(e, m); err != nil {
+		return err
+	}
+	m.Enqueued = time.Now()
+	h.trace(m, done, tag)
+	h.face.Telemetry.Store(m, done, tag)
+	return nil
+}
+
+// decode makes an event a message of this connection.
+func (h *handler) decode(e event, m *telemetry.Message) error {
 	if err := m.ParseBag(e.bag); err != nil {
 		return err
 	}
@@ -144,16 +144,11 @@ func (h *handler) storeEvent(e event, done telemetry.Receipt, tag uint64) error 
 	if e.retain {
 		m.AddProperty("mqtt-retain", "true") // IoT Hub keeps no retained messages
 	}
-	if e.will {
-		m.AddProperty("iothub-MessageType", "Will")
-	}
 	if m.Size() > telemetry.MaxSize {
 		return hub.Errorf(hub.MessageTooLarge, "the message has %d bytes with its properties; the limit is %d", m.Size(), telemetry.MaxSize)
 	}
 	m.From, m.Generation, m.AuthMethod, m.ModelID = h.id, h.generation, h.authMethod, h.modelID
 	m.Source = telemetry.SourceTelemetry
-	m.Enqueued = time.Now()
-	h.face.Telemetry.Store(m, done, tag)
 	return nil
 }
 
@@ -164,15 +159,4 @@ func (h *handler) entry(what timeline.What, err error) timeline.Entry {
 		e.Message = known.Message
 	}
 	return e
-}
-
-// willReceipt logs a will that could not be stored: nobody waits for it.
-type willReceipt struct{ h *handler }
-
-// Stored implements [telemetry.Receipt].
-func (r willReceipt) Stored(_ uint64, err error) {
-	if err != nil {
-		r.h.face.Timeline.Record(r.h.entry(timeline.WillLost, err))
-		r.h.face.Log.Warn().Err(err).Str("device_id", r.h.id.Device).Str("module_id", r.h.id.Module).Msg("a will was lost")
-	}
 }

@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/span"
 )
 
 // Direct methods. The request goes out on
@@ -87,7 +89,10 @@ func (f *Face) Invoke(ctx context.Context, s *gateway.Server, c methods.Call) (m
 	if !ok {
 		return methods.Answer{}, hub.Errorf(hub.DeviceNotOnline, "%s is not connected", c.ID)
 	}
-	return h.invoke(ctx, c)
+	began := time.Now()
+	a, err := h.invoke(ctx, c)
+	f.counts.calls.Done(began, err)
+	return a, err
 }
 
 func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, error) {
@@ -103,7 +108,8 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 		return methods.Answer{}, err
 	}
 	answer := make(chan methods.Answer, 1)
-	rid, gone, err := h.calls.begin((*link).Epoch(), answer, cmp.Or(h.face.MaxCalls, maxCalls))
+	epoch, _ := (*link).Epoch()
+	rid, gone, err := h.calls.begin(epoch, answer, cmp.Or(h.face.MaxCalls, maxCalls))
 	if err != nil {
 		return methods.Answer{}, err
 	}
@@ -112,20 +118,37 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 		Topic:   prefixMethods + c.Method + "/?$rid=" + strconv.FormatUint(rid, 16),
 		Payload: c.Payload, QoS: qos,
 	}
-	_, err = (*link).Send(m)
+	asked := h.traceCall(c)
+	a, err := h.ask(ctx, *link, m, waiting{answer, gone})
+	if asked != nil {
+		asked.End(span.Outcome{Err: err, Status: a.Status})
+	}
+	return a, err
+}
+
+// waiting is what a call waits for.
+type waiting struct {
+	answer <-chan methods.Answer
+	gone   <-chan struct{} // closed when the connection has ended
+}
+
+// ask sends a call to the device and waits for its answer.
+func (h *handler) ask(ctx context.Context, l gateway.Link, m gateway.Message, w waiting) (methods.Answer, error) {
+	_, err := l.Send(m)
+	h.went(methodCall, err)
 	if hub.CodeOf(err) == hub.QuotaExceeded {
 		return methods.Answer{}, hub.Errorf(hub.TooManyCalls, "%w", err)
 	}
 	if err != nil {
-		return methods.Answer{}, hub.Errorf(hub.DeviceNotOnline, "%s can't be called: %w", c.ID, err)
+		return methods.Answer{}, hub.Errorf(hub.DeviceNotOnline, "%s can't be called: %w", h.id, err)
 	}
 	select {
-	case a := <-answer:
+	case a := <-w.answer:
 		return a, nil
-	case <-gone:
-		return methods.Answer{}, hub.Errorf(hub.ConnectionLost, "%s lost its connection before it answered", c.ID)
+	case <-w.gone:
+		return methods.Answer{}, hub.Errorf(hub.ConnectionLost, "%s lost its connection before it answered", h.id)
 	case <-ctx.Done():
-		return methods.Answer{}, hub.Errorf(hub.GatewayTimeout, "%s has not answered in time", c.ID)
+		return methods.Answer{}, hub.Errorf(hub.GatewayTimeout, "%s has not answered in time", h.id)
 	}
 }
 
@@ -140,6 +163,7 @@ func methodQoS(l gateway.Link, method string) (byte, bool) {
 // answerMethod prepares to take an answer. One that nobody waits for any more,
 // or that names no call, is dropped and counted: the device can't know better.
 func (h *handler) answerMethod(topic, payload []byte) (act func(), err error) {
+	h.came(methodAnswer)
 	status, rid, err := parseMethodAnswer(topic)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func (l *fakeLink) Send(m gateway.Message) (uint16, error) {
 	return max(m.PacketID, 1), nil
 }
 
-func (l *fakeLink) Epoch() uint64 { return l.epoch }
+func (l *fakeLink) Epoch() (epoch uint64, contested bool) { return l.epoch, false }
 
 func (l *fakeLink) Resumed() (resumed, cut bool) { return true, l.cut }
 

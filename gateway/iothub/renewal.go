@@ -84,6 +84,7 @@ func (h *handler) issueRequest(topic, body []byte) (act func(), err error) {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "a request for a certificate needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
 	}
 	kept := append([]byte(nil), body[:min(len(body), credential.MaxBody+1)]...)
+	h.came(credentialRequest)
 	return func() { h.askIssue(rid, kept) }, nil
 }
 
@@ -211,6 +212,7 @@ func (h *handler) deliver(op credential.Operation) (over bool) {
 	r.mu.Lock() // the acknowledgement may come at once
 	defer r.mu.Unlock()
 	packet, err := link.Send(gateway.Message{Topic: credentialTopic(200, op.RID), Payload: credential.IssuedBody(op), QoS: qos})
+	h.went(credentialAnswer, err)
 	if err != nil {
 		return false
 	}
@@ -307,7 +309,7 @@ func credentialTopic(status int, rid string) string {
 }
 
 func (h *handler) answerCredential(status int, rid string, body []byte) {
-	h.sendTo(filterCredentials, gateway.Message{Topic: credentialTopic(status, rid), Payload: body})
+	h.sendTo(filterCredentials, credentialAnswer, gateway.Message{Topic: credentialTopic(status, rid), Payload: body})
 }
 
 // refuseIssue answers and records a request that failed.

@@ -31,7 +31,7 @@ func TestTwinFlood(t *testing.T) {
 		rates.AbuseAfter = 30 * time.Second
 		f, devices, _ := newFace()
 		f.Limiter = gateway.NewLimiter(rates)
-		f.Twins = &twin.Twins{Store: &twinStore{twin: twin.New(hub.Identity{Device: "dev1"}, "g", f.now())}}
+		f.Twins = &twin.Twins{Store: &twinStore{twin: twin.New(hub.Identity{Device: "dev1"}, "g-dev1", f.now())}}
 		h := admitted(t, f, devices, "dev1").Handler.(*handler)
 		l := &stopLink{fakeLink: newLink(filterTwinResults)}
 		h.Attach(l)

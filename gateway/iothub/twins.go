@@ -10,6 +10,7 @@ import (
 
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/meter"
 	"github.com/hubgate/hubgate/timeline"
 	"github.com/hubgate/hubgate/twin"
 )
@@ -46,30 +47,50 @@ const maxRID = 1 << 10
 // twinRequest prepares what a device asks of its twin; both are nil when the
 // topic is not one of a twin's.
 func (h *handler) twinRequest(topic, body []byte) (act func(), err error) {
-	request, kind, query := h.getTwin, gateway.TwinReads, ""
+	r := twinRequest{do: h.getTwin, kind: gateway.TwinReads, came: twinGet, count: &h.face.counts.gets}
 	if rest, ok := cut(topic, prefixTwinGet); ok {
-		query = string(rest)
+		r.query = string(rest)
 	} else if rest, ok := cut(topic, prefixTwinReported); ok {
-		request, kind, query = h.patchReported, gateway.TwinWrites, string(rest)
+		r = twinRequest{do: h.patchReported, kind: gateway.TwinWrites, came: twinReported, count: &h.face.counts.patches, query: string(rest)}
 	} else {
 		return nil, nil
 	}
-	rid := ridOf(query)
-	if rid == "" || len(rid) > maxRID {
+	h.came(r.came)
+	if r.rid = ridOf(r.query); r.rid == "" || len(r.rid) > maxRID {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "a twin request needs a request id of 1 to %d bytes: …/?$rid={rid}", maxRID)
 	}
-	return func() {
-		if err := h.allowRequest(kind); err != nil {
-			h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
-		defer cancel()
-		if err := request(ctx, query, rid, body); err != nil {
-			h.answerTwin(hub.CodeOf(err).Status(), rid, twin.ErrorBody(err, h.face.now()))
-			h.face.twinRefused(h, err)
-		}
-	}, nil
+	return func() { h.serveTwin(r, body) }, nil
+}
+
+// twinRequest is what a device asks of its twin.
+type twinRequest struct {
+	do         func(ctx context.Context, query, rid string, body []byte) error
+	kind       gateway.Kind
+	came       incoming
+	count      *meter.Operation
+	query, rid string
+}
+
+// serveTwin works on a request and, if it fails, answers it.
+func (h *handler) serveTwin(r twinRequest, body []byte) {
+	began := time.Now()
+	if err := h.allowRequest(r.kind); err != nil {
+		r.count.Done(began, err)
+		h.answerTwin(hub.CodeOf(err).Status(), r.rid, twin.ErrorBody(err, h.face.now()))
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), twinTimeout)
+	defer cancel()
+	err := r.do(ctx, r.query, r.rid, body)
+	r.count.Done(began, err)
+	if hub.CodeOf(err) == hub.ConnectionReplaced {
+		(*h.link.Load()).Stop(err)
+		return
+	}
+	if err != nil {
+		h.answerTwin(hub.CodeOf(err).Status(), r.rid, twin.ErrorBody(err, h.face.now()))
+		h.face.twinRefused(h, err)
+	}
 }
 
 // getTwin answers with the twin. What a device sends with the request means
@@ -109,7 +130,7 @@ func versionOf(query string) (int64, error) {
 // answerTwin sends a response with QoS 0, as IoT Hub does, to a client that
 // has subscribed to responses, now or in an earlier connection of its session.
 func (h *handler) answerTwin(status int, rid string, body []byte) {
-	h.sendTo(filterTwinResults, gateway.Message{
+	h.sendTo(filterTwinResults, twinAnswer, gateway.Message{
 		Topic:   prefixTwinResult + strconv.Itoa(status) + "/?$rid=" + rid,
 		Payload: body,
 	})
@@ -118,7 +139,7 @@ func (h *handler) answerTwin(status int, rid string, body []byte) {
 // notifyDesired tells the client of desired properties: the version is in the
 // topic, for Java, and in the body, for all others.
 func (h *handler) notifyDesired(n twin.Notification) (subscribed bool) {
-	return h.sendTo(filterDesired, gateway.Message{
+	return h.sendTo(filterDesired, desiredChange, gateway.Message{
 		Topic:   prefixTwinDesired + strconv.FormatInt(n.Version, 10),
 		Payload: n.Body,
 	})
@@ -126,20 +147,27 @@ func (h *handler) notifyDesired(n twin.Notification) (subscribed bool) {
 
 // sendTo sends m if the client has subscribed to filter. That the connection
 // has ended meanwhile matters to nobody.
-func (h *handler) sendTo(filter string, m gateway.Message) (subscribed bool) {
+func (h *handler) sendTo(filter string, k outgoing, m gateway.Message) (subscribed bool) {
 	link := h.link.Load()
 	if link == nil {
 		return false
 	}
 	if _, subscribed = (*link).Subscription(filter); subscribed {
-		_, _ = (*link).Send(m)
+		_, err := (*link).Send(m)
+		h.went(k, err)
 	}
 	return subscribed
 }
 
 // copyOfTwin is the connection's copy of the twin, made at its first use.
 func (h *handler) copyOfTwin() *twin.Copy {
-	h.twinOnce.Do(func() { h.twin.Store(h.face.Twins.Open(h.id, h.notifyDesired)) })
+	h.twinOnce.Do(func() {
+		owner := twin.Owner{Generation: h.generation}
+		if l := h.link.Load(); l != nil {
+			owner.Epoch, owner.Contested = (*l).Epoch()
+		}
+		h.twin.Store(h.face.Twins.Open(h.id, owner, h.notifyDesired))
+	})
 	return h.twin.Load()
 }
 
@@ -181,6 +209,19 @@ func (f *Face) TwinChanged(s *gateway.Server, a twin.Announcement) {
 		return
 	}
 	if c := h.twin.Load(); c != nil && c.Announced(a) {
+		h.later(c.Sync)
+	}
+}
+
+// TwinWritten is for a write of the twin of a device that is connected here, a
+// while after it: a device that has not been told of it yet is told now. s must
+// be the server of this face.
+func (f *Face) TwinWritten(s *gateway.Server, id hub.Identity, revision uint64) {
+	h, ok := s.Handler(id).(*handler)
+	if !ok || h.face != f {
+		return
+	}
+	if c := h.twin.Load(); c != nil && c.Written(revision) {
 		h.later(c.Sync)
 	}
 }

@@ -40,12 +40,14 @@ func (s *twinStore) Put(_ context.Context, next twin.Twin, _ twin.Change) (uint6
 	return next.Revision, nil
 }
 
+func (*twinStore) Claimed(context.Context, uint64) (bool, error) { return true, nil }
+
 // withTwin lets dev1 in with a link and a twin.
 func withTwin(t *testing.T, filters ...string) (*handler, *fakeLink, *twinStore) {
 	t.Helper()
 	f, devices, _ := newFace()
 	id := hub.Identity{Device: "dev1"}
-	store := &twinStore{twin: twin.New(id, "g", f.now())}
+	store := &twinStore{twin: twin.New(id, "g-dev1", f.now())}
 	f.Twins = &twin.Twins{Store: store}
 	h := admitted(t, f, devices, "dev1").Handler.(*handler)
 	l := newLink(filters...)
@@ -185,7 +187,7 @@ func TestDesiredNotification(t *testing.T) {
 
 func TestReplayDesired(t *testing.T) {
 	f, devices, _ := newFace()
-	f.Twins = &twin.Twins{Store: &twinStore{twin: twin.New(hub.Identity{Device: "dev1"}, "g", f.now())}}
+	f.Twins = &twin.Twins{Store: &twinStore{twin: twin.New(hub.Identity{Device: "dev1"}, "g-dev1", f.now())}}
 	f.ReplayDesired = true
 	h := admitted(t, f, devices, "dev1").Handler.(*handler)
 	l := newLink(filterDesired)

@@ -96,19 +96,36 @@ func owner(imported string, places map[string][]string) (string, bool) {
 // TestClientIsLight keeps the server out of every app that imports
 // backend/client, directly and by way of others.
 func TestClientIsLight(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/backend/client").Output()
-	if err != nil {
-		t.Fatalf("go list -deps: %v", err)
-	}
-	deps := strings.Fields(string(out))
-	if !slices.Contains(deps, module+"/backend/client") {
-		t.Fatalf("go list -deps does not name the package itself: %q", out)
-	}
-	for _, dep := range deps {
+	for _, dep := range depsOf(t, "backend/client") {
 		if below(dep, []string{"github.com/nats-io/nats-server/v2", module + "/backend/embedded"}) {
 			t.Errorf("backend/client pulls in %s", dep)
 		}
 	}
+}
+
+// TestBinaryIsSmall keeps gRPC out of the binary, which nobody calls and which takes
+// megabytes of it. What is generated for a service of OTLP pulls it in; the messages
+// do not.
+func TestBinaryIsSmall(t *testing.T) {
+	for _, dep := range depsOf(t, "cmd/hubgate") {
+		if below(dep, []string{"google.golang.org/grpc", "github.com/grpc-ecosystem", "go.opentelemetry.io/proto/otlp/collector"}) {
+			t.Errorf("cmd/hubgate pulls in %s", dep)
+		}
+	}
+}
+
+// depsOf returns what a package of this module is built of, itself included.
+func depsOf(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+pkg).Output()
+	if err != nil {
+		t.Fatalf("go list -deps: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"/"+pkg) {
+		t.Fatalf("go list -deps does not name the package itself: %q", out)
+	}
+	return deps
 }
 
 // TestNames refuses names that say nothing, and those of the standard library:

@@ -15,14 +15,20 @@ func arrows() map[string]rule {
 	return map[string]rule{
 		"hub": {},
 
+		// What is counted everywhere, for whoever shows it.
+		"meter": {imports: []string{"hub"}},
+
+		// What is traced everywhere, for whoever shows it.
+		"span": {imports: []string{"hub"}},
+
 		// Features: their rules, their types and the store they need. No feature
 		// imports another one.
 		"sas":       {imports: []string{"hub"}},
 		"identity":  {imports: []string{"hub"}, tests: suite},
-		"telemetry": {imports: []string{"hub"}},
+		"telemetry": {imports: []string{"hub", "span"}},
 		"session":   {imports: []string{"hub"}, tests: suite},
 		"twin":      {imports: []string{"hub"}},
-		"methods":   {imports: []string{"hub"}},
+		"methods":   {imports: []string{"hub", "span"}},
 		"c2d":       {imports: []string{"hub"}},
 		"timeline":  {imports: []string{"hub"}},
 		"trust":     {imports: []string{"hub"}, tests: []string{"trust/trusttest"}},
@@ -32,29 +38,44 @@ func arrows() map[string]rule {
 
 		"credential": {imports: []string{"hub"}},
 
+		"query":         {imports: []string{"hub"}},
+		"jobs":          {imports: []string{"hub"}, tests: suite},
+		"configuration": {imports: []string{"hub"}},
+		"digitaltwin":   {imports: []string{"hub"}},
+
 		// The front end. It never sees the backend.
 		"gateway/mqtt": {},
-		"gateway":      {imports: []string{"hub", "session", "timeline", "gateway/mqtt"}, tests: append([]string{"trust/trusttest"}, suite...)},
+		"gateway":      {imports: []string{"hub", "session", "meter", "span", "timeline", "gateway/mqtt"}, tests: append([]string{"trust/trusttest"}, suite...)},
 		"gateway/iothub": {
 			imports: []string{
-				"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "credential", "timeline", "trust", "gateway", "gateway/mqtt",
+				"hub", "sas", "identity", "telemetry", "session", "methods", "twin", "c2d", "credential", "meter", "span", "timeline", "trust", "gateway", "gateway/mqtt",
 			},
 			tests: []string{"trust/trusttest"},
+		},
+		// A translation is tested on the stores that it is used with.
+		"gateway/rest": {
+			imports: []string{"hub", "sas", "identity", "twin", "methods", "c2d", "query", "jobs", "configuration", "digitaltwin", "meter", "span"},
+			tests:   []string{"backend", "backend/client", "backend/embedded", "backend/subject"},
 		},
 
 		// The backbone. It never sees the front end.
 		"backend/subject":  {imports: []string{"hub"}},
 		"backend/direct":   {tests: []string{"backend/embedded"}},
-		"backend/embedded": {},
+		"backend/embedded": {tests: []string{"trust/trusttest"}},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "trust", "backend/subject", "backend/direct"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "trust", "query", "jobs", "configuration", "meter", "span", "backend/subject", "backend/direct"},
 			tests:   []string{"backend/embedded", "backend/backendtest", "trust/trusttest"},
 		},
+		// The stores know nothing of copies of them.
+		"backend/backup": {
+			imports: []string{"hub", "session", "backend", "backend/subject"},
+			tests:   []string{"backend/embedded"},
+		},
 		"backend/backendtest": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "jobs"},
 		},
 		"backend/client": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "trust", "backend/subject", "backend/direct"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "twin", "methods", "c2d", "timeline", "trust", "query", "jobs", "configuration", "backend/subject", "backend/direct"},
 			tests:   []string{"backend", "backend/embedded", "sas", "session", "trust/trusttest"},
 		},
 	}
@@ -72,19 +93,29 @@ func freeDirs() []string {
 // is not here is not a dependency of the product.
 func dependencies() map[string][]string {
 	return map[string][]string{
-		"github.com/alecthomas/kong":         {"cmd"},
-		"github.com/coder/websocket":         {"gateway"},
-		"github.com/go-json-experiment/json": {"twin"},
-		"github.com/mattn/go-isatty":         {"cmd"},
-		"github.com/nats-io/jwt/v2":          {"backend/embedded"},
-		"github.com/nats-io/nats-server/v2":  {"backend/embedded"},
-		"github.com/nats-io/nats.go":         {"backend", "cmd"},
-		"github.com/nats-io/nkeys":           {"backend", "cmd"},
-		"github.com/nats-io/nuid":            {"backend"},
-		"github.com/rs/zerolog":              {"backend", "cmd", "gateway"},
-		"go.yaml.in/yaml/v3":                 {"cmd"},
-		"golang.org/x/sync":                  {"backend", "cmd"},
-		"golang.org/x/sys":                   {"backend/embedded", "cmd", "gateway"},
-		"golang.org/x/time":                  {"cmd", "gateway"},
+		"filippo.io/age":                      {"backend/backup", "cmd"},
+		"github.com/MicahParks/keyfunc/v3":    {"gateway/rest"},
+		"github.com/RoaringBitmap/roaring/v2": {"query"},
+		"github.com/alecthomas/kong":          {"cmd"},
+		"github.com/coder/websocket":          {"cmd", "gateway"},
+		"github.com/go-json-experiment/json":  {"twin", "query", "digitaltwin", "configuration", "jobs", "gateway/rest"},
+		"github.com/go-logr/logr":             {"cmd/hubgate/internal/tracing"},
+		"github.com/golang-jwt/jwt/v5":        {"gateway/rest"},
+		"github.com/mattn/go-isatty":          {"cmd"},
+		"github.com/nats-io/jwt/v2":           {"backend/embedded"},
+		"github.com/nats-io/nats-server/v2":   {"backend/embedded"},
+		"github.com/nats-io/nats.go":          {"backend", "cmd"},
+		"github.com/nats-io/nkeys":            {"backend", "cmd"},
+		"github.com/nats-io/nuid":             {"backend"},
+		"github.com/prometheus/client_golang": {"cmd/hubgate/internal/monitor"},
+		"github.com/rs/zerolog":               {"backend", "cmd", "gateway"},
+		"github.com/tidwall/btree":            {"query"},
+		"go.yaml.in/yaml/v3":                  {"cmd"},
+		"go.opentelemetry.io/otel":            {"cmd/hubgate/internal/tracing"},
+		"go.opentelemetry.io/proto/otlp":      {"cmd/hubgate/internal/tracing"},
+		"golang.org/x/sync":                   {"backend", "cmd"},
+		"golang.org/x/sys":                    {"backend/embedded", "cmd", "gateway"},
+		"golang.org/x/time":                   {"cmd", "gateway"},
+		"google.golang.org/protobuf":          {"cmd/hubgate/internal/tracing"},
 	}
 }

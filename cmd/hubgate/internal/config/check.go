@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/internal/pki"
@@ -55,6 +56,7 @@ func (c *Config) Complete(role Role) error {
 	if dir, err := filepath.Abs(c.DataDir); err == nil && c.DataDir != "" {
 		c.DataDir = dir
 	}
+	c.completeAdmin(role)
 	if role == Serve {
 		errs = append(errs, c.checkServe()...)
 	}
@@ -64,6 +66,10 @@ func (c *Config) Complete(role Role) error {
 	errs = append(errs, c.checkLimits()...)
 	errs = append(errs, c.checkFeatures()...)
 	errs = append(errs, c.checkRates()...)
+	errs = append(errs, c.checkAPI()...)
+	errs = append(errs, c.checkOIDC()...)
+	errs = append(errs, c.checkAdmin()...)
+	errs = append(errs, c.checkTracing()...)
 	return errors.Join(errs...)
 }
 
@@ -154,8 +160,8 @@ func (c *Config) checkNATS() []error {
 	if (n.Cert == "") != (n.Key == "") {
 		errs = append(errs, c.wrong("nats.cert", "a client certificate needs both nats.cert and nats.key"))
 	}
-	if n.URL != "" && c.Durability.Sync == SyncAlways {
-		errs = append(errs, c.wrong("durability.sync", "this is for the embedded NATS server; write sync_interval: always in the configuration of the server at nats.url"))
+	if n.URL != "" && c.Durability.Sync != SyncInterval {
+		errs = append(errs, c.wrong("durability.sync", "%s is for the embedded NATS server; write sync_interval: always in the configuration of the server at nats.url", c.Durability.Sync))
 	}
 	if err := (subject.Names{Prefix: n.Prefix}).Validate(); err != nil {
 		errs = append(errs, c.wrong("nats.prefix", "%q is not 1 to 64 characters of a-z 0-9 _ -", n.Prefix))
@@ -170,13 +176,51 @@ func (c *Config) checkEmbedded() []error {
 	if n.EncryptionKey != "" && !n.Embedded {
 		errs = append(errs, c.wrong("nats.encryption_key", "this is for the embedded NATS server; write the key into the jetstream section of the configuration of the server at nats.url"))
 	}
+	errs = append(errs, c.checkLeaf()...)
 	if n.Replicas > 5 {
 		errs = append(errs, c.wrong("nats.replicas", "JetStream keeps 1 to 5 copies, not %d", n.Replicas))
+	}
+	if timeout := time.Duration(n.NodeTimeout); timeout < time.Second || timeout > 10*time.Minute {
+		errs = append(errs, c.wrong("nats.node_timeout", "nodes may be silent for 1s to 10m, not %v", n.NodeTimeout))
+	}
+	if n.Embedded && (n.Placement.Cluster != "" || len(n.Placement.Tags) > 0) {
+		errs = append(errs, c.wrong("nats.placement.tags", "there is one place; this is for a NATS cluster at nats.url"))
 	}
 	if n.Embedded && n.Replicas > 1 {
 		errs = append(errs, c.wrong("nats.replicas", "%d copies need a NATS cluster; the embedded server keeps 1", n.Replicas))
 	}
 	return errs
+}
+
+// checkLeaf completes and checks the link of the embedded server.
+func (c *Config) checkLeaf() []error {
+	var errs []error
+	n := &c.NATS
+	if !isPlainName(n.Domain) {
+		errs = append(errs, c.wrong("nats.domain", "%q is not up to 64 characters of A-Z a-z 0-9 _ -", n.Domain))
+	}
+	if n.Leaf.URL == "" {
+		if n.Leaf.Creds != "" || n.Leaf.CA != "" {
+			errs = append(errs, c.wrong("nats.leaf.url", "there is nats.leaf.creds or nats.leaf.ca, and no URL to use it for"))
+		}
+		return errs
+	}
+	if !n.Embedded {
+		errs = append(errs, c.wrong("nats.leaf.url", "this is for the embedded NATS server; write the remote into the leafnodes section of the configuration of the server at nats.url"))
+	}
+	if n.Prefix == subject.DefaultPrefix {
+		errs = append(errs, c.wrong("nats.prefix", "a hub at the edge needs a prefix of its own, for its names are seen at the other end of nats.leaf.url; give each edge another one, such as plant7"))
+	}
+	if c.Telemetry.Shards > 1 {
+		errs = append(errs, c.wrong("telemetry.shards", "a hub at the edge has one stream of telemetry, which is copied to the other end of nats.leaf.url; leave it at 1"))
+	}
+	n.Domain = cmp.Or(n.Domain, n.Prefix)
+	return errs
+}
+
+// isPlainName reports whether text, which may be empty, is fit for a token.
+func isPlainName(text string) bool {
+	return len(text) <= 64 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
 // minPacket lets a CONNECT with a long token pass.

@@ -20,19 +20,25 @@ type Config struct {
 	Profile Profile `key:"profile" flag:"profile" enum:"relaxed,strict-azure,strict-azure-s1,strict-azure-s2,strict-azure-s3" doc:"Numbers and rules of keys that are not set. relaxed: the defaults on this page, the numbers of IoT Hub with kinder rules. strict-azure: IoT Hub's in all, to find out on Hubgate what would fail there; with -s1, -s2 or -s3, the rates of rates.units units of that tier too. A key that is set, in whichever place, counts more than the profile."`
 	Node    string  `key:"node" flag:"node" doc:"Name of this node in sessions and events. Empty: the machine's name."`
 
-	Hub        Hub        `key:"hub"`
-	Listen     Listen     `key:"listen"`
-	TLS        TLS        `key:"tls"`
-	Limits     Limits     `key:"limits"`
-	Rates      Rates      `key:"rates"`
-	Telemetry  Telemetry  `key:"telemetry"`
-	Events     Events     `key:"events"`
-	C2D        C2D        `key:"c2d"`
-	Twins      Twins      `key:"twins"`
-	Methods    Methods    `key:"methods"`
-	Durability Durability `key:"durability"`
-	NATS       NATS       `key:"nats"`
-	Log        Log        `key:"log"`
+	Hub            Hub            `key:"hub"`
+	Listen         Listen         `key:"listen"`
+	TLS            TLS            `key:"tls"`
+	Limits         Limits         `key:"limits"`
+	Rates          Rates          `key:"rates"`
+	Telemetry      Telemetry      `key:"telemetry"`
+	Events         Events         `key:"events"`
+	C2D            C2D            `key:"c2d"`
+	Twins          Twins          `key:"twins"`
+	Methods        Methods        `key:"methods"`
+	Configurations Configurations `key:"configurations"`
+	Jobs           Jobs           `key:"jobs"`
+	Durability     Durability     `key:"durability"`
+	NATS           NATS           `key:"nats"`
+	API            API            `key:"api"`
+	Admin          Admin          `key:"admin"`
+	Auth           Auth           `key:"auth"`
+	Tracing        Tracing        `key:"tracing"`
+	Log            Log            `key:"log"`
 
 	// Policies stand in a section of their own, which only the file has.
 	Policies []Policy
@@ -90,8 +96,9 @@ type Limits struct {
 
 // Telemetry says how device messages are stored.
 type Telemetry struct {
+	Shards           int      `key:"shards" doc:"Into how many streams messages are divided, by their device, 1 to 64. More where one stream can't take what comes. It can be changed at any time, node by node; see docs/jetstream.md."`
 	MaxAge           Duration `key:"max_age" doc:"How long messages are kept. 0: 7d for a stream that is made; an existing one stays as it is."`
-	MaxBytes         Bytes    `key:"max_bytes" doc:"How much is kept; the oldest messages go first. 0: 10GiB, or as much as there is room for, for a stream that is made; an existing one stays as it is."`
+	MaxBytes         Bytes    `key:"max_bytes" doc:"How much each of the streams keeps; the oldest messages go first. 0: 10GiB for all, or as much as there is room for, for a stream that is made; an existing one stays as it is."`
 	StoreTimeout     Duration `key:"store_timeout" doc:"How long a message may wait for JetStream before its connection is closed without an acknowledgement."`
 	MaxInFlight      int      `key:"max_in_flight" doc:"How many messages of all connections may wait for JetStream; then sockets are read more slowly."`
 	MaxInFlightBytes Bytes    `key:"max_in_flight_bytes" doc:"The same in bytes."`
@@ -136,33 +143,52 @@ type Methods struct {
 	MaxPendingAll int `key:"max_pending_all" doc:"The same of all devices, 1 to 1000000. What all of them take in memory and in the bucket grows with it."`
 }
 
+// Jobs is how many scheduled jobs there may be, and how fast they go.
+type Jobs struct {
+	MaxActive   int  `key:"max_active" doc:"How many scheduled jobs of the hub may run at a time, 1 to 100; the next one that is to begin at once is refused with 429004, and one that was scheduled before waits."`
+	MaxInFlight int  `key:"max_in_flight" doc:"With how many devices one job is at work at a time, 1 to 10000."`
+	DeviceRate  Rate `key:"device_rate" doc:"With how many devices one job begins, such as 10/s; 0: as fast as it can."`
+}
+
+// Configurations says how many configurations there may be.
+type Configurations struct {
+	Max int `key:"max" doc:"How many configurations and edge deployments there may be, 1 to 10000; the next one is refused with 413101. Each is compared with each change of a twin."`
+}
+
 // Sync is when JetStream's files reach the disk.
 type Sync string
 
 // The values of durability.sync.
 const (
 	SyncInterval Sync = "interval"
+	SyncGroup    Sync = "group"
 	SyncAlways   Sync = "always"
 )
 
 // Durability says what an acknowledgement survives. See docs/durability.md.
 type Durability struct {
-	Sync     Sync     `key:"sync" flag:"sync" enum:"interval,always" doc:"When the embedded NATS server syncs what it acknowledged to disk: every durability.interval, which a crash of the process survives and power loss may not, or always before it acknowledges."`
+	Sync     Sync     `key:"sync" flag:"sync" enum:"interval,group,always" doc:"When what the embedded NATS server stores is synced to disk: every durability.interval, which a crash of the process survives and power loss may not; before this node acknowledges it, one sync for a group of all that wait (Linux); or always, each message alone, before the server itself acknowledges it."`
 	Interval Duration `key:"interval" doc:"How often, with sync: interval."`
 }
 
 // NATS says which NATS server is used.
 type NATS struct {
-	URL      string `key:"url" flag:"nats" secret:"true" doc:"URL of the NATS server, or several with commas. hubgate serve needs this or nats.embedded."`
-	Embedded bool   `key:"embedded" flag:"embedded" doc:"Run a NATS server in this process instead. hubgate dev always does."`
-	Creds    string `key:"creds" flag:"creds" doc:"Credentials file of the NATS user."`
-	NKey     string `key:"nkey" flag:"nkey" doc:"Seed file of the NATS user, in place of credentials."`
-	CA       string `key:"ca" doc:"PEM file of the authority of the NATS server, in place of the system's."`
-	Cert     string `key:"cert" doc:"PEM file of the certificate that is shown to the NATS server."`
-	Key      string `key:"key" doc:"PEM file of its private key."`
-	Domain   string `key:"domain" doc:"JetStream domain, where there are leaf nodes."`
-	Prefix   string `key:"prefix" doc:"First token of all subjects and names; hubs with different ones can share an account."`
-	Replicas int    `key:"replicas" doc:"Copies of every stream and bucket, 1 to 5; more than 1 needs a NATS cluster. 0: 1 for what is made; existing ones stay as they are."`
+	URL      string   `key:"url" flag:"nats" secret:"true" doc:"URL of the NATS server, or several with commas. hubgate serve needs this or nats.embedded."`
+	Embedded bool     `key:"embedded" flag:"embedded" doc:"Run a NATS server in this process instead. hubgate dev always does."`
+	Creds    string   `key:"creds" flag:"creds" doc:"Credentials file of the NATS user."`
+	NKey     string   `key:"nkey" flag:"nkey" doc:"Seed file of the NATS user, in place of credentials."`
+	CA       string   `key:"ca" doc:"PEM file of the authority of the NATS server, in place of the system's."`
+	Cert     string   `key:"cert" doc:"PEM file of the certificate that is shown to the NATS server."`
+	Key      string   `key:"key" doc:"PEM file of its private key."`
+	Wait     Duration `key:"wait" doc:"How long the node waits at its start for a NATS server that answers, and for the leaders of its streams, before it gives up and ends. Until then it takes no connections. 0: it ends at once."`
+	Domain   string   `key:"domain" doc:"JetStream domain, where there are leaf nodes. Of the embedded server: its own; nats.prefix if not set and there is nats.leaf.url."`
+	Leaf     Leaf     `key:"leaf"`
+	Prefix   string   `key:"prefix" doc:"First token of all subjects and names; hubs with different ones can share an account."`
+	Replicas int      `key:"replicas" doc:"Copies of every stream and bucket, 1 to 5; more than 1 needs a NATS cluster. 0: 1 for what is made; existing ones stay as they are."`
+
+	NodeTimeout Duration `key:"node_timeout" doc:"How long a node may give no sign of life until the others end its connections in its place, 1s to 10m. All nodes of a hub should have the same. A node gives five signs in that time."`
+
+	Placement Placement `key:"placement"`
 
 	EncryptionKey    string `key:"encryption_key" doc:"Where the key is by which the embedded server encrypts all that it keeps on disk: a file's path, env:NAME for an environment variable, or credential:NAME for a systemd credential, a file in $CREDENTIALS_DIRECTORY. The key has 32 characters at least, such as those of 'openssl rand -base64 32'. Empty: no encryption. What is there in clear is encrypted at the next start. Without the key nobody can read the data again."`
 	EncryptionCipher string `key:"encryption_cipher" enum:"chacha,aes" doc:"How: ChaCha20-Poly1305, or AES-GCM. What the other one has encrypted is converted at the next start."`
@@ -170,6 +196,19 @@ type NATS struct {
 	Address  string `key:"address" doc:"IP address of the embedded server's listener for back-end apps and the CLI. It has no TLS."`
 	Port     int    `key:"port" flag:"nats-port" doc:"Port of the embedded server's listener; 0 takes any free one."`
 	MaxStore Bytes  `key:"max_store" doc:"How much disk the embedded server may use. 0: three quarters of what is free at the start."`
+}
+
+// Placement says where JetStream puts streams.
+type Placement struct {
+	Cluster string   `key:"cluster" doc:"Name of the NATS cluster that has the streams, where there are several. Empty: the one that the node is connected to."`
+	Tags    []string `key:"tags" doc:"Tags that a NATS server must have, all of them, to have the streams, such as disk:ssd. What is there is moved when they change."`
+}
+
+// Leaf links the embedded server to another NATS. See docs/edge.md.
+type Leaf struct {
+	URL   string `key:"url" secret:"true" doc:"URL of the listener for leaf nodes of another NATS, or several with commas, such as tls://nats.example.com:7422: the embedded server works as a leaf of it, also for ever without the link. nats.prefix has to be set, another one for each edge. Empty: no link."`
+	Creds string `key:"creds" doc:"Credentials file of the user there."`
+	CA    string `key:"ca" doc:"PEM file of the authority of the server there, in place of the system's; with it the link has TLS in any case."`
 }
 
 // Log says what is logged, to standard error.
@@ -203,11 +242,16 @@ func Default() *Config {
 			MaxDeliveryCount: 10, LockDuration: 60 * Second, DefaultTTL: 3600 * Second, MaxTTL: 48 * 3600 * Second,
 			MaxSize: 64 * KiB, Unsubscribed: UnsubscribedKeep,
 		},
-		Methods:    Methods{MaxInFlight: 1000, MaxPending: 50, MaxPendingAll: 20000},
-		Telemetry:  Telemetry{StoreTimeout: 30 * Second, MaxInFlight: 16384, MaxInFlightBytes: 64 * MiB},
-		Durability: Durability{Sync: SyncInterval, Interval: 120 * Second},
-		NATS:       NATS{Prefix: "hub", Address: "127.0.0.1", Port: 4222, EncryptionCipher: "chacha"},
-		Log:        Log{Level: "info", Format: "auto"},
-		origins:    map[string]string{},
+		Methods:        Methods{MaxInFlight: 1000, MaxPending: 50, MaxPendingAll: 20000},
+		Configurations: Configurations{Max: 100},
+		Jobs:           Jobs{MaxActive: 10, MaxInFlight: 100},
+		Telemetry:      Telemetry{Shards: 1, StoreTimeout: 30 * Second, MaxInFlight: 16384, MaxInFlightBytes: 64 * MiB},
+		Durability:     Durability{Sync: SyncInterval, Interval: 120 * Second},
+		NATS:           NATS{Prefix: "hub", Wait: 300 * Second, Address: "127.0.0.1", Port: 4222, EncryptionCipher: "chacha", NodeTimeout: 10 * Second},
+		Log:            Log{Level: "info", Format: "auto"},
+		API:            API{MaxRequests: 1024, MaxIdle: 256, IdleTimeout: 120 * Second},
+		Auth:           Auth{OIDC: OIDC{Refresh: 3600 * Second}},
+		Tracing:        Tracing{Sample: 0.01},
+		origins:        map[string]string{},
 	}
 }

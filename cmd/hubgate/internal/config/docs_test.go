@@ -70,7 +70,7 @@ Durations are written ` + "`30s`, `12h`, `7d`, `1d12h`" + `; sizes ` + "`4096`, 
 no limit. In the environment the values of a list
 are separated by commas; a flag of a list is repeated.
 
-A running node follows changes of its file, and of the files that it names: ` + "`tls` with its files, `policies`, `rates`,\nsome of `limits` and `log.level`" + ` take effect at once, the rest with the next start. ` + "`hubgate reload`" + ` tells which: see
+A running node follows changes of its file, and of the files that it names: ` + "`tls` with its files, `policies`, `rates`,\nsome of `limits` and of `admin`, and `log.level`" + ` take effect at once, the rest with the next start. ` + "`hubgate reload`" + ` tells which: see
 [certificates](certificates.md).
 
 ## Example

@@ -1,6 +1,8 @@
 package config
 
-// checkFeatures refuses numbers of messages and methods that are out of range.
+import "github.com/hubgate/hubgate/backend/subject"
+
+// checkFeatures refuses numbers of messages, methods and jobs that are out of range.
 func (c *Config) checkFeatures() []error {
 	m, f := &c.C2D, &c.Methods
 	errs := c.checkC2D()
@@ -8,10 +10,14 @@ func (c *Config) checkFeatures() []error {
 		path            string
 		value, from, to int
 	}{
+		{"telemetry.shards", c.Telemetry.Shards, 1, subject.MaxShards},
 		{"c2d.max_delivery_count", m.MaxDeliveryCount, 1, 100},
 		{"methods.max_in_flight", f.MaxInFlight, 1, 10_000},
 		{"methods.max_pending", f.MaxPending, 1, 10_000},
 		{"methods.max_pending_all", f.MaxPendingAll, 1, 1_000_000},
+		{"jobs.max_active", c.Jobs.MaxActive, 1, 100},
+		{"jobs.max_in_flight", c.Jobs.MaxInFlight, 1, 10_000},
+		{"configurations.max", c.Configurations.Max, 1, 10_000},
 	} {
 		if v.value < v.from || v.value > v.to {
 			errs = append(errs, c.wrong(v.path, "%d is not from %d to %d", v.value, v.from, v.to))

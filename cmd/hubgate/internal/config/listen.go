@@ -75,6 +75,9 @@ func (c *Config) endpoints() ([]endpoint, []error) {
 		}
 		all = append(all, e)
 	}
+	if e, err := c.adminEndpoint(); err == nil { // else checkAdmin tells
+		all = append(all, e)
+	}
 	for _, e := range all {
 		if e.port > 65535 {
 			errs = append(errs, c.wrong(e.path, "%d is not a port: the largest is 65535", e.port))

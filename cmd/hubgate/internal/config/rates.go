@@ -45,18 +45,24 @@ func ratesOf(t tier, units int) []preset {
 			p("node_connects", perSecond(max(100, 12*units), "")), p("node_messages", perSecond(max(100, 12*units), "")),
 			p("node_twin_reads", "100/s"), p("node_twin_writes", "50/s"),
 			p("node_method_bytes", perSecond(160*units, "KiB")), p("node_c2d", strconv.Itoa(100*units)+"/min"),
+			{"jobs.max_active", "1"},
+			{"jobs.device_rate", "10/s"},
 		}
 	case 2:
 		return []preset{
 			p("node_connects", perSecond(120*units, "")), p("node_messages", perSecond(120*units, "")),
 			p("node_twin_reads", perSecond(max(100, 10*units), "")), p("node_twin_writes", perSecond(max(50, 5*units), "")),
 			p("node_method_bytes", perSecond(480*units, "KiB")), p("node_c2d", strconv.Itoa(100*units)+"/min"),
+			{"jobs.max_active", "5"},
+			{"jobs.device_rate", perSecond(max(10, units), "")},
 		}
 	default:
 		return []preset{
 			p("node_connects", perSecond(6000*units, "")), p("node_messages", perSecond(6000*units, "")),
 			p("node_twin_reads", perSecond(500*units, "")), p("node_twin_writes", perSecond(250*units, "")),
 			p("node_method_bytes", perSecond(24*units, "MiB")), p("node_c2d", strconv.Itoa(5000*units)+"/min"),
+			{"jobs.max_active", "10"},
+			{"jobs.device_rate", perSecond(50*units, "")},
 		}
 	}
 }

@@ -1,0 +1,129 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// quiet is after which silence it is asked how much a bucket still has.
+const quiet = 2 * time.Second
+
+// patience is for how long nothing may come that is there.
+const patience = time.Minute
+
+// streamInfo is what JetStream says of a stream.
+type streamInfo struct {
+	Config json.RawMessage `json:"config"`
+	State  struct {
+		Messages uint64 `json:"messages"`
+		LastSeq  uint64 `json:"last_seq"`
+	} `json:"state"`
+}
+
+func (a Account) info(ctx context.Context, stream string) (streamInfo, error) {
+	var info streamInfo
+	err := a.ask(ctx, "STREAM.INFO", stream, struct{}{}, &info)
+	return info, err
+}
+
+// dump writes the values of a bucket to w, until it has caught up with those who
+// write meanwhile. Each key that is there at the begin is in it, with that value
+// or a newer one.
+func (a Account) dump(ctx context.Context, asset *Asset, w *recordWriter) error {
+	info, err := a.info(ctx, asset.Stream)
+	if err != nil {
+		return err
+	}
+	asset.Config, asset.LastSeq = info.Config, info.State.LastSeq
+	if info.State.Messages == 0 {
+		return nil
+	}
+	js, err := a.jetStream()
+	if err != nil {
+		return err
+	}
+	consumer, err := js.OrderedConsumer(ctx, asset.Stream, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		return a.fault("CONSUMER.CREATE", asset.Stream, err)
+	}
+	defer a.forget(ctx, js, asset.Stream, consumer)
+	return a.follow(ctx, asset, consumer, w)
+}
+
+// forget removes the consumer, which would be there for some minutes more.
+func (a Account) forget(ctx context.Context, js jetstream.JetStream, stream string, consumer jetstream.Consumer) {
+	if info := consumer.CachedInfo(); info != nil {
+		_ = js.DeleteConsumer(ctx, stream, info.Name)
+	}
+}
+
+func (a Account) follow(ctx context.Context, asset *Asset, consumer jetstream.Consumer, w *recordWriter) error {
+	messages, err := consumer.Messages()
+	if err != nil {
+		return a.fault("CONSUMER.MSG.NEXT", asset.Stream, err)
+	}
+	defer messages.Stop()
+	last := time.Now()
+	for {
+		m, err := messages.Next(jetstream.NextMaxWait(quiet))
+		if errors.Is(err, nats.ErrTimeout) {
+			if done, err := a.idle(ctx, consumer, asset, last); done || err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return a.fault("CONSUMER.MSG.NEXT", asset.Stream, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return hub.Errorf(hub.ServerError, "%s: read a message: %w", asset.Stream, err)
+		}
+		last = time.Now()
+		if err := asset.enter(m, meta, w); err != nil {
+			return err
+		}
+		if meta.NumPending == 0 {
+			return nil
+		}
+	}
+}
+
+// enter writes one message of a bucket.
+func (a *Asset) enter(m jetstream.Msg, meta *jetstream.MsgMetadata, w *recordWriter) error {
+	a.LastSeq = max(a.LastSeq, meta.Sequence.Stream)
+	keys := len("$KV." + a.Stream[len(bucketPrefix):] + ".")
+	if limitMarker(m.Headers()) || len(m.Subject()) <= keys {
+		return nil
+	}
+	a.Messages++
+	return w.put(record{Key: m.Subject()[keys:], Seq: meta.Sequence.Stream, Time: meta.Timestamp.UTC(), Header: m.Headers(), Value: m.Data()})
+}
+
+// idle says, when nothing comes, whether there is nothing more: what was to come
+// has been removed meanwhile.
+func (a Account) idle(ctx context.Context, consumer jetstream.Consumer, asset *Asset, last time.Time) (done bool, err error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if time.Since(last) > patience {
+		return false, hub.Errorf(hub.GatewayTimeout, "%s: JetStream has sent nothing for %v, and there is more", asset.Stream, patience)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return false, nil //nolint:nilerr // it is made anew after an interruption; patience bounds that
+	}
+	return info.NumPending == 0, nil
+}

@@ -1,0 +1,50 @@
+package backup
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// leap is how far the revisions of a restored bucket are beyond those of the
+// backup: more than any hub writes between a backup and its end. Whoever has an
+// epoch or a revision from that time, and is still there, fits nothing.
+const leap = 1 << 32
+
+// configFor is the configuration of a stream as it is made again. What this
+// version does not know of it is kept.
+func configFor(a Asset, replicas int) (json.RawMessage, error) {
+	damaged := func(err error) error {
+		return hub.Errorf(hub.ArgumentInvalid, "the backup is damaged: the configuration of %s: %w", a.Stream, err)
+	}
+	var config map[string]json.RawMessage
+	if err := json.Unmarshal(a.Config, &config); err != nil {
+		return nil, damaged(err)
+	}
+	var err error
+	if replicas > 0 {
+		config["num_replicas"], err = json.Marshal(replicas)
+	}
+	if a.Bucket && err == nil {
+		config["first_seq"], err = json.Marshal(a.LastSeq + leap)
+	}
+	if err != nil {
+		return nil, damaged(err)
+	}
+	if text, ok := config["metadata"]; ok {
+		var metadata map[string]string
+		if err := json.Unmarshal(text, &metadata); err != nil {
+			return nil, damaged(err)
+		}
+		for name := range metadata {
+			if strings.HasPrefix(name, "_nats.") { // the server's own notes
+				delete(metadata, name)
+			}
+		}
+		if config["metadata"], err = json.Marshal(metadata); err != nil {
+			return nil, damaged(err)
+		}
+	}
+	return json.Marshal(config)
+}

@@ -1,0 +1,267 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+const (
+	// feedCheck is how often a feed looks whether its bucket is still the one
+	// that it knows.
+	feedCheck = 5 * time.Second
+	// feedMessages and feedBytes are how much of a bucket a feed asks for at once.
+	// With bytes alone nats.go makes room for a million messages, 8 MB of it.
+	feedMessages = 16 << 10
+	feedBytes    = 8 << 20
+	// feedAbsence is after how long without the bucket everything is read again:
+	// the markers of deleted keys may be gone.
+	feedAbsence = markerAge / 2
+)
+
+// feed tells of everything in a bucket, and then of what is written there. A
+// bucket that was put back from a backup, or made anew, it tells from the
+// beginning. The watch of [bucket.follow] has no headers, which twins need.
+type feed struct {
+	js     jetstream.JetStream
+	bucket *bucket // of those who write, for what they have written
+	log    zerolog.Logger
+	// begin is called before everything is told again, visit for each message in
+	// its turn, and end when everything that was there has been told.
+	begin func()
+	visit func(written)
+	end   func()
+
+	next    uint64    // revision that comes next; 0: all are to be told
+	created time.Time // when the bucket was
+	seen    time.Time // when it was last heard of
+
+	mu      sync.Mutex
+	applied uint64 // revision up to which everything was visited
+	ready   bool   // everything that was there was
+	moved   chan struct{}
+}
+
+// written is a message of a bucket's stream.
+type written struct {
+	key      string
+	revision uint64
+	header   nats.Header
+	value    []byte
+	gone     bool // it marks a deleted key
+}
+
+// run follows the bucket until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	back := f.js.Conn().StatusChanged(nats.CONNECTED)
+	defer f.js.Conn().RemoveStatusListener(back)
+	for n := 1; ctx.Err() == nil; n++ {
+		err := f.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			n = 0
+			continue
+		}
+		f.log.Warn().Err(err).Str("bucket", f.bucket.name).Msg("following a bucket is interrupted")
+		select {
+		case <-ctx.Done():
+		case <-back: // what was wrong may be over
+		case <-time.After(backoff(n)):
+		}
+	}
+}
+
+// errAnew says that the bucket is another one than before.
+var errAnew = errors.New("the bucket has gone back to an earlier revision")
+
+// follow tells what is next until ctx ends, the connection to NATS is back
+// after an interruption, or something is wrong.
+func (f *feed) follow(ctx context.Context) error {
+	last, err := f.look(ctx)
+	if err != nil && !errors.Is(err, errAnew) {
+		return err
+	}
+	if f.next == 0 || errors.Is(err, errAnew) || time.Since(f.seen) > feedAbsence {
+		f.restart(last)
+	}
+	watch, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	consumer, err := f.consumer(watch)
+	if err != nil {
+		return err
+	}
+	limit := jetstream.PullMaxMessagesWithBytesLimit(feedMessages, int(max(feedBytes, 2*f.js.Conn().MaxPayload())))
+	messages, err := consumer.Messages(limit, jetstream.PullHeartbeat(feedCheck))
+	if err != nil {
+		return f.bucket.fault("follow", "all keys", err)
+	}
+	defer messages.Stop()
+	f.seen = time.Now()
+	r := reading{feed: f, last: last}
+	if consumer.CachedInfo().NumPending == 0 {
+		if err := r.caughtUp(watch); err != nil {
+			return err
+		}
+	}
+	guarded := make(chan struct{})
+	go func() {
+		defer close(guarded)
+		f.guard(watch, cancel, consumer)
+	}()
+	err = r.read(watch, messages)
+	cancel(nil)
+	<-guarded
+	return err
+}
+
+// look reads how far the bucket is, and whether it is the one that is known.
+func (f *feed) look(ctx context.Context) (last uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	known := f.position() // before the answer: writes go on meanwhile
+	s, err := f.js.Stream(ctx, "KV_"+f.bucket.name)
+	if err != nil {
+		return 0, f.bucket.fault("look up", "the latest revision", err)
+	}
+	info := s.CachedInfo()
+	if last = info.State.LastSeq; last < known || !f.created.IsZero() && !info.Created.Equal(f.created) {
+		err = errAnew
+	}
+	f.created = info.Created
+	return last, err
+}
+
+// restart has everything told again.
+func (f *feed) restart(last uint64) {
+	f.mu.Lock()
+	f.next, f.applied, f.ready = 0, 0, false
+	f.mu.Unlock()
+	if w := f.bucket.written.Load(); w > last { // it was written to another bucket
+		f.bucket.written.CompareAndSwap(w, last)
+	}
+	f.begin()
+}
+
+func (f *feed) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, assetTimeout)
+	defer cancel()
+	cfg := jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, FilterSubject: f.bucket.subject(">"),
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	}
+	if f.next > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, f.next
+	}
+	c, err := f.js.CreateConsumer(ctx, "KV_"+f.bucket.name, cfg)
+	return c, f.bucket.fault("follow", "all keys", err)
+}
+
+// guard ends the watch when the connection to NATS was lost and is back, for a
+// server that starts again knows nothing of the consumer, and when the bucket
+// is no longer the one that it was.
+func (f *feed) guard(ctx context.Context, end context.CancelCauseFunc, consumer jetstream.Consumer) {
+	back := f.js.Conn().StatusChanged(nats.CONNECTED)
+	defer f.js.Conn().RemoveStatusListener(back)
+	tick := time.NewTicker(feedCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-back:
+			end(nil)
+			return
+		case <-tick.C:
+			if err := f.check(ctx, consumer); err != nil {
+				end(err)
+				return
+			}
+		}
+	}
+}
+
+// check looks after the bucket, and after a reading that waits for a message
+// which was the last one and is gone.
+func (f *feed) check(ctx context.Context, consumer jetstream.Consumer) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	known := f.position() // before the answer: writes go on meanwhile
+	s, err := f.js.Stream(ctx, "KV_"+f.bucket.name)
+	if err != nil {
+		return nil //nolint:nilerr // NATS is away: the reading finds out
+	}
+	if info := s.CachedInfo(); info.State.LastSeq < known || !info.Created.Equal(f.created) {
+		return errAnew
+	}
+	f.mu.Lock()
+	applied, ready := f.applied, f.ready
+	f.mu.Unlock()
+	if ready {
+		return nil
+	}
+	info, err := consumer.Info(ctx)
+	if err == nil && info.NumPending == 0 && info.Delivered.Stream <= applied && applied == f.position() {
+		return errors.New("what was to come last is gone")
+	}
+	return nil
+}
+
+// position is the last revision that was visited.
+func (f *feed) position() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return max(f.next, 1) - 1
+}
+
+// advance says that everything up to a revision was visited.
+func (f *feed) advance(revision uint64, next uint64, ready bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied, f.next, f.ready = max(f.applied, revision), next, f.ready || ready
+	if f.moved != nil {
+		close(f.moved)
+		f.moved = nil
+	}
+}
+
+// reach waits until everything that was there was visited, and what this
+// process has written until now.
+func (f *feed) reach(ctx context.Context) error {
+	for want := f.bucket.written.Load(); ; {
+		f.mu.Lock()
+		if f.ready && f.applied >= want {
+			f.mu.Unlock()
+			return nil
+		}
+		if f.moved == nil {
+			f.moved = make(chan struct{})
+		}
+		moved, ready := f.moved, f.ready
+		f.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			if !ready {
+				return hub.Errorf(hub.ServiceUnavailable, "this node is still reading bucket %s; try again in a moment", f.bucket.name)
+			}
+			return hub.Errorf(hub.ServiceUnavailable, "this node has not heard yet of the last write to bucket %s; try again in a moment", f.bucket.name)
+		}
+		want = min(want, max(f.bucket.written.Load(), 1)) // it may have begun anew
+	}
+}
+
+// isReady reports whether everything that was there was visited.
+func (f *feed) isReady() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ready
+}

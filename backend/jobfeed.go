@@ -1,0 +1,55 @@
+package backend
+
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/query"
+)
+
+// FollowJobs keeps the rows of all jobs as documents of FROM devices.jobs, until
+// ctx ends. It publishes a collection when all rows are in it, and another one
+// when they had to be read again; each follows what is written.
+func (b *Backbone) FollowJobs(ctx context.Context, publish func(*query.Collection)) {
+	r := &jobReader{publish: publish, log: b.cfg.Log}
+	f := &feed{js: b.js, bucket: b.jobs.rows, log: b.cfg.Log, begin: r.begin, visit: r.visit, end: r.end}
+	f.run(ctx)
+}
+
+// jobReader makes collections of what a feed tells.
+type jobReader struct {
+	publish func(*query.Collection)
+	log     zerolog.Logger
+	current *query.Collection
+}
+
+func (r *jobReader) begin() {
+	r.current = query.NewCollection(query.Config{Source: query.Jobs, Order: jobOrder()})
+}
+
+func (r *jobReader) end() { r.publish(r.current) }
+
+// visit enters a row. The key of its document is that of the bucket.
+func (r *jobReader) visit(w written) {
+	if _, _, err := subject.ParseJobRowKey(w.key); err != nil {
+		return // the fence, or not the hub's
+	}
+	if w.gone {
+		r.current.Delete(w.key)
+		return
+	}
+	if err := r.current.Set(w.key, 0, w.value); err != nil {
+		r.current.Delete(w.key)
+		r.log.Warn().Err(err).Str("key", w.key).Msg("a row of a job is left out of queries")
+	}
+}
+
+// jobOrder is the members of a row in the order in which they are printed.
+func jobOrder() []string {
+	return []string{
+		"deviceId", "moduleId", "jobId", "jobType", "status", "startTimeUtc", "endTimeUtc", "createdDateTimeUtc",
+		"lastUpdatedDateTimeUtc", "outcome", "error",
+	}
+}

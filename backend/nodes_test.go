@@ -1,0 +1,461 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/embedded"
+	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/telemetry"
+)
+
+// soon is the node timeout of these tests.
+const soon = time.Second
+
+// peer is a node of a hub without devices: a Backbone that has joined.
+type peer struct {
+	*Backbone
+	fenced  atomic.Int64
+	usurped atomic.Bool
+}
+
+func (p *peer) Report() NodeReport { return NodeReport{Connections: 7} }
+func (p *peer) Fenced()            { p.fenced.Add(1) }
+func (p *peer) Usurped(error)      { p.usurped.Store(true) }
+
+// join runs a node on s.
+func join(t *testing.T, s *embedded.Server, name string) *peer {
+	t.Helper()
+	p := &peer{Backbone: open(t, s, Config{Node: name, NodeTimeout: soon})}
+	if err := p.nodes.Join(testContext(t), p); err != nil {
+		t.Fatalf("join %s: %v", name, err)
+	}
+	return p
+}
+
+// die ends a node as kill -9 does, as far as others can see: it says and does
+// nothing any more.
+func (p *peer) die() {
+	p.nodes.stop()
+	p.nodes.stop = nil
+	p.nodes.wg.Wait()
+	p.sessions.debts.stop()
+	p.nc.Close()
+}
+
+// connects claims a device for a connection of p.
+func (p *peer) connects(t *testing.T, dev, connection, will string) session.Session {
+	t.Helper()
+	v, _, err := p.sessions.Claim(testContext(t), p.wants(dev, connection, will))
+	if err != nil {
+		t.Fatalf("claim %s: %v", dev, err)
+	}
+	return v
+}
+
+// unheard is a claim whose node has died, or heard nothing, right after it was
+// stored.
+type unheard struct {
+	session.Session
+	told farewell
+}
+
+// claims does what connects does until the claim is stored, and no more.
+func (p *peer) claims(t *testing.T, dev, connection, will string) unheard {
+	t.Helper()
+	next := p.wants(dev, connection, will)
+	next.Instance = p.nodes.current()
+	if next.Will != nil {
+		var err error
+		if next.WillID, err = p.sessions.wills.keep(testContext(t), next.ID, next.Instance, next.Will); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, _, f, err := p.sessions.claimOnce(testContext(t), next)
+	if err != nil {
+		t.Fatalf("claim %s: %v", dev, err)
+	}
+	return unheard{v, f}
+}
+
+// wants is the session of a connection of p that is to be.
+func (p *peer) wants(dev, connection, will string) session.Session {
+	v := session.Session{
+		ID: hub.Identity{Device: dev}, Generation: "g1", Persistent: true, Connected: true, Node: p.cfg.Node, Connection: connection,
+		Remote: "192.0.2.1:1", ConnectedTime: time.Now(),
+	}
+	if will != "" {
+		v.Will = &session.Will{Headers: [][2]string{{telemetry.HeaderDeviceID, dev}, {"iothub-app-k", "%25"}}, Body: []byte(will)}
+	}
+	return v
+}
+
+// ends releases a session with a code.
+func (p *peer) ends(t *testing.T, v *session.Session, code hub.Code) {
+	t.Helper()
+	v.DisconnectedTime, v.Code, v.Reason = time.Now(), code, "as the test asks"
+	if err := p.sessions.Release(testContext(t), v); err != nil {
+		t.Fatalf("release %s: %v", v.ID, err)
+	}
+}
+
+// on returns the bodies of a subject's messages.
+func (p *peer) on(t *testing.T, stream, subj string) []string {
+	t.Helper()
+	s, err := p.js.Stream(testContext(t), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for at := uint64(1); ; {
+		m, err := s.GetMsg(testContext(t), at, jetstream.WithGetMsgSubject(subj))
+		if err != nil {
+			return all
+		}
+		all, at = append(all, string(m.Data)), m.Sequence+1
+	}
+}
+
+func (p *peer) wills(t *testing.T, dev string) []string {
+	t.Helper()
+	return p.on(t, p.names.TelemetryStream(), p.names.Telemetry(hub.Identity{Device: dev}))
+}
+
+// told is the connection events of a device: epoch, and + for a begin or the code
+// of an end.
+func (p *peer) told(t *testing.T, dev string) string {
+	t.Helper()
+	var all []string
+	for _, body := range p.on(t, p.names.EventsStream(), p.names.ConnectionEvent(hub.Identity{Device: dev})) {
+		var e struct {
+			Number string   `json:"sequenceNumber"`
+			Code   hub.Code `json:"errorCode"`
+		}
+		if err := json.Unmarshal([]byte(body), &e); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.TrimLeft(e.Number[:48], "0")
+		if e.Number[63] == '0' {
+			text += "+"
+		} else {
+			text += fmt.Sprintf("-%d", e.Code)
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+func (p *peer) session(t *testing.T, dev string) session.Session {
+	t.Helper()
+	v, err := p.sessions.Get(testContext(t), hub.Identity{Device: dev})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (p *peer) record(t *testing.T, node string) NodeRecord {
+	t.Helper()
+	m, err := p.nodes.bucket.current(testContext(t), subject.EncodeToken(node))
+	if err != nil {
+		return NodeRecord{}
+	}
+	r, _ := parseNode(m.Data)
+	return r
+}
+
+// TestDeadNodeIsRepaired: what a dead node had is told and sent by another, once,
+// and what has gone elsewhere is left alone.
+func TestDeadNodeIsRepaired(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b, c := join(t, s, "a"), join(t, s, "b"), join(t, s, "c")
+	a.connects(t, "willing", "a1", "bye")
+	silent := a.connects(t, "silent", "a2", "")
+	a.connects(t, "moved", "a3", "gone to b")
+	goodbye := a.connects(t, "goodbye", "a4", "not sent")
+	a.ends(t, &goodbye, 0)
+	moved := b.connects(t, "moved", "b1", "still here")
+	a.die()
+	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	for _, dev := range []string{"willing", "silent"} {
+		v := b.session(t, dev)
+		if v.Connected || v.RepairedBy == "" || v.Code != hub.ServiceUnavailable || !strings.Contains(v.Reason, "node a ") {
+			t.Errorf("session of %s: %+v", dev, v)
+		}
+		if got, want := b.told(t, dev), fmt.Sprintf("%X+ %X-503001", v.Epoch, v.Epoch); got != want {
+			t.Errorf("told of %s: %s, want %s", dev, got, want)
+		}
+	}
+	if v := b.session(t, "moved"); !v.Connected || v.Epoch != moved.Epoch || v.Node != "b" {
+		t.Errorf("session of who has moved: %+v", v)
+	}
+	for dev, want := range map[string]string{"willing": "bye", "moved": "gone to b", "silent": "", "goodbye": ""} {
+		until(t, "the will of "+dev, func() bool { return strings.Join(b.wills(t, dev), "|") == want })
+	}
+	if v := b.session(t, "willing"); len(v.Owed) != 0 || v.WillID != "" {
+		t.Errorf("session of willing: %+v", v)
+	}
+	if n := b.fenced.Load() + c.fenced.Load(); n != 0 {
+		t.Errorf("%d living nodes were fenced", n)
+	}
+	fails := a.sessions.Save(testContext(t), &silent)
+	if fails == nil {
+		t.Error("a dead node saves a session")
+	}
+	keys, err := b.sessions.wills.bucket.keys(testContext(t), ">")
+	if err != nil || len(keys) != 1 || !strings.HasPrefix(keys[0], "b.") {
+		t.Errorf("wills %q, %v; want that of b's connection", keys, err)
+	}
+}
+
+// TestLateClaimOfADeadNode: a claim that was on its way when its node died is
+// stored after the repair. Nobody was told of it, and it is ended too.
+func TestLateClaimOfADeadNode(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b := join(t, s, "a"), join(t, s, "b")
+	a.connects(t, "d", "a1", "")
+	instance := a.nodes.current()
+	a.die()
+	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	late := session.Session{
+		ID: hub.Identity{Device: "late"}, Generation: "g1", Connected: true, Node: "a", Instance: instance, Connection: "a2", Remote: "192.0.2.1:1",
+	}
+	if _, err := b.sessions.write(testContext(t), subject.Key(late.ID), stored{Session: late}, 0); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the late claim is ended", func() bool { return !b.session(t, "late").Connected })
+}
+
+// TestUnknownInstanceClaimsNothing: a node that begins anew lets nobody in before
+// its first beat. If it died until then, nobody would know whom to repair.
+func TestUnknownInstanceClaimsNothing(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	a.nodes.beating.Lock() // it can't tell the others
+	_, revision, err := a.nodes.look(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.nodes.enter(NodeRecord{}, revision)
+	v := session.Session{ID: hub.Identity{Device: "d"}, Generation: "g1", Connected: true, Node: "a", Connection: "a1"}
+	if _, _, err := a.sessions.Claim(testContext(t), v); hub.CodeOf(err) != hub.ServiceUnavailable {
+		t.Errorf("a claim of an instance that nobody knows: %v", err)
+	}
+	if got := a.session(t, "d"); got.Revision != 0 {
+		t.Errorf("it was stored: %+v", got)
+	}
+	a.nodes.beating.Unlock()
+	until(t, "it lets devices in again", func() bool {
+		_, _, err := a.sessions.Claim(testContext(t), v)
+		return err == nil
+	})
+}
+
+// TestFencedNodeComesBack: a node that stood still finds that it was taken for
+// dead. It writes nothing of what it was, and goes on as another instance.
+func TestFencedNodeComesBack(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b := join(t, s, "a"), join(t, s, "b")
+	owned := a.connects(t, "d", "a1", "bye")
+	before := a.nodes.current()
+	a.nodes.beating.Lock() // it stands still
+	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	owned.Subscribe(session.Subscription{Filter: "late"})
+	if err := a.sessions.Save(testContext(t), &owned); hub.CodeOf(err) != hub.ConnectionReplaced {
+		t.Errorf("save by a dead owner: %v", err)
+	}
+	if err := a.sessions.Release(testContext(t), &owned); hub.CodeOf(err) != hub.ConnectionReplaced {
+		t.Errorf("release by a dead owner: %v", err)
+	}
+	// A claim of a node that may be dead is not confirmed before it has beaten.
+	claimed := make(chan error)
+	go func() {
+		_, _, err := a.sessions.Claim(testContext(t), session.Session{ID: hub.Identity{Device: "e"}, Generation: "g", Connected: true, Node: "a", Connection: "a2"})
+		claimed <- err
+	}()
+	select {
+	case err := <-claimed:
+		t.Errorf("claimed: %v", err)
+		a.nodes.beating.Unlock()
+	case <-time.After(soon / 10): // a claim that is wrong is faster
+		a.nodes.beating.Unlock()
+		if err := <-claimed; hub.CodeOf(err) != hub.ServiceUnavailable {
+			t.Errorf("claim of a dead instance: %v", err)
+		}
+	}
+	until(t, "the node is back", func() bool { return b.record(t, "a").State == NodeUp })
+	if a.fenced.Load() != 1 || a.usurped.Load() || a.nodes.current() == before {
+		t.Errorf("fenced %d times, usurped %v", a.fenced.Load(), a.usurped.Load())
+	}
+	until(t, "the refused claim is undone", func() bool { return !b.session(t, "e").Connected })
+	again := a.connects(t, "d", "a3", "")
+	if again.Cut != true || b.told(t, "d") != fmt.Sprintf("%X+ %X-503001", owned.Epoch, owned.Epoch) {
+		t.Errorf("claimed %+v, told %s", again, b.told(t, "d"))
+	}
+	until(t, "what is left is repaired", func() bool { return len(a.record(t, "a").Earlier) == 0 })
+	if v := b.session(t, "d"); !v.Connected || v.Epoch != again.Epoch {
+		t.Errorf("the new instance lost its session: %+v", v)
+	}
+	if got := b.wills(t, "d"); len(got) != 1 {
+		t.Errorf("wills %q", got)
+	}
+}
+
+// TestRepairerIsNoRival: who repairs an earlier instance of a node goes on to write
+// its record for a while after the node is back. That is nobody who has taken the
+// node's name, whether the node had stood still or starts again.
+func TestRepairerIsNoRival(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	a.nodes.stop() // from here on the test beats
+	a.nodes.wg.Wait()
+	b := join(t, s, "b")
+	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	overtake := func() {
+		t.Helper()
+		r, revision, err := a.nodes.look(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.nodes.put(testContext(t), r, revision, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.nodes.beat(testContext(t)); err == nil || a.fenced.Load() != 1 {
+		t.Fatalf("beat of a node that was taken for dead: %v, fenced %d times", err, a.fenced.Load())
+	}
+	overtake()
+	if err := a.nodes.beat(testContext(t)); !errors.Is(err, errOvertaken) || a.usurped.Load() {
+		t.Errorf("beat: %v, usurped %v", err, a.usurped.Load())
+	}
+	if err := a.nodes.beat(testContext(t)); err != nil || b.record(t, "a").Instance != a.nodes.current() {
+		t.Errorf("beat: %v, record %+v", err, b.record(t, "a"))
+	}
+	again := &peer{Backbone: open(t, s, Config{Node: "a", NodeTimeout: soon})}
+	again.nodes.member = again
+	r, revision, err := again.nodes.look(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.nodes.enter(NodeRecord{Earlier: r.left()}, revision) // as Join does
+	overtake()
+	if err := again.nodes.beat(testContext(t)); !errors.Is(err, errOvertaken) || again.usurped.Load() {
+		t.Errorf("first beat: %v, usurped %v", err, again.usurped.Load())
+	}
+	if err := again.nodes.beat(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	a.nodes.stop = nil // it does not leave
+}
+
+// TestNodeStartsAgain: a node repairs what an earlier run of it has left, and does
+// not start beside one that lives.
+func TestNodeStartsAgain(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	first := join(t, s, "solo")
+	first.connects(t, "d", "c1", "bye")
+	twin := open(t, s, Config{Node: "solo", NodeTimeout: soon})
+	if err := twin.nodes.Join(testContext(t), &peer{Backbone: twin}); err == nil || !strings.Contains(err.Error(), `"solo"`) {
+		t.Fatalf("two nodes of one name: %v", err)
+	}
+	first.die()
+	second := join(t, s, "solo")
+	until(t, "it is repaired", func() bool { return !second.session(t, "d").Connected && len(second.wills(t, "d")) == 1 })
+	until(t, "and noted", func() bool { return len(second.record(t, "solo").Earlier) == 0 })
+	shut(second.Backbone)
+	third := join(t, s, "third")
+	if r := third.record(t, "solo"); r.State != NodeStopped {
+		t.Errorf("after a clean stop: %+v", r)
+	}
+}
+
+// TestRepairersRace lets several nodes repair the same at once, while the devices
+// come back: whatever wins, each end is told once, and each will sent once.
+func TestRepairersRace(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	const devices = 40
+	for i := range devices {
+		a.connects(t, fmt.Sprint("d", i), "a1", "bye")
+	}
+	instance := a.nodes.current()
+	a.die()
+	peers := []*peer{
+		{Backbone: open(t, s, Config{Node: "b"})}, {Backbone: open(t, s, Config{Node: "c"})}, {Backbone: open(t, s, Config{Node: "e"})},
+	}
+	var wg sync.WaitGroup
+	for _, p := range peers {
+		wg.Go(func() {
+			if _, err := p.nodes.repair.run(testContext(t), deadNode{"a", []string{instance}, time.Now()}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range devices {
+			peers[0].connects(t, fmt.Sprint("d", i), "b1", "")
+		}
+	})
+	wg.Wait()
+	for _, p := range peers {
+		if !p.sessions.debts.wait(testContext(t)) {
+			t.Fatal("debts are left")
+		}
+	}
+	for i := range devices {
+		dev := fmt.Sprint("d", i)
+		if got := peers[0].wills(t, dev); len(got) != 1 {
+			t.Errorf("wills of %s: %q", dev, got)
+		}
+		until(t, "the end is told once", func() bool { return strings.Count(peers[0].told(t, dev), "-") == 1 })
+		if v := peers[0].session(t, dev); !v.Connected || v.Node != "b" || len(v.Owed) > 0 {
+			t.Errorf("session of %s: %+v", dev, v)
+		}
+	}
+}
+
+// TestRepairIsFinishedByAnother: the node that repairs dies too.
+func TestRepairIsFinishedByAnother(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	a.connects(t, "d", "a1", "bye")
+	a.die()
+	c := join(t, s, "c")
+	// As if b had declared it dead, ended the session, and died then.
+	ended, err := c.nodes.repair.end(testContext(t), c.session(t, "d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, revision, err := (&Nodes{node: "a", bucket: c.nodes.bucket}).look(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.State, r.Repairer = NodeDead, "b"
+	if _, err := c.nodes.put(testContext(t), r, revision, 0); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the repair is finished", func() bool { return c.record(t, "a").State == NodeRepaired })
+	if got, want := c.told(t, "d"), fmt.Sprintf("%X+ %X-503001", ended.Epoch, ended.Epoch); got != want {
+		t.Errorf("told %s, want %s", got, want)
+	}
+	until(t, "the will is sent", func() bool { return len(c.wills(t, "d")) == 1 })
+}

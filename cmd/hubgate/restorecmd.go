@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/nats-io/nats.go"
+
+	"github.com/hubgate/hubgate/backend/backup"
+	"github.com/hubgate/hubgate/backend/client"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/hub"
+)
+
+type restoreCmd struct {
+	configFlags `embed:""`
+
+	In                string   `name:"in" required:"" placeholder:"DIR" help:"Directory of the backup."`
+	Identity          []string `name:"identity" short:"i" sep:"none" placeholder:"FILE" help:"Private key of age that decrypts it. Repeatable."`
+	Verify            bool     `name:"verify" help:"Only read the backup, all of it, and say whether it is good. Needs no NATS."`
+	DiscardUnfinished bool     `name:"discard-unfinished" help:"Remove first what a restore has made that was interrupted."`
+	NATS              string   `name:"nats" conf:"nats.url" placeholder:"URL" help:"NATS server to restore into."`
+	Creds             string   `name:"creds" conf:"nats.creds" placeholder:"FILE" help:"Credentials of the NATS user."`
+	Embedded          bool     `name:"embedded" conf:"nats.embedded" help:"Restore into the data directory, for a node with an embedded NATS server, which must not run."`
+}
+
+// Run makes a hub from a backup.
+func (c *restoreCmd) Run(ctx context.Context, a *app) error {
+	identities, err := c.identities()
+	if err != nil {
+		return err
+	}
+	if c.Verify {
+		return c.verify(a, identities)
+	}
+	cfg, err := a.load(c.configFlags)
+	if err != nil {
+		return err
+	}
+	// A mistake in the backup is told before anything is started.
+	if _, err := backup.Verify(c.In, identities); err != nil {
+		return err
+	}
+	h, stop, err := c.target(ctx, a, cfg)
+	if err != nil {
+		return err
+	}
+	if cfg.NATS.Embedded {
+		cfg.NATS.Replicas = 1 // whatever the hub had: there is one server
+	}
+	result, err := c.restore(ctx, h, backup.Plan{
+		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"),
+	}, cfg.NATS.Domain)
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if a.format == formatJSON {
+		return writeJSON(a.out, map[string]any{"manifest": result.Manifest, "released": result.Released})
+	}
+	return a.say("The hub is as it was at %s. %d devices were connected then; their sessions wait for them. Start the nodes now.",
+		result.Manifest.Begun.Format(time.RFC3339), result.Released)
+}
+
+func (c *restoreCmd) verify(a *app, identities []age.Identity) error {
+	m, err := backup.Verify(c.In, identities)
+	if err != nil {
+		return err
+	}
+	if a.format == formatJSON {
+		return writeJSON(a.out, m)
+	}
+	return a.say("The backup in %s is good: the hub %s as of %s, %d streams, %d MiB.", c.In, visible(m.HostName), m.Begun.Format(time.RFC3339), len(m.Assets), sizeOf(m)>>20)
+}
+
+// restore refuses while a node runs: it would go on with what it remembers.
+func (c *restoreCmd) restore(ctx context.Context, h *client.Client, p backup.Plan, domain string) (*backup.Result, error) {
+	nodes, err := h.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(nodes) > 0 {
+		names := make([]string, 0, len(nodes))
+		for _, n := range nodes {
+			names = append(names, visible(n.Name))
+		}
+		return nil, hub.Errorf(hub.PreconditionFailed, "nodes of the hub run: %s; stop them first, and start them when the hub is restored", strings.Join(names, ", "))
+	}
+	if p.Host, err = os.Hostname(); err != nil {
+		p.Host = "a machine without a name"
+	}
+	return backup.Account{Conn: h.Conn(), Prefix: h.Names().Prefix, Domain: domain}.Restore(ctx, p)
+}
+
+// target connects to where the hub is to be.
+func (c *restoreCmd) target(ctx context.Context, a *app, cfg *config.Config) (*client.Client, func() error, error) {
+	if cfg.NATS.Embedded {
+		return c.startTarget(ctx, a, cfg)
+	}
+	if cfg.NATS.URL == "" {
+		return nil, nil, usagef("say where the hub is to be: --nats URL, or --embedded for the data directory of a node with an embedded NATS server")
+	}
+	h, err := dialHub(cfg.NATS)
+	if err != nil {
+		return nil, nil, unreachable(cfg, false, err)
+	}
+	return h, func() error { h.Close(); return nil }, nil
+}
+
+// startTarget runs the embedded server for as long as the restore takes.
+func (c *restoreCmd) startTarget(ctx context.Context, a *app, cfg *config.Config) (*client.Client, func() error, error) {
+	if cfg.DataDir == "" {
+		var err error
+		if cfg.DataDir, err = config.DefaultDataDir(); err != nil {
+			return nil, nil, usagef("find the data directory: %w; give it with --data-dir", err)
+		}
+	}
+	encryption, err := encryptionOf(cfg.NATS, a.getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := a.logger(config.Log{Level: "warn", Format: cfg.Log.Format})
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.NATS.Port = 0 // nobody else is to find it
+	n := &node{cfg: cfg, log: log, encryption: encryption}
+	if err := n.startNATS(ctx); err != nil {
+		return nil, nil, err
+	}
+	h, err := client.Connect(client.Options{
+		CredsFile: n.nats.GatewayCreds(), Prefix: cfg.NATS.Prefix, NATS: []nats.Option{n.nats.InProcess(), nats.Name("hubgate restore")},
+	})
+	if err != nil {
+		n.stop()
+		return nil, nil, err
+	}
+	return h, func() error {
+		h.Close()
+		n.stop()
+		return nil
+	}, nil
+}
+
+func (c *restoreCmd) identities() ([]age.Identity, error) {
+	var all []age.Identity
+	for _, path := range c.Identity {
+		keys, err := parseFile(path, age.ParseIdentities)
+		if err != nil {
+			return nil, usagef("--identity: %w", err)
+		}
+		all = append(all, keys...)
+	}
+	return all, nil
+}

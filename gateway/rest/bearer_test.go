@@ -1,0 +1,301 @@
+package rest
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/sas"
+)
+
+// issuer is an OpenID Connect issuer with one key.
+type issuer struct {
+	key    crypto.Signer
+	method jwt.SigningMethod
+	kid    string
+}
+
+func newIssuer(t *testing.T, kid string) issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuer{key, jwt.SigningMethodES256, kid}
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// jwk is the public key as the issuer publishes it.
+func (i issuer) jwk() map[string]string {
+	switch k := i.key.Public().(type) {
+	case *ecdsa.PublicKey:
+		point, _ := k.Bytes()
+		return map[string]string{"kty": "EC", "crv": "P-256", "kid": i.kid, "alg": "ES256", "use": "sig", "x": b64(point[1:33]), "y": b64(point[33:])}
+	case *rsa.PublicKey:
+		return map[string]string{"kty": "RSA", "kid": i.kid, "n": b64(k.N.Bytes()), "e": "AQAB"}
+	case ed25519.PublicKey:
+		return map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": i.kid, "x": b64(k)}
+	}
+	return nil
+}
+
+func keySetOf(all ...issuer) string {
+	keys := make([]map[string]string, 0, len(all))
+	for _, i := range all {
+		keys = append(keys, i.jwk())
+	}
+	text, _ := json.Marshal(map[string]any{"keys": keys})
+	return string(text)
+}
+
+func (i issuer) sign(t *testing.T, claims jwt.MapClaims) string {
+	t.Helper()
+	token := jwt.NewWithClaims(i.method, claims)
+	token.Header["kid"] = i.kid
+	text, err := token.SignedString(i.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// claims are good ones, with edits: a nil value removes a claim.
+func claims(edits ...any) jwt.MapClaims {
+	c := jwt.MapClaims{
+		"iss": "https://id.example", "aud": []string{"other", "https://iothubs.azure.net"}, "sub": "ops",
+		"exp": time.Now().Add(time.Hour).Unix(), "roles": []string{"IoT Hub Data Reader"},
+	}
+	for i := 0; i < len(edits); i += 2 {
+		name, _ := edits[i].(string)
+		if c[name] = edits[i+1]; edits[i+1] == nil {
+			delete(c, name)
+		}
+	}
+	return c
+}
+
+// bearerOf trusts the keys of some issuers.
+func bearerOf(t *testing.T, all ...issuer) *Bearer {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(file, []byte(keySetOf(all...)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys := &KeySet{File: file, Log: zerolog.Nop()}
+	if err := keys.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: keys}
+}
+
+func TestBearer(t *testing.T) {
+	ec := newIssuer(t, "ec")
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	rs, pss, eddsa := issuer{rsaKey, jwt.SigningMethodRS256, "rsa"}, issuer{rsaKey, jwt.SigningMethodPS256, "rsa"}, issuer{ed, jwt.SigningMethodEdDSA, "ed"}
+	s, web := newTestServer(t)
+	s.Bearer = bearerOf(t, ec, rs, eddsa)
+
+	unsigned, err := jwt.NewWithClaims(jwt.SigningMethodNone, claims()).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := ec.sign(t, claims())
+	stranger := newIssuer(t, "ec")
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		token string
+		code  hub.Code // 0: let in
+	}{
+		"good":                 {good, 0},
+		"RSA":                  {rs.sign(t, claims()), 0},
+		"RSA-PSS":              {pss.sign(t, claims()), 0},
+		"EdDSA":                {eddsa.sign(t, claims()), 0},
+		"one audience":         {ec.sign(t, claims("aud", "https://iothubs.azure.net")), 0},
+		"expired within skew":  {ec.sign(t, claims("exp", now.Add(-4*time.Minute).Unix())), 0},
+		"expired":              {ec.sign(t, claims("exp", now.Add(-6*time.Minute).Unix())), hub.AccessDenied},
+		"without expiry":       {ec.sign(t, claims("exp", nil)), hub.AccessDenied},
+		"not yet":              {ec.sign(t, claims("nbf", now.Add(6*time.Minute).Unix())), hub.AccessDenied},
+		"another issuer":       {ec.sign(t, claims("iss", "https://id.example/")), hub.AccessDenied},
+		"no issuer":            {ec.sign(t, claims("iss", nil)), hub.AccessDenied},
+		"another audience":     {ec.sign(t, claims("aud", "https://iothubs.azure.net/x")), hub.AccessDenied},
+		"no audience":          {ec.sign(t, claims("aud", nil)), hub.AccessDenied},
+		"another's key":        {stranger.sign(t, claims()), hub.AccessDenied},
+		"unknown key":          {newIssuer(t, "x").sign(t, claims()), hub.AccessDenied},
+		"unsigned":             {unsigned, hub.AccessDenied},
+		"signed by the public": {signedByPublic(t, rs), hub.AccessDenied},
+		"without signature":    {good[:strings.LastIndexByte(good, '.')+1], hub.AccessDenied},
+		"other claims":         {swapped(t, good, claims("roles", []string{"IoT Hub Data Contributor"})), hub.AccessDenied},
+		"no token":             {"", hub.AccessDenied},
+		"two dots":             {"..", hub.AccessDenied},
+		"much too long":        {strings.Repeat("x", maxToken+1), hub.AccessDenied},
+		"no role":              {ec.sign(t, claims("roles", nil)), hub.AccessDenied},
+		"another role":         {ec.sign(t, claims("roles", []string{"IoT Hub Twin Contributor"})), hub.AccessDenied},
+		"roles are a number":   {ec.sign(t, claims("roles", 7)), hub.AccessDenied},
+		"scope":                {ec.sign(t, claims("roles", nil, "scope", "openid RegistryRead")), 0},
+		"scp":                  {ec.sign(t, claims("roles", nil, "scp", []any{"x", 7, "RegistryWrite"})), 0},
+		"a role with blanks":   {ec.sign(t, claims("roles", "IoT Hub Data Reader")), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, body := do(t, s, web, "GET", "/devices"+version, "", "Authorization", "Bearer "+tc.token)
+			if tc.code == 0 {
+				if res.StatusCode != 200 || !strings.Contains(body, `"by":"bearer ops"`) {
+					t.Errorf("%d %s", res.StatusCode, body)
+				}
+				return
+			}
+			checkRefusal(t, res, body, tc.code, "")
+			if tc.token != "" && len(tc.token) > 10 && strings.Contains(body, tc.token[:10]) {
+				t.Errorf("%s shows the token", body)
+			}
+		})
+	}
+	// What a role may do is what it may do.
+	res, body := do(t, s, web, "PUT", "/devices/d"+version, "{}", "Authorization", "bearer "+good)
+	checkRefusal(t, res, body, hub.AccessDenied, "RegistryWrite")
+	s.Bearer.Roles = map[string]sas.Permission{"boss": sas.RegistryWrite}
+	s.Bearer.Claims = []string{"groups"}
+	if res, body := do(t, s, web, "PUT", "/devices/d"+version, "{}", "Authorization", "Bearer "+ec.sign(t, claims("groups", []string{"boss"}))); res.StatusCode != 200 {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	res, body = do(t, s, web, "GET", "/devices"+version, "", "Authorization", "Bearer "+good)
+	checkRefusal(t, res, body, hub.AccessDenied, "RegistryRead")
+}
+
+// signedByPublic is the trick with the algorithm: the text of the public key as
+// the key of an HMAC.
+func signedByPublic(t *testing.T, i issuer) string {
+	t.Helper()
+	payload, _ := json.Marshal(claims())
+	text := b64([]byte(`{"alg":"HS256","kid":"`+i.kid+`"}`)) + "." + b64(payload)
+	public, _ := json.Marshal(i.jwk())
+	mac := hmac.New(sha256.New, public)
+	mac.Write([]byte(text))
+	return text + "." + b64(mac.Sum(nil))
+}
+
+// swapped has other claims under the same signature.
+func swapped(t *testing.T, token string, c jwt.MapClaims) string {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	payload, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts[0] + "." + b64(payload) + "." + parts[2]
+}
+
+// Without the keys nobody can be told from anybody; that is no bad credential.
+func TestBearerWithoutKeys(t *testing.T) {
+	s, web := newTestServer(t)
+	o := &offenders{}
+	s.Peers, s.Bearer = o, &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: &KeySet{File: "/nothing/there", Log: zerolog.Nop()}}
+	res, body := do(t, s, web, "GET", "/devices"+version, "", "Authorization", "Bearer "+newIssuer(t, "x").sign(t, claims()))
+	checkRefusal(t, res, body, hub.ServiceUnavailable, "not there yet")
+	if len(o.failed) > 0 {
+		t.Errorf("counted was %v", o.failed)
+	}
+}
+
+// publisher is where an issuer publishes keys.
+type publisher struct {
+	text  atomic.Pointer[string]
+	asked atomic.Int32
+}
+
+func (p *publisher) RoundTrip(*http.Request) (*http.Response, error) {
+	p.asked.Add(1)
+	text := p.text.Load()
+	if text == nil {
+		return &http.Response{StatusCode: 500, Status: "500 Oh", Body: io.NopCloser(strings.NewReader(""))}, nil
+	}
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(*text))}, nil
+}
+
+func (p *publisher) publish(text string) { p.text.Store(&text) }
+
+// TestKeySet follows keys that change, and an issuer that is away.
+func TestKeySet(t *testing.T) {
+	first, second := newIssuer(t, "1"), newIssuer(t, "2")
+	synctest.Test(t, func(t *testing.T) {
+		var p publisher
+		k := &KeySet{URL: "https://id.example/keys", Client: &http.Client{Transport: &p}, Log: zerolog.Nop()}
+		b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: k}
+		isIn := func(i issuer) bool {
+			_, err := b.identify(i.sign(t, claims()), time.Now())
+			return err == nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go k.Run(ctx)
+		wait := func(d time.Duration) {
+			<-time.After(d)
+			synctest.Wait()
+		}
+		wait(0)
+		if isIn(first) {
+			t.Error("let in without keys")
+		}
+		p.publish(keySetOf(first))
+		wait(2 * fetchTimeout)
+		if !isIn(first) || isIn(second) {
+			t.Error("the keys that were published do not count")
+		}
+		// A key that is not known is looked for, but not for each that comes.
+		before := p.asked.Load()
+		p.publish(keySetOf(first, second))
+		for range 100 {
+			isIn(newIssuer(t, "invented"))
+		}
+		wait(minRefresh + time.Second)
+		if n := p.asked.Load() - before; n != 1 {
+			t.Errorf("the keys were read %d times, want once", n)
+		}
+		if !isIn(second) {
+			t.Error("the new key does not count")
+		}
+		// What is bad does not displace what is good.
+		for _, bad := range []string{"", "{}", `{"keys":[]}`, `{"keys":7}`, "x", `{"keys":[{"kty":"EC"}]}`, strings.Repeat(" ", maxKeySet+1)} {
+			p.publish(bad)
+			if err := k.Load(ctx); err == nil {
+				t.Errorf("%.20q was taken", bad)
+			}
+		}
+		p.text.Store(nil)
+		wait(2 * defaultRefresh)
+		if !isIn(first) || !isIn(second) {
+			t.Error("the old keys do not count any more")
+		}
+		// What is gone is gone.
+		p.publish(keySetOf(second))
+		wait(2 * defaultRefresh)
+		if isIn(first) || !isIn(second) {
+			t.Error("a key that was taken back still counts")
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/rs/zerolog"
+)
+
+// KeySet is the public keys of an issuer, read from where he publishes them, and
+// again at times. What was read last counts until something better comes. Set
+// the fields before use.
+type KeySet struct {
+	URL     string        // of the JSON Web Key Set
+	File    string        // in place of URL
+	Refresh time.Duration // how often it is read again. 0: an hour
+	Client  *http.Client  // nil: one with the system's authorities
+	Log     zerolog.Logger
+
+	keys   atomic.Pointer[keyfunc.Keyfunc]
+	wanted chan struct{} // somebody came with a key that is not known
+	start  sync.Once
+}
+
+const (
+	defaultRefresh = time.Hour
+	minRefresh     = time.Minute // also for keys that are not known
+	fetchTimeout   = 10 * time.Second
+	maxKeySet      = 1 << 20
+	mostKeys       = 1000
+)
+
+var errNoKeys = errors.New("no keys")
+
+func (k *KeySet) init() {
+	k.start.Do(func() {
+		k.wanted = make(chan struct{}, 1)
+		if k.Refresh <= 0 {
+			k.Refresh = defaultRefresh
+		}
+		k.Refresh = max(k.Refresh, minRefresh)
+		if k.Client == nil {
+			k.Client = &http.Client{Timeout: fetchTimeout}
+		}
+	})
+}
+
+// Run reads the keys now, at times, and when a token has a key that is not known,
+// until ctx ends.
+func (k *KeySet) Run(ctx context.Context) {
+	k.init()
+	for {
+		if err := k.Load(ctx); err != nil && ctx.Err() == nil {
+			k.Log.Error().Err(err).Bool("has_keys", k.keys.Load() != nil).Msg("the keys of the issuer of bearer tokens could not be read; those that there are go on to count")
+		}
+		if !k.pause(ctx) {
+			return
+		}
+	}
+}
+
+// pause waits for the next time. Unknown keys don't make it shorter than
+// minRefresh: anybody can invent them.
+func (k *KeySet) pause(ctx context.Context) bool {
+	soon, late := time.NewTimer(minRefresh), time.NewTimer(k.Refresh)
+	defer soon.Stop()
+	defer late.Stop()
+	if k.keys.Load() != nil {
+		select {
+		case <-soon.C:
+		case <-ctx.Done():
+			return false
+		}
+	} else { // nobody can come in: try again soon
+		late.Reset(fetchTimeout)
+	}
+	select {
+	case <-k.wanted:
+	case <-late.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// Load reads the keys once. On an error the old ones stay.
+func (k *KeySet) Load(ctx context.Context) error {
+	k.init()
+	text, err := k.fetch(ctx)
+	if err != nil {
+		return fmt.Errorf("read the key set: %w", err)
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 || len(set.Keys) > mostKeys {
+		return fmt.Errorf("what is there is no JSON Web Key Set of 1 to %d keys", mostKeys)
+	}
+	keys, err := keyfunc.NewJWKSetJSON(text)
+	if err != nil {
+		return fmt.Errorf("use the key set: %w", err)
+	}
+	k.keys.Store(&keys)
+	return nil
+}
+
+func (k *KeySet) fetch(ctx context.Context) ([]byte, error) {
+	if k.File != "" {
+		return os.ReadFile(k.File)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := k.Client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", k.URL, res.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxKeySet+1))
+	if err == nil && len(text) > maxKeySet {
+		err = fmt.Errorf("more than %d bytes come from %s", maxKeySet, k.URL)
+	}
+	return text, err
+}
+
+// key is a [jwt.Keyfunc].
+func (k *KeySet) key(token *jwt.Token) (any, error) {
+	keys := k.keys.Load()
+	if keys == nil {
+		return nil, errNoKeys
+	}
+	key, err := (*keys).Keyfunc(token)
+	if err != nil {
+		k.init()
+		select {
+		case k.wanted <- struct{}{}:
+		default:
+		}
+	}
+	return key, err
+}

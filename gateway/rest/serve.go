@@ -1,0 +1,87 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/hubgate/hubgate/hub"
+)
+
+// defaultTime bounds a request whose route says nothing else.
+const defaultTime = 30 * time.Second
+
+// serve takes one request from its path to its answer.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	c := &call{r: r, control: http.NewResponseController(w), begun: s.now(), request: newRequestID(), read: r.ContentLength == 0}
+	out, err := s.answer(c)
+	if err != nil {
+		out = c.refusal(err)
+	}
+	c.send(w, &out)
+	s.counts.add(c, out.status, s)
+	s.note(c, out, err)
+}
+
+// answer decides, in this order, whether there is room, what is asked for, in
+// which version, and by whom; then the feature answers. A panic is a fault of
+// this request and of no other.
+func (s *Server) answer(c *call) (out reply, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.Log.Error().Interface("panic", fault).Str("request", c.request).Bytes("stack", debug.Stack()).Msg("a request has met a fault of the gateway")
+			out, err = reply{}, hub.Errorf(hub.ServerError, "the gateway has a fault here; its log has the request %s", c.request)
+		}
+	}()
+	select {
+	case s.busy <- struct{}{}:
+		defer func() { <-s.busy }()
+	default:
+		return reply{}, hub.Errorf(hub.Throttled, "the gateway works on %d requests, and takes no more", s.MaxRequests)
+	}
+	if err := c.find(s.table); err != nil {
+		return reply{}, err
+	}
+	if err := c.checkVersion(); err != nil {
+		return reply{}, err
+	}
+	if err := s.authorize(c); err != nil {
+		return reply{}, err
+	}
+	if !s.has(c.route.feature) {
+		return reply{}, hub.Errorf(hub.NotSupported, "this hub does not offer %s", c.route.feature)
+	}
+	longest := c.route.time
+	if longest == 0 {
+		longest = defaultTime
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), longest)
+	defer cancel()
+	c.r = c.r.WithContext(ctx)
+	return c.route.handle(s, c)
+}
+
+// note writes the access log: every request at debug, what is refused at info
+// as far as that is not too much. What a request holds is in neither.
+func (s *Server) note(c *call, out reply, err error) {
+	e := s.Log.Debug()
+	if out.status >= http.StatusBadRequest && !c.told && s.tell.Allow() {
+		e = s.Log.Info()
+	}
+	if e = e.Str("remote", c.r.RemoteAddr).Str("verb", c.verb).Str("by", c.by).Int("status", out.status).
+		Str("request", c.request).Dur("took", s.now().Sub(c.begun)); !e.Enabled() {
+		e.Discard()
+		return
+	}
+	if c.route != nil {
+		e = e.Str("route", c.route.pattern)
+	}
+	if c.id.Device != "" {
+		e = e.Str("device_id", c.id.Device).Str("module_id", c.id.Module)
+	}
+	if err != nil {
+		e = e.Int("code", int(hub.CodeOf(err))).Str("reason", sentence(err)).AnErr("cause", cause(err))
+	}
+	e.Msg("request")
+}

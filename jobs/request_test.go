@@ -1,0 +1,133 @@
+package jobs_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/jobs"
+)
+
+func now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 123_456_789, time.UTC) }
+
+// What is sent comes back as IoT Hub prints it.
+func TestResponse(t *testing.T) {
+	t.Parallel()
+	const head = `{"jobId":"j-1",`
+	const tail = `"deviceJobStatistics":{"deviceCount":0,"failedCount":0,"succeededCount":0,"runningCount":0,"pendingCount":0}}`
+	for name, c := range map[string]struct{ body, want string }{
+		"twin": {
+			`{"jobId":"j-1","type":"scheduleUpdateTwin","updateTwin":{ "etag":"*", "tags":{"n":1.50e2,"t":"<é>"}},"queryCondition":"tags.a < 1","startTime":"2026-01-02T04:00:00.5+00:30","maxExecutionTimeInSeconds":60,"unknown":[1]}`,
+			head + `"queryCondition":"tags.a < 1","createdTime":"2026-01-02T03:04:05.1234567Z","startTime":"2026-01-02T03:30:00.5Z","maxExecutionTimeInSeconds":60,"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"n":1.50e2,"t":"<é>"}},"status":"scheduled",` + tail,
+		},
+		"method": {
+			`{"type":"ScheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":{"a": [1, 2]},"responseTimeoutInSeconds":10,"connectTimeoutInSeconds":5}}`,
+			head + `"createdTime":"2026-01-02T03:04:05.1234567Z","startTime":"2026-01-02T03:04:05.1234567Z","maxExecutionTimeInSeconds":3600,"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":{"a":[1,2]},"responseTimeoutInSeconds":10,"connectTimeoutInSeconds":5},"status":"queued",` + tail,
+		},
+		"older timeout, start in the past": {
+			`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","timeoutInSeconds":7},"startTime":"2020-01-01T00:00:00","queryCondition":"*","maxExecutionTimeInSeconds":0}`,
+			head + `"queryCondition":"*","createdTime":"2026-01-02T03:04:05.1234567Z","startTime":"2026-01-02T03:04:05.1234567Z","maxExecutionTimeInSeconds":3600,"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","responseTimeoutInSeconds":7},"status":"queued",` + tail,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, err := jobs.Parse("j-1", []byte(c.body), now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := j.Response().AppendJSON(nil)
+			if diff := cmp.Diff(c.want, string(got)); diff != "" || err != nil {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+			value, err := j.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored, err := jobs.Decode("j-1", value)
+			if diff := cmp.Diff(j, stored); diff != "" || err != nil {
+				t.Errorf("stored and read: %v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestRefusedRequests(t *testing.T) {
+	t.Parallel()
+	twin := func(more string) string {
+		return `{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{}}` + more + `}`
+	}
+	for name, c := range map[string]struct {
+		id, body string
+		want     hub.Code
+	}{
+		"no body":             {"j", " ", hub.ArgumentNull},
+		"no JSON":             {"j", "{", hub.ArgumentInvalid},
+		"an array":            {"j", "[]", hub.ArgumentInvalid},
+		"no type":             {"j", "{}", hub.ArgumentNull},
+		"another type":        {"j", `{"type":"export"}`, hub.ArgumentInvalid},
+		"no twin":             {"j", `{"type":"scheduleUpdateTwin"}`, hub.ArgumentNull},
+		"null as twin":        {"j", `{"type":"scheduleUpdateTwin","updateTwin":null}`, hub.ArgumentNull},
+		"a twin that is none": {"j", `{"type":"scheduleUpdateTwin","updateTwin":[]}`, hub.ArgumentInvalid},
+		"no etag":             {"j", `{"type":"scheduleUpdateTwin","updateTwin":{"tags":{}}}`, hub.PreconditionFailed},
+		"an etag":             {"j", `{"type":"scheduleUpdateTwin","updateTwin":{"etag":"AAA=","tags":{}}}`, hub.PreconditionFailed},
+		"no method":           {"j", `{"type":"scheduleDeviceMethod"}`, hub.ArgumentNull},
+		"no method's name":    {"j", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{}}`, hub.ArgumentNull},
+		"a method's text":     {"j", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":"m"}`, hub.ArgumentInvalid},
+		"another id":          {"j", twin(`,"jobId":"k"`), hub.ArgumentInvalid},
+		"too far ahead":       {"j", twin(`,"startTime":"2026-01-09T03:04:06Z"`), hub.ArgumentInvalid},
+		"no time":             {"j", twin(`,"startTime":"tomorrow"`), hub.ArgumentInvalid},
+		"no seconds":          {"j", twin(`,"maxExecutionTimeInSeconds":-1`), hub.ArgumentInvalid},
+		"too many seconds":    {"j", twin(`,"maxExecutionTimeInSeconds":2592001`), hub.ArgumentInvalid},
+		"a long condition":    {"j", twin(`,"queryCondition":"` + strings.Repeat("a", 8193) + `"`), hub.ArgumentInvalid},
+		"a long body":         {"j", twin(strings.Repeat(" ", 192<<10)), hub.MessageTooLarge},
+		"no id":               {"", twin(""), hub.ArgumentInvalid},
+		"upper case":          {"J", twin(""), hub.ArgumentInvalid},
+		"a dot":               {"a.b", twin(""), hub.ArgumentInvalid},
+		"a long id":           {strings.Repeat("a", 65), twin(""), hub.ArgumentInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := jobs.Parse(c.id, []byte(c.body), now())
+			if got := hub.CodeOf(err); got != c.want {
+				t.Errorf("%v, want code %d", err, c.want)
+			}
+		})
+	}
+	for _, id := range []string{"j", "it's-1", strings.Repeat("a", 64)} {
+		if _, err := jobs.Parse(id, []byte(twin(`,"startTime":"2026-01-09T03:04:05Z"`)), now()); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// Whatever comes, what is accepted can be stored, read and printed.
+func FuzzParse(f *testing.F) {
+	f.Add("j", []byte(twinBody))
+	f.Add("j", []byte(methodBody))
+	f.Add("it's", []byte(`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":"\u2028<"},"startTime":"2026-01-02"}`))
+	f.Fuzz(func(t *testing.T, id string, body []byte) {
+		j, err := jobs.Parse(id, body, now())
+		if err != nil {
+			if hub.CodeOf(err) == hub.ServerError {
+				t.Errorf("a request is refused with %v", err)
+			}
+			return
+		}
+		value, err := j.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := jobs.Decode(id, value)
+		if err != nil {
+			t.Fatalf("%s: %v", value, err)
+		}
+		a, errA := j.Response().AppendJSON(nil)
+		b, errB := stored.Response().AppendJSON(nil)
+		if errA != nil || errB != nil || string(a) != string(b) {
+			t.Errorf("%s (%v) is read as %s (%v)", a, errA, b, errB)
+		}
+	})
+}
