@@ -15,7 +15,7 @@ strict  := set -euo pipefail;
 # Every directory with a module of its own, this one first.
 MODULES  = $(patsubst %/,%,$(dir $(sort $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod))))
 # The packages without the suites that make runs apart.
-UNIT     = $(shell go list ./... | grep -vE '/(test/conformance|test/faults|test/attack|internal/archtest)(/|$$)')
+UNIT     = $(shell go list ./... | grep -vE '/(test/conformance|test/faults|test/chaos|test/attack|internal/archtest)(/|$$)')
 # Where at least COVER percent of the statements must be covered.
 COVERED := ./gateway/mqtt ./sas ./telemetry ./identity
 COVER   := 90
@@ -24,7 +24,7 @@ RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 # What go test -fuzz says when its time is over in the midst of an input: it
 # fails, without a finding.
-out_of_time = { grep -qx ' *context deadline exceeded' $(LOG)/fuzz.log && ! grep -qE 'Failing input|panic:|_test.go:' $(LOG)/fuzz.log; }
+out_of_time = { grep -qx ' *context deadline exceeded' $(1) && ! grep -qE 'Failing input|panic:|_test.go:' $(1); }
 
 # REQUIRE_SDK=1 forbids skipping: whatever a suite lacks is a failure.
 ifeq ($(REQUIRE_SDK),1)
@@ -50,7 +50,7 @@ run: build ## starts a node with your configuration: make run ARGS='--config hub
 .PHONY: test
 test: ## all tests; with REQUIRE_SDK=1 a missing toolchain fails instead of being skipped
 	@$(strict) rm -rf $(LOG); failed=; \
-	for part in arch test-unit test-docs faults attack conformance; do \
+	for part in arch test-unit test-docs deploy-test faults attack conformance; do \
 	  echo "==> make $$part"; \
 	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
@@ -65,21 +65,41 @@ test-unit: ## the tests that need Go alone
 	  echo 'SKIPPED: the race detector: it needs a C compiler' | tee $(LOG)/race.log; \
 	  [ '$(REQUIRE_SDK)' != 1 ]; \
 	fi
-	go test $(RACE) -shuffle=on -timeout 10m $(UNIT)
+	go test $(RACE) -shuffle=on -timeout 15m $(UNIT)
 
 .PHONY: arch
 arch: ## the package map of ARCHITECTURE.md against the imports
 	go test -count=1 ./internal/archtest
 
 .PHONY: test-docs
-test-docs: ## what the documentation tells back-end apps, against a running hub
+test-docs: ## what the documentation tells back-end apps, and what dashboards and alerts go by, against a running hub
 	@mkdir -p $(LOG)
 	$(strict) go -C test/docs test $(RACE) -count=1 -timeout 15m -v ./... 2>&1 | tee $(LOG)/docs.log
+	$(strict) go -C test/monitoring test -count=1 -timeout 10m -v ./... 2>&1 | tee $(LOG)/monitoring.log
+
+.PHONY: deploy-test
+deploy-test: ## systemd unit, image, Compose files and chart, against the binary and their own schemas
+	@mkdir -p $(LOG)
+	$(strict) go -C test/deploy test -count=1 -timeout 15m -v ./... 2>&1 | tee $(LOG)/deploy.log
 
 .PHONY: faults
 faults: ## kill -9, bad input, NATS away: against real processes
 	@mkdir -p $(LOG)
 	$(strict) go test -count=1 -timeout 15m -v ./test/faults/... 2>&1 | tee $(LOG)/faults.log
+
+# How long make chaos harms the hub, and the seed of its schedule; none: any.
+CHAOS_TIME ?= 1h
+SEED       ?=
+
+.PHONY: chaos-short
+chaos-short: ## three nodes on three NATS servers, one fault of each kind, nothing acknowledged lost: under five minutes (Linux)
+	@mkdir -p $(LOG)
+	$(strict) go test -count=1 -timeout 15m -v ./test/chaos 2>&1 | tee $(LOG)/chaos.log
+
+.PHONY: chaos
+chaos: ## the same at random for long: make chaos CHAOS_TIME=1h SEED=7 ARGS='-devices 300'
+	@mkdir -p $(LOG)
+	$(strict) go run ./test/chaos -time $(CHAOS_TIME) $(if $(SEED),-seed $(SEED)) $(ARGS) 2>&1 | tee $(LOG)/chaos-long.log
 
 .PHONY: attack
 attack: ## stolen ids, forged tokens and headers, slow peers, floods: against real processes
@@ -97,7 +117,9 @@ lint: ## go vet in every module, and the linters of .golangci.yml
 	  echo "go vet in $$dir"; (cd $$dir && go vet ./...); \
 	done
 	$(TOOLS) golangci-lint run ./...
-	cd test/docs && $$(go tool -n -modfile=../../tools/go.mod golangci-lint) run ./...
+	@$(strict) for dir in test/docs test/monitoring test/deploy; do \
+	  (cd $$dir && $$(go tool -n -modfile=../../tools/go.mod golangci-lint) run ./...); \
+	done
 
 .PHONY: fmt
 fmt: ## formats the code
@@ -117,16 +139,24 @@ cross: ## compiles for systems that the tests do not run on
 	done
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for T: make fuzz T=10m
+fuzz: ## each fuzz target for T, four at a time: make fuzz T=10m
 	@$(strict) mkdir -p $(LOG); \
 	for dir in $$(go list -f '{{.Dir}}' ./...); do \
 	  for name in $$(cat "$$dir"/*_test.go 2>/dev/null | grep -oE '^func Fuzz[A-Za-z0-9_]+' | cut -d' ' -f2); do \
-	    echo "==> $$name for $(T)"; \
-	    go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(T) "$$dir" 2>&1 | tee $(LOG)/fuzz.log && continue; \
-	    $(out_of_time) || exit 1; \
-	    echo "$$name found nothing; its time was over while a worker was busy"; \
+	    echo "$$dir $$name"; \
 	  done; \
-	done
+	done | xargs -P 4 -L 1 sh -c '$(MAKE) --no-print-directory fuzz-one D="$$0" N="$$1"'
+
+.PHONY: fuzz-one
+fuzz-one:
+	@$(strict) log=$(LOG)/fuzz-$(notdir $(D))-$(N).log; \
+	if go test -run '^$$' -fuzz '^$(N)$$' -fuzztime $(T) -parallel 1 $(D) >$$log 2>&1; then \
+	  echo "$(N): nothing in $(T), $$(grep -oE 'execs: [0-9]+' $$log | tail -1)"; \
+	elif $(call out_of_time,$$log); then \
+	  echo "$(N): nothing; its time was over while a worker was busy"; \
+	else \
+	  cat $$log; exit 1; \
+	fi
 
 .PHONY: golden
 golden: ## rewrites golden files: pages made from the code, the SDKs' wire transcripts

@@ -9,6 +9,10 @@
 // timeline says about an address is about one attack, and no attack is refused
 // for what another did.
 //
+// TestREST… attack the HTTP API. There an attacker sees IoT Hub's own error and no
+// more, the stores are what they were, and besides the devices an operator goes on
+// who writes and reads.
+//
 // What is elsewhere is not repeated. In test/faults: CONNECTs that lie in one
 // field (TestRefused), keys and policies replaced during a connection
 // (TestCutMidConnection, TestPolicyKeyReplaced), garbage on each port

@@ -4,10 +4,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +24,7 @@ type bareKind string
 const (
 	bareGet    bareKind = "get"    // the value of a key
 	bareUpdate bareKind = "update" // write a key whose revision is known
+	bareCreate bareKind = "create" // write a key that there is not
 	bareQueue  bareKind = "queue"  // the next message of a subject, and delete it
 
 	bareCallers = 16
@@ -34,6 +37,7 @@ const (
 type bareRun struct {
 	Dir     string
 	Kind    bareKind
+	Callers int // 0: bareCallers. Told how many, the run tells how long each operation took
 	Devices int // keys, or queues
 	Value   int // bytes of a value or a message
 	Depth   int // messages in a queue
@@ -46,6 +50,7 @@ type bareRun struct {
 type bareResult struct {
 	Counted      uint64
 	Elapsed, CPU time.Duration
+	P50, P99     time.Duration // with Callers
 }
 
 // measureBare runs a child and records what it says.
@@ -73,6 +78,10 @@ func (b *bench) measureBare(ctx context.Context, row, target string, r bareRun) 
 	add(metricOps, float64(result.Counted)/result.Elapsed.Seconds())
 	add(metricOpCPU, float64(result.CPU.Nanoseconds())/1e3/float64(max(result.Counted, 1)))
 	add(metricDone, float64(result.Counted))
+	if r.Callers > 0 {
+		add(metricTrip50, float64(result.P50.Nanoseconds())/1e3)
+		add(metricTrip99, float64(result.P99.Nanoseconds())/1e3)
+	}
 	b.progress(row, target)
 	return nil
 }
@@ -122,48 +131,66 @@ func (r bareRun) keys(ctx context.Context, js jetstream.JetStream) (bareResult, 
 			return bareResult{}, fmt.Errorf("put: %w", err)
 		}
 	}
-	operation := func(i int) error {
-		_, err := kv.Get(ctx, deviceName(i))
-		return err
-	}
-	if r.Kind == bareUpdate {
-		operation = func(i int) (err error) {
+	var fresh atomic.Int64
+	switch r.Kind {
+	case bareUpdate:
+		return r.timed(func(i int) (err error) {
 			revisions[i], err = kv.Update(ctx, deviceName(i), value, revisions[i])
 			return err
-		}
+		})
+	case bareCreate:
+		return r.timed(func(int) error {
+			_, err := kv.Create(ctx, idleName(int(fresh.Add(1))), value)
+			return err
+		})
+	default:
+		return r.timed(func(i int) error {
+			_, err := kv.Get(ctx, deviceName(i))
+			return err
+		})
 	}
-	return r.timed(operation)
 }
 
 // timed has the callers go through their devices until the time is over.
 func (r bareRun) timed(operation func(device int) error) (bareResult, error) {
+	callers := cmp.Or(r.Callers, bareCallers)
 	var done atomic.Uint64
-	var over atomic.Bool
-	errs := make(chan error, bareCallers)
-	for c := range bareCallers {
+	var measured, over atomic.Bool
+	errs := make(chan error, callers)
+	trips := make([][]time.Duration, callers)
+	for c := range callers {
 		go func() {
 			var err error
-			for i := c; !over.Load() && err == nil; i += bareCallers {
+			for i := c; !over.Load() && err == nil; i += callers {
 				if i >= r.Devices {
 					i = c
 				}
+				begin := time.Now()
 				if err = operation(i); err == nil {
 					done.Add(1)
+				}
+				if r.Callers > 0 && measured.Load() {
+					trips[c] = append(trips[c], time.Since(begin))
 				}
 			}
 			errs <- err
 		}()
 	}
 	<-time.After(r.Warm)
+	measured.Store(true)
 	begin, cpu, before := time.Now(), ownTime(), done.Load()
 	<-time.After(r.Measure)
 	result := bareResult{Counted: done.Load() - before, Elapsed: time.Since(begin), CPU: ownTime() - cpu}
 	over.Store(true)
 	var err error
-	for range bareCallers {
+	for range callers {
 		if e := <-errs; err == nil {
 			err = e
 		}
+	}
+	if r.Callers > 0 {
+		p := percentiles(slices.Concat(trips...), 0.50, 0.99)
+		result.P50, result.P99 = p[0], p[1]
 	}
 	return result, err
 }

@@ -14,15 +14,8 @@ import (
 	"time"
 )
 
-// Rows that are not made of cells of clients.
-const (
-	rowRaw  = "raw publish, 1024 in flight"
-	rowSync = "sync always N=100 w=16"
-)
-
-// syncMeasure is the measured time of the sync rows. JetStream answers a whole
-// queue at once, and with a sync for each message that takes a good second.
-const syncMeasure = 4 * time.Second
+// rowRaw is not made of cells of clients.
+const rowRaw = "raw publish, 1024 in flight"
 
 // The sections of a run, as -only names them.
 const (
@@ -35,13 +28,22 @@ const (
 	sectionMethod     = "method"
 	sectionC2D        = "c2d"
 	sectionStorm      = "storm"
+	sectionREST       = "rest"
+	sectionFleet      = "fleet"
+	sectionQuery      = "query"
+	sectionSize       = "size"
+	sectionScale      = "scale"
 )
 
 // sections are all of them.
-func sections() []string {
+func sections() []string { return append(usualSections(), sectionScale) }
+
+// usualSections are those of a run that names none. The others take the better
+// part of an hour.
+func usualSections() []string {
 	return []string{
 		sectionThroughput, sectionLatency, sectionConnect, sectionIdle, sectionSync, sectionTwin, sectionMethod, sectionC2D,
-		sectionStorm,
+		sectionStorm, sectionREST, sectionFleet, sectionQuery, sectionSize,
 	}
 }
 
@@ -53,6 +55,8 @@ type settings struct {
 	idle          int // idle connections
 	queues        int // idle queues of cloud-to-device messages
 	storm         int // devices that come back at once
+	fleet         int // twins that are queried
+	scale, nodes  int // devices of a node that are connected, and nodes
 	quick         bool
 	profiles      string // directory for CPU profiles of the gateway; empty: none
 	only          string // sections, comma-separated; empty: all
@@ -73,7 +77,7 @@ type bench struct {
 // sections are those that are part of the run.
 func (s settings) sections() []string {
 	if s.only == "" {
-		return sections()
+		return usualSections()
 	}
 	return strings.Split(s.only, ",")
 }
@@ -107,7 +111,7 @@ type starter struct {
 // starters are the targets that run through the whole bench.
 func (b *bench) starters() []starter {
 	loaded := b.wants(sectionThroughput) || b.wants(sectionLatency)
-	talks := b.wants(sectionTwin) || b.wants(sectionMethod) || b.wants(sectionC2D)
+	talks := slices.ContainsFunc([]string{sectionTwin, sectionMethod, sectionC2D, sectionREST}, b.wants)
 	if !loaded && !talks && !b.wants(sectionConnect) {
 		return nil
 	}
@@ -201,7 +205,12 @@ func (b *bench) round(ctx context.Context, round int) error {
 		func() error { return b.twinRound(ctx, round) },
 		func() error { return b.methodRound(ctx, turned) },
 		func() error { return b.mailRound(ctx, round) },
+		func() error { return b.restRound(ctx, round) },
+		func() error { return b.fleetRound(ctx, round) },
 		func() error { return b.stormRound(ctx, round) },
+		func() error { return b.queryRound(ctx, round) },
+		func() error { return b.sizeRound(ctx, round) },
+		func() error { return b.scaleRound(ctx, round) },
 	}
 	for _, step := range steps {
 		if err := errors.Join(step(), ctx.Err()); err != nil {
@@ -342,30 +351,10 @@ func (b *bench) idleOnce(ctx context.Context, row string, st starter) error {
 	return nil
 }
 
-// syncRound measures both sides of `sync: always`, where the disk is the limit.
-func (b *bench) syncRound(ctx context.Context) error {
-	if !b.wants(sectionSync) || !b.wantsRow(rowSync) {
-		return nil
-	}
-	s, err := b.up(ctx, starter{nameHubgate, b.gateway(gatewayRun{dir: "hubgate-sync", devices: maxConns, syncAlways: true})})
-	if err != nil {
-		return err
-	}
-	if s != nil {
-		err := b.measureCell(cell{row: rowSync, conns: 100, window: 16, measure: syncMeasure}, s)
-		s.close()
-		if err != nil {
-			return fmt.Errorf("%s, %s: %w", rowSync, s.name, err)
-		}
-		b.progress(rowSync, s.name)
-	}
-	return b.measureRaw(ctx, rowSync, nameRawInbox, rawRun{SyncAlways: true, Measure: syncMeasure})
-}
-
 // progress tells on the log what a cell just gave.
 func (b *bench) progress(row, target string) {
 	var parts []string
-	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU, metricStorm, metricStormCPU, metricFirst99, metricRefused} {
+	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU, metricStorm, metricStormCPU, metricFirst99, metricRefused, metricMiB, metricEach, metricSeconds} {
 		if values := b.book.values(row, target, metric); len(values) > 0 {
 			parts = append(parts, fmt.Sprintf("%s %.1f", metric, values[len(values)-1]))
 		}

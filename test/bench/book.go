@@ -36,6 +36,10 @@ const (
 	metricFirst99  = "storm_first_puback_p99_ms"
 	metricRefused  = "storm_refused_once"
 	metricTwice    = "storm_refused_twice"
+
+	metricMiB     = "mebibytes"
+	metricEach    = "bytes_per_device"
+	metricSeconds = "seconds"
 )
 
 // key names a figure.

@@ -88,14 +88,14 @@ func TestVerdict(t *testing.T) {
 // TestGoalsAreMeasured holds the names in the goals to the rows that the bench
 // has: a misspelt one would silently print nothing.
 func TestGoalsAreMeasured(t *testing.T) {
-	rows := map[string]bool{rowRaw: true, rowSync: true, rowIdlePlain: true, rowIdleSecure: true}
+	rows := map[string]bool{rowRaw: true, rowSync: true, rowSyncMany: true, rowSyncOpen: true, rowDisk: true, rowIdlePlain: true, rowIdleSecure: true, rowBinary: true, rowProcess: true}
 	for _, c := range append(append(throughputCells(false), secureCells()...), latencyCells(false)...) {
 		rows[c.row] = true
 	}
 	for _, h := range append(handshakes(false), storms()...) {
 		rows[h.row] = true
 	}
-	for _, row := range []string{rowBareGet, rowBareUpdate, rowMail, rowMailIdle} {
+	for _, row := range []string{rowBareGet, rowBareUpdate, rowBare64Get, rowBare64CAS, rowBare64Make, rowTwinOf, rowMail, rowMailIdle} {
 		rows[row] = true
 	}
 	for _, c := range twinCells(false) {
@@ -103,6 +103,17 @@ func TestGoalsAreMeasured(t *testing.T) {
 	}
 	for _, callers := range methodCallers(false) {
 		rows[methodRow(callers)] = true
+	}
+	for _, r := range restRows(0) {
+		rows[r.row] = true
+	}
+	for _, q := range fleetQueries() {
+		rows[q.row] = true
+	}
+	for _, twins := range fleetSizes() {
+		for _, q := range askedOf(twins) {
+			rows[queryRow(twins, q.name)] = true
+		}
 	}
 	seen := map[string]bool{}
 	for _, g := range goals() {

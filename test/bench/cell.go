@@ -23,6 +23,7 @@ type cell struct {
 	conns  int
 	window int
 	rate   int
+	greedy int // connections at full rate beside those of conns
 	secure bool
 	clean  bool // no session that stays
 
@@ -54,15 +55,19 @@ func secureCells() []cell {
 
 // latencyCells are the open loops.
 func latencyCells(quick bool) []cell {
-	cells := []cell{
+	if quick {
+		return []cell{{row: latencyRow(20), conns: maxConns, rate: 20000}}
+	}
+	return []cell{
 		{row: latencyRow(5), conns: maxConns, rate: 5000},
+		{row: rowGreedy, conns: maxConns - 1, rate: 5000, greedy: 1},
 		{row: latencyRow(20), conns: maxConns, rate: 20000},
 	}
-	if quick {
-		return cells[1:]
-	}
-	return cells
 }
+
+// rowGreedy is the first of the open loops, with one connection more that sends as
+// fast as it can. Its latencies are those of the others.
+const rowGreedy = "open loop 5k/s beside one at full rate"
 
 func throughputRow(kind string, conns, window int) string {
 	return fmt.Sprintf("%s N=%d w=%d", kind, conns, window)
@@ -82,7 +87,7 @@ func (b *bench) measureCell(c cell, s *server) error {
 		return fmt.Errorf("connect %d clients: %w", c.conns, err)
 	}
 	s.proc.settle()
-	l := load{window: c.window, rate: c.rate, warm: b.warm, measure: cmp.Or(c.measure, b.measure)}
+	l := load{window: c.window, rate: c.rate, greedy: c.greedy, warm: b.warm, measure: cmp.Or(c.measure, b.measure)}
 	l.probe = func() usage { return usageOf(s.proc.pid(), b.core) }
 	out, err := run(clients, l)
 	if err != nil {
@@ -129,12 +134,12 @@ func dialAll(s *server, c cell) ([]*client, error) {
 	} else {
 		config = nil
 	}
-	clients := make([]*client, c.conns)
+	clients := make([]*client, c.conns+c.greedy)
 	errs := make([]error, dialers)
 	var wg sync.WaitGroup
 	for d := range dialers {
 		wg.Go(func() {
-			for i := d; i < c.conns && errs[d] == nil; i += dialers {
+			for i := d; i < len(clients) && errs[d] == nil; i += dialers {
 				clients[i], errs[d] = dialClient(addr, config, c.login(s.who(i)))
 			}
 		})
@@ -182,7 +187,7 @@ func (k *book) recordLatency(c cell, s *server, out outcome) {
 	p := percentiles(out.Latency, 0.50, 0.99)
 	k.add(c.row, s.name, metricP50, float64(p[0].Nanoseconds())/1e3)
 	k.add(c.row, s.name, metricP99, float64(p[1].Nanoseconds())/1e3)
-	if float64(out.Counted)/out.Elapsed.Seconds() < rateReached*float64(c.rate) {
+	if float64(len(out.Latency))/out.Elapsed.Seconds() < rateReached*float64(c.rate) {
 		k.note(c.row, s.name, "rate not reached")
 	}
 }

@@ -32,6 +32,8 @@ func child(args []string) error {
 		return childNATS(ctx, args[0], args[1] == "tls", args[2], args[3])
 	case kind == "tlsd" && len(args) == 2:
 		return childTLSD(ctx, args[0], args[1])
+	case kind == "store" && len(args) == 2:
+		return childStore(ctx, args[0], args[1])
 	case kind == "raw" && len(args) == 1:
 		return childRaw(ctx, args[0])
 	case kind == "bare" && len(args) == 1:

@@ -23,10 +23,25 @@
 // checked for its status and its order, and every delivery for its place in the
 // queue.
 //
+// The REST API is asked by 64 connections that are kept, with a SAS token in each
+// request: twins are read and patched and devices created, beside the same number
+// of callers who read, compare-and-set and create keys. Queries are asked over a
+// fleet one after the other, beside the read of a twin by the same API.
+//
 // A storm is a fleet that comes back at once: every device connects, resumes its
 // session and publishes, and tries again as an SDK does when it was refused. It
 // stands beside a server that does TLS and CONNECT only. The rate counts until
 // 99 of 100 are in; nobody may be refused twice.
+//
+// Queries are asked of a fleet of twins in memory, beside SQLite's json functions
+// over the same documents, one after another on the bench's core.
+//
+// A stripped binary, and the idle process that it makes, stand beside those of a
+// program that embeds the same server and does nothing.
+//
+// The section scale is run by itself: it connects devices of hubgate simulate to
+// nodes beside a NATS server of their own and tells what each of them costs both,
+// and it fills a registry and tells how long everything takes to start then.
 //
 // The cells of all targets are interleaved within a round, a ratio is taken
 // within a round, and the table shows the median of the rounds with the lowest

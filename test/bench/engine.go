@@ -21,6 +21,8 @@ const (
 	// maxScheduled bounds what an open-loop connection has in flight: beyond it
 	// the message waits in the generator, and its latency counts all the same.
 	maxScheduled = 1024
+	// greedyWindow is more than a connection needs to be the only limit of its rate.
+	greedyWindow = 256
 )
 
 // load is what a cell asks for: a window per connection (closed loop), or a
@@ -28,6 +30,9 @@ const (
 type load struct {
 	window int // messages in flight per connection; 0 with a rate
 	rate   int // messages per second of all connections; 0 with a window
+	// greedy is how many connections, the last ones, have greedyWindow messages in
+	// flight all the time beside those that keep to the rate.
+	greedy int
 
 	warm, measure time.Duration
 	probe         func() usage // called when the measured time begins and ends
@@ -50,6 +55,7 @@ type outcome struct {
 type engine struct {
 	poll    int
 	clients []*client
+	paced   uint64 // how many of them, from the first, keep to the rate
 	load    load
 
 	start, from, until, now time.Time
@@ -78,7 +84,7 @@ func newEngine(clients []*client, l load) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create poller: %w", err)
 	}
-	e := &engine{poll: poll, clients: clients, load: l, rbuf: make([]byte, readSize)}
+	e := &engine{poll: poll, clients: clients, paced: uint64(len(clients) - l.greedy), load: l, rbuf: make([]byte, readSize)}
 	e.out.Latency = make([]time.Duration, 0, int(l.measure.Seconds()+1)*l.rate)
 	for i, c := range clients {
 		c.index = i
@@ -100,7 +106,7 @@ func (e *engine) loop() {
 	e.from = e.start.Add(e.load.warm)
 	e.until = e.from.Add(e.load.measure)
 	for _, c := range e.clients {
-		e.send(c, e.load.window)
+		e.send(c, e.windowOf(c))
 	}
 	before, marked := usage{}, time.Time{}
 	for e.now = time.Now(); e.now.Before(e.until); e.now = time.Now() {
@@ -118,6 +124,15 @@ func (e *engine) loop() {
 	e.stopping = true
 	e.drain()
 	e.out.Counted = counted
+}
+
+// windowOf is how many messages c has in flight all the time; 0: it keeps to the
+// rate.
+func (e *engine) windowOf(c *client) int {
+	if uint64(c.index) >= e.paced {
+		return greedyWindow
+	}
+	return e.load.window
 }
 
 // drain waits until every sent message is acknowledged.
@@ -161,7 +176,7 @@ func (e *engine) sendDue(before time.Time) {
 		return
 	}
 	for ; e.dueAt(e.due).Before(before); e.due++ {
-		e.catchUp(int(e.due%uint64(len(e.clients))), e.due)
+		e.catchUp(int(e.due%e.paced), e.due)
 	}
 }
 
@@ -169,7 +184,7 @@ func (e *engine) sendDue(before time.Time) {
 // of it is in flight.
 func (e *engine) catchUp(i int, due uint64) {
 	c := e.clients[i]
-	owed := due/uint64(len(e.clients)) + 1
+	owed := due/e.paced + 1
 	for c.sent < owed && c.sent-c.acked < maxScheduled && !c.closed {
 		e.send(c, 1)
 	}
@@ -218,7 +233,7 @@ func (e *engine) receive(c *client) {
 		e.transmit(c, c.reply)
 		c.reply = c.reply[:0]
 	}
-	if e.load.window > 0 && !e.stopping {
+	if e.windowOf(c) > 0 && !e.stopping {
 		e.send(c, acks)
 	}
 }
@@ -266,8 +281,8 @@ func (e *engine) acknowledged(c *client, id uint16) {
 	if id != packetID(c.acked) {
 		e.out.Disorder++
 	}
-	if e.load.rate > 0 {
-		due := e.dueAt(c.acked*uint64(len(e.clients)) + uint64(c.index))
+	if e.load.rate > 0 && uint64(c.index) < e.paced {
+		due := e.dueAt(c.acked*e.paced + uint64(c.index))
 		if !due.Before(e.from) && due.Before(e.until) {
 			e.out.Latency = append(e.out.Latency, e.now.Sub(due))
 		}

@@ -119,6 +119,24 @@ func TestOpenLoop(t *testing.T) {
 	}
 }
 
+// TestGreedy: who sends all it can is not among the latencies, and does not keep
+// the others from sending what is due.
+func TestGreedy(t *testing.T) {
+	const rate = 2000
+	clients := testClients(t, broker{}, 11)
+	out, err := run(clients, load{rate: rate, greedy: 1, warm: 50 * time.Millisecond, measure: 200 * time.Millisecond, probe: noProbe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := rate / 5; len(out.Latency) != want {
+		t.Errorf("got %d latencies, want %d", len(out.Latency), want)
+	}
+	greedy := clients[10].acked
+	if out.Acked != out.Sent || greedy < greedyWindow || greedy < out.Acked/2 {
+		t.Errorf("sent %d, acked %d, of the greedy one %d", out.Sent, out.Acked, greedy)
+	}
+}
+
 func TestDisorderIsSeen(t *testing.T) {
 	clients := testClients(t, broker{swapAfter: 3}, 1)
 	out, err := run(clients, load{window: 4, measure: 20 * time.Millisecond, probe: noProbe})

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -32,9 +33,9 @@ const (
 
 // gatewayRun is how a gateway is started.
 type gatewayRun struct {
-	dir        string // below the work directory; kept between runs of the same name
-	devices    int    // how many identities it must know
-	syncAlways bool
+	dir     string // below the work directory; kept between runs of the same name
+	devices int    // how many identities it must know
+	sync    string // durability.sync; empty: the default
 }
 
 // hubReady is the part that matters here of what hubgate dev -o json prints.
@@ -43,9 +44,11 @@ type hubReady struct {
 	CAFile    string `json:"caFile"`
 	NATSURL   string `json:"natsUrl"`
 	NATSCreds string `json:"natsCreds"`
+	Service   string `json:"serviceConnectionString"`
 	Ports     struct {
 		MQTT  uint16 `json:"mqtt"`
 		Plain uint16 `json:"plain"`
+		HTTPS uint16 `json:"https"`
 	} `json:"ports"`
 }
 
@@ -61,8 +64,8 @@ func (h *host) startHubgate(ctx context.Context, r gatewayRun) (*server, error) 
 		"dev", "-o", "json", "--data-dir", filepath.Join(h.dir, r.dir), "--host", "127.0.0.1",
 		"--mqtt-port", "0", "--https-port", "0", "--nats-port", "0", "--plain-listen", "127.0.0.1:0",
 	}
-	if r.syncAlways {
-		args = append(args, "--sync", "always")
+	if r.sync != "" {
+		args = append(args, "--sync", r.sync)
 	}
 	var env []string
 	pprof := ""
@@ -106,11 +109,31 @@ func (h *host) openHubgate(ctx context.Context, p *process, devices int) (*serve
 		return nil, err
 	}
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	web, err := r.web(clientTLS(roots, r.HostName))
+	if err != nil {
+		return nil, err
+	}
 	return &server{
-		name: nameHubgate, proc: p, stored: stored, nats: natsSide{r.NATSURL, r.NATSCreds},
+		name: nameHubgate, proc: p, stored: stored, nats: natsSide{r.NATSURL, r.NATSCreds}, web: web,
 		plain: netip.AddrPortFrom(loopback, r.Ports.Plain), secure: netip.AddrPortFrom(loopback, r.Ports.MQTT),
 		config: clientTLS(roots, r.HostName),
 		who:    func(i int) login { return logins[i%len(logins)] },
+	}, nil
+}
+
+// web is how to reach the REST API, as its owner.
+func (r hubReady) web(config *tls.Config) (webSide, error) {
+	c, err := sas.ParseConnectionString(r.Service)
+	if err != nil {
+		return webSide{}, err
+	}
+	key, err := sas.DecodeKey(c.SharedAccessKey)
+	if err != nil {
+		return webSide{}, err
+	}
+	return webSide{
+		addr: fmt.Sprintf("127.0.0.1:%d", r.Ports.HTTPS), host: r.HostName, config: config,
+		token: sas.Sign(r.HostName, key, time.Now().Add(tokenLife), c.SharedAccessKeyName),
 	}, nil
 }
 

@@ -72,6 +72,9 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.idle, "idle", 4000, "idle connections")
 	f.IntVar(&o.queues, "queues", 100_000, "idle queues of cloud-to-device messages")
 	f.IntVar(&o.storm, "storm", 10_000, "devices that come back at once")
+	f.IntVar(&o.fleet, "fleet", 100_000, "twins that are queried")
+	f.IntVar(&o.scale, "scale", 10_000, "devices that are connected to each node, in the section scale")
+	f.IntVar(&o.nodes, "nodes", 1, "nodes of the section scale")
 	f.BoolVar(&o.quick, "quick", false, "one round of the main rows, within a minute")
 	f.StringVar(&o.only, "only", "", "sections to run, of "+strings.Join(sections(), ","))
 	f.StringVar(&o.targets, "targets", "", "targets to run: parts of their names, comma-separated")
@@ -88,7 +91,7 @@ func parse(args []string) (options, error) {
 	}
 	if o.quick {
 		o.rounds, o.connects, o.idle = 1, min(o.connects, 160), min(o.idle, 1500)
-		o.measure, o.storm = min(o.measure, 800*time.Millisecond), min(o.storm, 1000)
+		o.measure, o.storm, o.fleet = min(o.measure, 800*time.Millisecond), min(o.storm, 1000), min(o.fleet, 5000)
 	}
 	return o, o.check(f.Args())
 }
@@ -101,8 +104,8 @@ func (o options) check(rest []string) error {
 		return fmt.Errorf("-o is table or json, not %q", o.output)
 	case o.profiles != "" && o.hubgate != "":
 		return errors.New("-profile is for a gateway that the bench builds: leave out -hubgate")
-	case min(o.rounds, o.connects, o.idle, o.queues, o.payload, o.storm) < 1 || o.measure <= 0:
-		return errors.New("-rounds, -connects, -idle, -queues, -payload, -storm and -measure must be positive")
+	case min(o.rounds, o.connects, o.idle, o.queues, o.payload, o.storm, o.fleet, o.scale, o.nodes) < 1 || o.measure <= 0:
+		return errors.New("-rounds, -connects, -idle, -queues, -payload, -storm, -fleet, -scale, -nodes and -measure must be positive")
 	}
 	for _, section := range o.sections() {
 		if !slices.Contains(sections(), section) {
@@ -143,7 +146,7 @@ func (o options) prepare() error {
 
 // build puts the gateway's binary into dir.
 func (o options) build(dir string) error {
-	if o.hubgate != "" || !o.wantsTarget(nameHubgate) {
+	if o.hubgate != "" || !o.wantsTarget(nameHubgate) || o.only == sectionQuery {
 		return nil
 	}
 	args, err := o.overlay(dir)

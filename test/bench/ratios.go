@@ -34,10 +34,15 @@ type ratioResult struct {
 func goals() []goal {
 	list := throughputGoals()
 	list = append(list, latencyGoals()...)
+	list = append(list, syncGoals()...)
 	list = append(list, connectGoals()...)
 	list = append(list, memoryGoals()...)
+	list = append(list, sizeGoals()...)
 	list = append(list, stormGoals()...)
-	return append(list, conversationGoals()...)
+	list = append(list, conversationGoals()...)
+	list = append(list, restGoals()...)
+	list = append(list, fleetGoals()...)
+	return append(list, queryGoals()...)
 }
 
 func throughputGoals() []goal {
@@ -56,7 +61,6 @@ func throughputGoals() []goal {
 		{id: "T5a", what: "tls1.3 / plain, w=1", over: rate(s1, nameHubgate), under: rate(w1, nameHubgate), must: 0.65, aim: 0.75},
 		{id: "T5b", what: "tls1.3 / plain, w=16", over: rate(s16, nameHubgate), under: own, must: 0.80, aim: 0.90},
 		{id: "T6", what: "overload: w=64 / w=16", over: rate(w64, nameHubgate), under: own, must: 0.85, aim: 1.0},
-		{id: "T7", what: "sync always, N=100 w=16 / raw JetStream, sync always", over: rate(rowSync, nameHubgate), under: rate(rowSync, nameRawInbox)},
 	}
 }
 
@@ -76,6 +80,14 @@ func latencyGoals() []goal {
 		{
 			id: "L2b", what: "p99 at 20k/s / nats mqtt, offline sub", atMost: true, must: 0.3, aim: 0.12,
 			over: at(20, nameHubgate, metricP99), under: at(20, nameOffline, metricP99),
+		},
+		{
+			id: "F1", what: "p99 at 5k/s beside one at full rate / without it", atMost: true, must: 2, aim: 2,
+			over: figure{rowGreedy, nameHubgate, metricP99}, under: at(5, nameHubgate, metricP99),
+		},
+		{
+			id: "F1m", what: "the same of mosquitto", atMost: true,
+			over: figure{rowGreedy, nameMosq, metricP99}, under: at(5, nameMosq, metricP99),
 		},
 	}
 }

@@ -30,9 +30,13 @@ const (
 	nameRawInbox = "raw JetStream, own inbox"
 	nameRawFull  = "raw JetStream, gateway's headers"
 	nameRawJS    = "raw JetStream, js.PublishMsgAsync"
+	nameGroup    = "hubgate, group sync"
+	nameAlways   = "hubgate, sync always"
+	nameDisk     = "fdatasync after each append"
 	nameBareNATS = "bare NATS request"
 	nameBareKV   = "bare KV, 16 callers"
 	nameBareBig  = "bare KV, 16 callers, as long as a twin"
+	nameBare64   = "bare KV, 64 callers"
 	nameBareGet  = "bare get and delete, 16 callers"
 )
 
@@ -45,6 +49,7 @@ type server struct {
 	who           func(i int) login // the device of connection i
 	stored        *counter          // nil: it stores nothing, or nothing countable
 	nats          natsSide
+	web           webSide
 	pprof         string // address of its profiles, empty: none
 }
 

@@ -55,6 +55,7 @@ func metrics() []string {
 		metricP50, metricP99, metricConnCPU, metricConns, metricIdle,
 		metricTrip50, metricTrip99, metricOps, metricOpCPU, metricDone,
 		metricStorm, metricStormCPU, metricFirst50, metricFirst99, metricRefused, metricTwice,
+		metricMiB, metricEach, metricSeconds,
 	}
 }
 
@@ -125,6 +126,8 @@ func (r report) writeRows(w io.Writer) {
 	r.writeBlock(w, []string{metricIdle}, "idle\ttarget\tbytes/connection\tremarks")
 	r.writeBlock(w, []string{metricOps, metricOpCPU, metricBusy, metricOwn, metricDone}, "conversation\ttarget\tops/s\tserver us/op\tserver\tgenerator\tdone\tremarks")
 	r.writeBlock(w, []string{metricTrip50, metricTrip99, metricOps, metricOpCPU, metricBusy, metricOwn, metricDone}, "round trip\ttarget\tp50 us\tp99 us\tcalls/s\tserver us/call\tserver\tgenerator\tdone\tremarks")
+	r.writeBlock(w, []string{metricMiB, metricEach}, "memory, disk\ttarget\tMiB\tbytes/device\tremarks")
+	r.writeBlock(w, []string{metricSeconds}, "time\ttarget\tseconds\tremarks")
 }
 
 // writeBlock prints the rows that are of the block's kind, which its first
@@ -193,7 +196,7 @@ func (l tableLine) remarks() string {
 
 // kind is the metric that says to which block a line belongs.
 func (l tableLine) kind() string {
-	for _, metric := range []string{metricP50, metricConnCPU, metricStorm, metricIdle, metricTrip50, metricOps} {
+	for _, metric := range []string{metricP50, metricConnCPU, metricStorm, metricIdle, metricTrip50, metricOps, metricMiB, metricSeconds} {
 		if _, ok := l.values[metric]; ok {
 			return metric
 		}
@@ -211,7 +214,7 @@ func (l tableLine) cell(metric string) string {
 		return fmt.Sprintf("%.0f%%", 100*s.Median)
 	case metricAcked, metricStored, metricDone:
 		return fmt.Sprintf("%.0f", s.Median)
-	case metricCPU, metricOpCPU, metricStormCPU:
+	case metricCPU, metricOpCPU, metricStormCPU, metricSeconds:
 		return fmt.Sprintf("%.1f [%.1f..%.1f]", s.Median, s.Low, s.High)
 	}
 	return fmt.Sprintf("%.0f [%.0f..%.0f]", s.Median, s.Low, s.High)

@@ -33,6 +33,8 @@ type line struct {
 
 	Message message `json:"message"` // from the cloud
 
+	Result json.RawMessage `json:"result"` // of an operation of a service SDK
+
 	at time.Time
 }
 
@@ -42,10 +44,11 @@ type sdkError struct {
 	Chain   []string `json:"chain"` // the class and those of its causes
 	Message string   `json:"message"`
 	Status  string   `json:"status"`
+	Body    string   `json:"body"` // of the hub's answer, where the SDK shows it
 }
 
 func (e *sdkError) Error() string {
-	return fmt.Sprintf("%s: %s (%s)", e.Class, e.Message, strings.Join(e.Chain, " < "))
+	return fmt.Sprintf("%s %s: %s %s (%s)", e.Class, e.Status, e.Message, e.Body, strings.Join(e.Chain, " < "))
 }
 
 // driver is a running SDK under remote control.

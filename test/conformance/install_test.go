@@ -61,7 +61,7 @@ func cache(t *testing.T, name string, files []string, fill func(dir string)) str
 // command runs a program of the installation.
 func command(t *testing.T, dir, program string, args ...string) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
@@ -93,8 +93,9 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// installNode installs Microsoft's Node SDK and returns how to start the driver.
-func installNode(t *testing.T) []string {
+// installNode installs Microsoft's Node SDKs and returns how to start one of the
+// drivers.
+func installNode(t *testing.T, driver string) []string {
 	t.Helper()
 	require(t, "node", "npm")
 	files := []string{"node/package.json", "node/package-lock.json"}
@@ -104,10 +105,10 @@ func installNode(t *testing.T) []string {
 		}
 		download(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	})
-	return []string{"env", "NODE_PATH=" + filepath.Join(dir, "node_modules"), "node", "node/driver.js"}
+	return []string{"env", "NODE_PATH=" + filepath.Join(dir, "node_modules"), "node", "node/" + driver}
 }
 
-// installPython makes a virtual environment with Microsoft's Python SDK and
+// installPython makes a virtual environment with Microsoft's Python SDKs and
 // returns its interpreter.
 func installPython(t *testing.T) string {
 	t.Helper()
@@ -126,9 +127,9 @@ func installPython(t *testing.T) string {
 	return filepath.Join(dir, "venv/bin/python")
 }
 
-// installJava fetches Microsoft's Java SDK, compiles the driver and returns how to
-// start it.
-func installJava(t *testing.T) []string {
+// installJava fetches Microsoft's Java SDKs, compiles the drivers and returns how to
+// start one of them.
+func installJava(t *testing.T, driver string) []string {
 	t.Helper()
 	require(t, "java", "javac", "mvn")
 	dir := cache(t, "java", []string{"java/pom.xml"}, func(dir string) {
@@ -137,11 +138,11 @@ func installJava(t *testing.T) []string {
 			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies", "-DoutputDirectory=lib")
 	})
 	jars := filepath.Join(dir, "lib", "*")
-	sources := []string{"java/Driver.java", "java/TwinAnswer.java"}
+	sources := []string{"java/Driver.java", "java/TwinAnswer.java", "java/ServiceDriver.java", "java/ServiceShown.java"}
 	classes := cache(t, "java-driver", append([]string{"java/pom.xml"}, sources...), func(classes string) {
 		if err := command(t, ".", "javac", append([]string{"-d", classes, "-cp", jars}, sources...)...); err != nil {
 			t.Fatal(err)
 		}
 	})
-	return []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", classes + ":" + jars, "Driver"}
+	return []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", classes + ":" + jars, driver}
 }

@@ -93,7 +93,7 @@ func TestMovedFleet(t *testing.T) {
 	t.Run("group", func(t *testing.T) {
 		t.Run("node", func(t *testing.T) {
 			t.Parallel()
-			argv := installNode(t) // env, NODE_PATH=…, node, driver.js
+			argv := installNode(t, "driver.js") // env, NODE_PATH=…, node, driver.js
 			preload := append([]string{"env", m.resolve(), "NODE_OPTIONS=--require " + filepath.Join(here, "node", "resolve.js")}, argv[1:]...)
 			start := func(t *testing.T) *driver { return startDriver(t, preload...) }
 			for _, s := range []*sdk{nodeSDK("mqtt", start), nodeSDK("ws", start)} {

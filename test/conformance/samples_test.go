@@ -22,7 +22,7 @@ func TestSamples(t *testing.T) {
 	samples := filepath.Join("..", "..", "samples")
 	devices := map[string]func(t *testing.T, g *gateway, env []string) sampletest.Device{
 		"node": func(t *testing.T, g *gateway, env []string) sampletest.Device {
-			env = append(env, installNode(t)[1], "NODE_EXTRA_CA_CERTS="+g.Ready.CAFile)
+			env = append(env, installNode(t, "driver.js")[1], "NODE_EXTRA_CA_CERTS="+g.Ready.CAFile)
 			process := sampletest.Start(t, env, "node", filepath.Join(samples, "node", "device.js"))
 			return sampletest.Device{Process: process, Silent: true}
 		},
@@ -51,7 +51,7 @@ func TestSamples(t *testing.T) {
 // as they are.
 func TestPastedLines(t *testing.T) {
 	t.Parallel()
-	nodePath, python := installNode(t)[1], installPython(t)
+	nodePath, python := installNode(t, "driver.js")[1], installPython(t)
 	path, err := hubtest.Program()
 	if err != nil {
 		t.Fatal(err)

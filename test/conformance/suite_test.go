@@ -9,7 +9,7 @@ import (
 func TestNode(t *testing.T) {
 	t.Parallel()
 	freeAddress(t) // before anything is installed
-	argv := installNode(t)
+	argv := installNode(t, "driver.js")
 	start := func(t *testing.T) *driver { return startDriver(t, argv...) }
 	suite(t, nodeSDK("mqtt", start), nodeSDK("ws", start))
 }
@@ -32,7 +32,7 @@ func TestPython(t *testing.T) {
 func TestJava(t *testing.T) {
 	t.Parallel()
 	freeAddress(t)
-	argv := installJava(t)
+	argv := installJava(t, "Driver")
 	start := func(t *testing.T) *driver { return startDriver(t, argv...) }
 	suite(t, javaSDK("mqtt", start), javaSDK("ws", start))
 }

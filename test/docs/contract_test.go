@@ -83,13 +83,23 @@ func (s *suite) hasChannels(t *testing.T, name string, subjects []string) {
 			continue
 		}
 		n++
-		if !slices.ContainsFunc(subjects, func(p string) bool { return covers(p, wildcard(c.address)) }) {
-			t.Errorf("channel %s: %s is not below %q", c.name, c.address, subjects)
+		for _, address := range forms(c.address) {
+			if !slices.ContainsFunc(subjects, func(p string) bool { return covers(p, address) }) {
+				t.Errorf("channel %s: %s is not below %q", c.name, address, subjects)
+			}
 		}
 	}
 	if n == 0 {
 		t.Errorf("no channel tells what is in %s", name)
 	}
+}
+
+// forms are the patterns of an address: an identity at its end is one token or two.
+func forms(address string) []string {
+	if head, ok := strings.CutSuffix(address, "{identity}"); ok {
+		return []string{wildcard(head + "{device}"), wildcard(head + "{device}.{module}")}
+	}
+	return []string{wildcard(address)}
 }
 
 // covers reports whether all that matches the second pattern matches the first.

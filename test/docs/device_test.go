@@ -54,7 +54,8 @@ func options(t *testing.T, g *hubtest.Gateway, id hub.Identity, password string)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	return paho.NewClientOptions().
+	will := "devices/" + strings.Replace(id.String(), "/", "/modules/", 1) + "/messages/events/"
+	return paho.NewClientOptions().SetWill(will, "gone", 1, false).
 		AddBroker(fmt.Sprintf("ssl://%s:%d", g.Ready.HostName, g.Ready.Ports.MQTT)).
 		SetTLSConfig(&tls.Config{RootCAs: roots}).SetProtocolVersion(4).SetClientID(id.String()).
 		SetCleanSession(false).SetAutoReconnect(false).SetConnectTimeout(hubtest.Patience).

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/hubgate/hubgate/hub"
@@ -23,7 +24,9 @@ func expectations() map[string][]expectation {
 		"docs/twins.md":   twinsPage(),
 		"docs/methods.md": methodsPage(),
 		"docs/c2d.md":     c2dPage(),
+		"docs/jobs.md":    jobsPage(),
 		"docs/why.md":     whyPage(),
+		"docs/query.md":   queryPage(),
 		"docs/rights.md":  {{line: `nats --inbox-prefix _INBOX_hub req hub.registry.keys.dev1 ''`, want: []string{`{"deviceId":"dev1"`, `"primaryKey":"`}}},
 	}
 }
@@ -53,7 +56,7 @@ func natsPage() []expectation {
 	const keys = `"primaryKey":"`
 	return []expectation{
 		{line: `nats context save hub --server nats://127.0.0.1:4222 --creds ~/.local/share/hubgate/nats/hub.creds --inbox-prefix _INBOX_hub --select`, want: []string{`Configuration Context "hub"`, "Connection: OK"}},
-		{line: `nats micro ls`, want: []string{"hub-registry", "hub-twin", "hub-method", "hub-command", "hub-c2d", "hub-why"}},
+		{line: `nats micro ls`, want: []string{"hub-registry", "hub-twin", "hub-method", "hub-command", "hub-c2d", "hub-query", "hub-job", "hub-why"}},
 		{line: `nats sub 'hub.telemetry.>'`, endless: sendOne, want: oneMessage()},
 		{line: `nats stream view HUB_TELEMETRY`, tty: true, want: append(oneMessage(), "Subject: hub.telemetry.dev1")},
 		{line: `nats consumer add HUB_TELEMETRY billing --pull --deliver all --ack explicit --defaults`, want: []string{"HUB_TELEMETRY > billing", "Deliver Policy: All", "Ack Policy: Explicit"}},
@@ -95,6 +98,34 @@ func methodsPage() []expectation {
 				r.t.Errorf("the command has ended as %q", outcome)
 			}
 		}},
+	}
+}
+
+func queryPage() []expectation {
+	return []expectation{
+		{line: `nats req hub.query '{"query":"SELECT deviceId, status FROM devices WHERE status = \"enabled\""}'`, want: []string{`{"items":[{"deviceId":"dev1","status":"enabled"}],"itemType":"Raw"}`}},
+		{line: `nats req hub.query '{"query":"SELECT * FROM devices WHERE tags.plant = \"A\"","explain":true}'`, want: []string{`{"items":[],"itemType":"Twin","plan":{"source":"devices","access":"`, `"total":1}`}},
+		{
+			line:    `nats req hub.query.watch '{"query":"SELECT deviceId FROM devices WHERE connectionState = \"Connected\""}' --replies 0 --reply-timeout 1h`,
+			endless: func(r *reader) { r.hub.CLI(r.t, "twin", "update", "dev1", "--tags", `{"plant":"A"}`) },
+			want:    []string{`{"event":"added","seq":1,"key":"dev1","row":{"deviceId":"dev1"}}`, `{"event":"loaded","seq":2}`, `{"event":"changed","seq":3,"key":"dev1"`},
+		},
+		{line: `nats micro stats hub-query`, want: []string{"hub-query", "query", "watch"}},
+	}
+}
+
+func jobsPage() []expectation {
+	jobs := 0
+	return []expectation{
+		{line: `nats req hub.job.put.night-light '{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"light":"off"}},"queryCondition":"tags.floor = 3"}'`, want: []string{`{"jobId":"night-light"`, `"status":"queued"`, `"deviceCount":0`}, after: func(r *reader) {
+			r.hub.CLI(r.t, "job", "watch", "night-light")
+		}},
+		{line: `nats req hub.job.get.night-light ''`, want: []string{`{"jobId":"night-light"`, `"status":"completed"`}},
+		{line: `nats req hub.job.list '{"jobStatus":"completed"}'`, want: []string{`{"items":[{"jobId":"night-light"`}},
+		{line: `nats kv watch hub_jobrows`, endless: func(r *reader) {
+			jobs++
+			r.hub.CLI(r.t, "job", "create", fmt.Sprintf("everybody-%d", jobs), "--twin", `{"tags":{"plant":"A"}}`)
+		}, want: []string{"hub_jobrows > everybody-", `"status":"completed"`}},
 	}
 }
 

@@ -3,7 +3,9 @@ package docs
 import (
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,12 +29,15 @@ type backEnd struct {
 func (b *backEnd) play() {
 	b.registry()
 	b.authorities()
+	b.configurations()
 	pump, module := b.devices()
 	b.twins(pump)
 	b.methods()
+	b.jobs()
 	b.messages(pump)
 	pump.renew()
 	b.why()
+	b.queries()
 	b.ask("hub.node.reload", ``, "")
 	b.ask("hub.node.reload", `{"x":1}`, "400004")
 	b.ask("hub.node.reload.a=2Eb", ``, "")
@@ -81,6 +86,29 @@ func (b *backEnd) registry() {
 	b.ask("hub.registry.list", `{"top":"x"}`, "400004")
 	b.ask("hub.registry.list.pump", ``, "")
 	b.ask("hub.registry.list.nobody", ``, "404001")
+}
+
+// configurations makes a configuration, which applies to devices that there are.
+func (b *backEnd) configurations() {
+	b.t.Helper()
+	const content = `"content":{"deviceContent":{"properties.desired.configured":{"x":1}}}`
+	b.ask("hub.configuration.put.c=21", `{`+content+`,"targetCondition":"tags.configured = true","metrics":{"queries":{"all":"SELECT deviceId FROM devices"}}}`, "")
+	b.ask("hub.configuration.put.c=21", `{`+content+`}`, "409401")
+	b.ask("hub.configuration.put.c=21", `{"priority":2}`, "", "If-Match", "*")
+	b.ask("hub.configuration.put.c=21", `{}`, "412001", "If-Match", "x")
+	b.ask("hub.configuration.put.none", `{}`, "404301", "If-Match", "*")
+	b.ask("hub.configuration.put.none", ``, "400005")
+	b.ask("hub.configuration.put.none", `{}`, "400402")
+	b.ask("hub.configuration.put.none", `{`+content+`,"targetCondition":"="}`, "400401")
+	b.ask("hub.configuration.put.none", `{`+content+`,"metrics":{"queries":{"m":"="}}}`, "400404")
+	b.ask("hub.configuration.get.c=21", ``, "")
+	b.ask("hub.configuration.get.none", ``, "404301")
+	b.ask("hub.configuration.list", ``, "")
+	b.ask("hub.configuration.list", `{"a":1}`, "400004")
+	b.ask("hub.configuration.delete.none", ``, "404301")
+	b.ask("hub.configuration.delete.c=21", ``, "412001", "If-Match", "x")
+	b.ask("hub.configuration.delete.c=21", ``, "")
+	b.ask("hub.configuration.put.stays", `{`+content+`}`, "")
 }
 
 // authorities registers a certificate authority and proves that its key is at
@@ -135,6 +163,17 @@ func (b *backEnd) connectionString(id hub.Identity) string {
 	}.String()
 }
 
+func (b *backEnd) queries() {
+	b.ask("hub.query", `{"query":"SELECT * FROM devices","pageSize":1}`, "")
+	b.ask("hub.query", `{"query":"SELECT COUNT() AS n FROM devices.modules"}`, "")
+	b.ask("hub.query", `{"query":"SELECT * FROM devices WHERE tags.a = 1","explain":true}`, "")
+	b.ask("hub.query", `{"query":"SELEC"}`, "400004")
+	b.ask("hub.query", `{}`, "400004")
+	b.ask("hub.query.watch", `{"query":"SELECT deviceId FROM devices"}`, "")
+	b.ask("hub.query.watch", `{"query":"SELECT deviceId FROM devices WHERE deviceId = 'nobody'","acknowledge":true}`, "")
+	b.ask("hub.query.watch", `{"query":"SELECT COUNT() AS n FROM devices"}`, "400004")
+}
+
 func (b *backEnd) twins(pump *device) {
 	b.ask("hub.twin.get.pump", ``, "")
 	b.ask("hub.twin.get.nobody", ``, "404001")
@@ -163,6 +202,30 @@ func (b *backEnd) methods() {
 	b.ask("hub.command.list.away", `[]`, "400004")
 	b.ask("hub.command.cancel.away", `{"id":"`+receipt.Header.Get("Hub-Command-Id")+`"}`, "")
 	b.ask("hub.command.cancel.away", `{"id":"0"}`, "404002")
+}
+
+// jobs has one job done, and one cancelled.
+func (b *backEnd) jobs() {
+	b.ask("hub.job.put.night", `{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"a":1}},"queryCondition":"deviceId = 'pump'"}`, "", "Hub-By", "me")
+	b.ask("hub.job.put.night", `{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"a":1}}}`, "409104")
+	b.ask("hub.job.put.Night", `{"type":"scheduleUpdateTwin"}`, "400004")
+	b.ask("hub.job.put.x", ``, "400005")
+	b.ask("hub.job.put.x", `{"type":"scheduleUpdateTwin","updateTwin":{"tags":{}}}`, "412001")
+	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	b.ask("hub.job.put.it=27s", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"start","payload":[1]},"startTime":"`+later+`","maxExecutionTimeInSeconds":60}`, "")
+	b.ask("hub.job.get.it=27s", ``, "")
+	b.ask("hub.job.get.it=27s", `{"a":1}`, "400004")
+	b.ask("hub.job.get.none", ``, "404002")
+	b.ask("hub.job.cancel.it=27s", ``, "")
+	b.ask("hub.job.cancel.it=27s", ``, "405102")
+	b.ask("hub.job.cancel.none", ``, "404002")
+	b.ask("hub.job.list", ``, "")
+	b.ask("hub.job.list", `{"jobStatus":"cancelled","top":1}`, "")
+	b.ask("hub.job.list", `{"jobStatus":"over"}`, "400004")
+	b.ask("hub.job.put.calls", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"start"},"queryCondition":"deviceId IN ['pump', 'away']"}`, "")
+	b.hub.Consume(b.t, "KV_hub_jobs", "$KV.hub_jobs.calls", func(all []jetstream.Msg) bool {
+		return strings.Contains(string(all[len(all)-1].Data()), `"settled":true`)
+	})
 }
 
 // messages sends one message that arrives, one to nobody and one that is

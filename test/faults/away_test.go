@@ -24,6 +24,10 @@ type caller struct {
 	faults   []string
 }
 
+// callTime is longer than both timeouts of a call: a request that is lost with
+// the gateway's connection to NATS is answered by nobody.
+const callTime = 12 * time.Second
+
 // run calls until ctx ends.
 func (a *caller) run(ctx context.Context, l *lives) {
 	for n := 0; ctx.Err() == nil; n++ {
@@ -32,7 +36,7 @@ func (a *caller) run(ctx context.Context, l *lives) {
 			return
 		}
 		body := fmt.Sprintf(`{"call":%d}`, n)
-		answer, err := now.request("hub.method."+hubtest.Key(a.to[n%len(a.to)])+".now", nats.Header{"Hub-Connect-Timeout": {"5s"}, "Hub-Response-Timeout": {"5s"}}, body)
+		answer, err := now.requestFor(callTime, "hub.method."+hubtest.Key(a.to[n%len(a.to)])+".now", nats.Header{"Hub-Connect-Timeout": {"5s"}, "Hub-Response-Timeout": {"5s"}}, body)
 		if err != nil { // the connection has ended, or the gateway is not back yet
 			a.silent++
 			rest(ctx)
@@ -148,7 +152,7 @@ func TestNATSAwayAmidConversations(t *testing.T) {
 		})
 		w.busy(t, "after "+sig.String())
 	}
-	n.signal(t, syscall.SIGSTOP)
+	hubtest.Pause(t, n.cmd.Process)
 	<-time.After(7 * time.Second) // longer than a request of the gateway may take
 	n.signal(t, syscall.SIGCONT)
 	w.busy(t, "after it hung")

@@ -164,6 +164,13 @@ func newClient(nc net.Conn) *client {
 // refusedError is a CONNACK that refuses.
 type refusedError struct{ code byte }
 
+// isLater reports a CONNECT that was told to come back later, as one is whose claim
+// is older than that of a connection which is in already.
+func isLater(err error) bool {
+	refused, ok := errors.AsType[*refusedError](err)
+	return ok && refused.code == 3
+}
+
 func (e *refusedError) Error() string { return fmt.Sprintf("CONNACK %d", e.code) }
 
 // connect opens a connection and gets CONNACK 0; present is session-present.

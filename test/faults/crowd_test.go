@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,9 +261,13 @@ func TestFight(t *testing.T) {
 	checkGoroutines(t, g)
 }
 
-// oneRound connects and stays until it is displaced or the fight is over.
+// oneRound connects and stays until it is displaced or the fight is over. Who is
+// displaced before he is let in is told to come back later, and does.
 func oneRound(d *device, stop <-chan struct{}) error {
 	c, _, err := d.connect()
+	for isLater(err) {
+		c, _, err = d.connect()
+	}
 	if err != nil {
 		return err
 	}
@@ -285,10 +290,12 @@ func oneRound(d *device, stop <-chan struct{}) error {
 }
 
 // checkFightEvents checks that every connection has a beginning and an end, in
-// pairs, with sequence numbers that rise in their order.
+// pairs. Their sequence numbers tell the order: a connection may be displaced before
+// its own beginning is told.
 func checkFightEvents(t *testing.T, g *hubtest.Gateway, id string, rounds int) {
 	t.Helper()
 	all := g.AwaitEvents(t, id, "both events of every connection", func(all []hubtest.Event) bool { return len(all) >= 2*rounds })
+	slices.SortFunc(all, func(a, b hubtest.Event) int { return strings.Compare(a.SequenceNumber, b.SequenceNumber) })
 	open := map[string]hubtest.Event{}
 	sequence := map[string]bool{}
 	replaced := 0
@@ -297,7 +304,7 @@ func checkFightEvents(t *testing.T, g *hubtest.Gateway, id string, rounds int) {
 			t.Fatalf("two events have the sequence number of %+v", e)
 		}
 		sequence[e.SequenceNumber] = true
-		begun, known := open[e.Connection]
+		_, known := open[e.Connection]
 		switch {
 		case e.Connected() && known:
 			t.Fatalf("%+v began twice", e)
@@ -306,8 +313,6 @@ func checkFightEvents(t *testing.T, g *hubtest.Gateway, id string, rounds int) {
 			continue
 		case !known:
 			t.Fatalf("%+v ended and never began", e)
-		case begun.SequenceNumber >= e.SequenceNumber:
-			t.Fatalf("%+v has a smaller sequence number than its beginning %+v", e, begun)
 		}
 		delete(open, e.Connection)
 		if e.Code == int(hub.ConnectionReplaced) {
@@ -337,7 +342,7 @@ func checkGoroutines(t *testing.T, g *hubtest.Gateway) {
 	}
 	n := len(regexp.MustCompile(`(?m)^goroutine \d+`).FindAllString(dump, -1))
 	t.Logf("%d goroutines are left", n)
-	if n > 300 { // a gateway that has done nothing yet has some 170
+	if n > 470 { // a gateway that has done nothing yet has some 340
 		t.Errorf("%d goroutines are left:\n%s", n, hubtest.Tail(dump))
 	}
 }

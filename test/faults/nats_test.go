@@ -100,6 +100,7 @@ func (n *natsServer) stop(t *testing.T, sig syscall.Signal) {
 	if err := n.cmd.Process.Signal(sig); err != nil {
 		t.Errorf("stop nats-server: %v", err)
 	}
+	_ = n.cmd.Process.Signal(syscall.SIGCONT) // a test that failed may have left it stopped
 	_ = n.cmd.Wait()
 	n.cmd = nil
 }
@@ -213,7 +214,7 @@ func TestNATSHangs(t *testing.T) {
 		await(t, "every client to publish", warm)
 	}
 	state.off()
-	n.signal(t, syscall.SIGSTOP)
+	hubtest.Pause(t, n.cmd.Process)
 	silentUntil(t, all, 300*time.Millisecond)
 	for _, p := range all {
 		line := g.Log.Await(t, "the end of "+p.id.String(), ended(p.id.String()))
@@ -288,13 +289,39 @@ func TestNATSAwayAtConnect(t *testing.T) {
 	g.Dial(t)
 }
 
-// TestNATSAwayAtStart says what to do when there is no NATS.
+// TestNATSAwayAtStart starts a node before its NATS: the log says what is
+// missing and what to do, nothing listens, and the node gets ready when NATS
+// comes, without help.
 func TestNATSAwayAtStart(t *testing.T) {
+	n := startNATS(t)
+	n.stop(t, syscall.SIGKILL)
 	p := newPlace(t)
-	nowhere := "nats://" + p.host + ":4999"
-	args := append([]string{"serve", "--data-dir", t.TempDir(), "--nats", nowhere}, p.flags()...)
+	g := hubtest.New(t, hubtest.Options{Verb: "serve", NATS: n.url, Flags: p.flags()})
+	came := make(chan struct{})
+	go func() {
+		defer close(came)
+		g.Log.Await(t, "that it waits", func(l hubtest.Line) bool {
+			return strings.Contains(l.Text("message"), "waiting for NATS") && strings.Contains(l.Text("why"), "no NATS server answers at "+n.url)
+		})
+		if c, err := dial(net.JoinHostPort(p.listen, strconv.Itoa(mqttPort)), nil); err == nil {
+			c.close()
+			t.Error("a node that is not ready takes devices")
+		}
+		n.again(t)
+	}()
+	g.Start(t)
+	<-came
+	g.Ready.CAFile = filepath.Join(p.certs, "ca.pem")
+	newDevice(t, g, "early").mustConnect(t)
+}
+
+// TestNATSRefusesAtStart ends at once by what no waiting mends.
+func TestNATSRefusesAtStart(t *testing.T) {
+	n := startNATS(t)
+	p := newPlace(t)
+	args := append([]string{"serve", "--data-dir", t.TempDir(), "--nats", n.url, "--creds", "/nowhere/hub.creds"}, p.flags()...)
 	r := hubtest.Run(t, nil, args...)
-	checkRefusedStart(t, r, 6, "no NATS server answers at "+nowhere)
+	checkRefusedStart(t, r, 1, "read the credentials for NATS")
 }
 
 func ended(id string) func(hubtest.Line) bool {

@@ -229,6 +229,16 @@ func (s tally) String() string {
 // first appearances of each device's messages are in the order sent.
 func audit(t *testing.T, g *hubtest.Gateway, all ...*publisher) tally {
 	t.Helper()
+	sum, faults := count(t, g, all...)
+	for _, f := range faults {
+		t.Error(f)
+	}
+	return sum
+}
+
+// count is audit for who expects faults.
+func count(t *testing.T, g *hubtest.Gateway, all ...*publisher) (sum tally, faults []string) {
+	t.Helper()
 	books := map[string]*book{}
 	for _, p := range all {
 		books["hub.telemetry."+hubtest.Key(p.id.String())] = &book{next: p.next, count: make([]int, p.next)}
@@ -237,7 +247,6 @@ func audit(t *testing.T, g *hubtest.Gateway, all ...*publisher) tally {
 	if len(all) == 1 {
 		filter = "hub.telemetry." + hubtest.Key(all[0].id.String())
 	}
-	var sum tally
 	g.Each(t, "HUB_TELEMETRY", filter, func(m jetstream.Msg) {
 		if b := books[m.Subject()]; b != nil {
 			sum.stored++
@@ -248,7 +257,7 @@ func audit(t *testing.T, g *hubtest.Gateway, all ...*publisher) tally {
 		b := books["hub.telemetry."+hubtest.Key(p.id.String())]
 		sum.acked += p.acked()
 		if i := slices.Index(b.count[:p.acked()], 0); i >= 0 {
-			t.Errorf("%s: message %d of %d was acknowledged and is not in the stream; it is the first", p.id, i, p.acked())
+			faults = append(faults, fmt.Sprintf("%s: message %d of %d was acknowledged and is not in the stream; it is the first", p.id, i, p.acked()))
 		}
 		for n, count := range b.count {
 			sum.duplicates += max(count-1, 0)
@@ -260,10 +269,10 @@ func audit(t *testing.T, g *hubtest.Gateway, all ...*publisher) tally {
 			}
 		}
 		if len(b.wrong) > 0 {
-			t.Errorf("%s: %d faults in the stream, the first: %s", p.id, len(b.wrong), strings.Join(b.wrong[:min(3, len(b.wrong))], "; "))
+			faults = append(faults, fmt.Sprintf("%s: %d faults in the stream, the first: %s", p.id, len(b.wrong), strings.Join(b.wrong[:min(3, len(b.wrong))], "; ")))
 		}
 	}
-	return sum
+	return sum, faults
 }
 
 // book is what the stream has of one device.

@@ -55,14 +55,26 @@ func (b *secretBook) search(t *testing.T) {
 	}
 }
 
+// onCommandLine stands for a flag with a secret, which nothing tells that shows the
+// command line.
+const onCommandLine = "zq7-on-the-command-line.example.com"
+
 // TestSecretsStayInside feeds secrets wherever a device, an operator or a back
 // end can put them, with the log at its most talkative, and searches all that
 // is said.
 func TestSecretsStayInside(t *testing.T) {
 	b := &secretBook{secrets: map[string]string{}, said: map[string]string{}}
 	storeKey := b.secret("encryption key") + strings.Repeat("k", 32)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(b.secret("administrative token")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	g := start(t, hubtest.Options{
-		Flags: []string{"--log-level", "trace", "--set", "nats.encryption_key=env:STORE_KEY"}, Env: []string{"STORE_KEY=" + storeKey},
+		Flags: adminFlags(
+			"--log-level", "trace", "--set", "nats.encryption_key=env:STORE_KEY", "--set", "admin.pprof=true", "--set", "admin.token_file="+token,
+			"--alias", onCommandLine,
+		),
+		Env: []string{"STORE_KEY=" + storeKey},
 	})
 	primary, second := b.key("primary key"), b.key("secondary key")
 	g.CLI(t, "device", "create", "victim", "--primary-key", primary, "--secondary-key", second)
@@ -74,6 +86,7 @@ func TestSecretsStayInside(t *testing.T) {
 	b.backEnds(t, g)
 	b.stored(t, g)
 	b.why(t, g)
+	b.administrators(t, g)
 	text, err := os.ReadFile(filepath.Join(g.DataDir, "hub.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +126,14 @@ func filesOfSecrets(t *testing.T, g *hubtest.Gateway) map[string]string {
 	return all
 }
 
-// devices connects in many wrong ways, and once in the right one.
+// devices connects in many wrong ways, each from an address of its own, since from
+// one they would soon be refused unseen, and once in the right one.
 func (b *secretBook) devices(t *testing.T, g *hubtest.Gateway, d *device) {
 	t.Helper()
 	good := d.token(time.Now().Add(time.Hour))
 	_, sig, _ := strings.Cut(good, "sig=")
 	sig, _, _ = strings.Cut(sig, "&")
+	tries := 0
 	for name, change := range map[string]func(*mqtt.Connect){
 		"plain password":  func(c *mqtt.Connect) { c.Password = []byte(b.secret("plain password")) },
 		"token with junk": func(c *mqtt.Connect) { c.Password = []byte(good + "&" + b.secret("field of a token") + "=1") },
@@ -144,11 +159,14 @@ func (b *secretBook) devices(t *testing.T, g *hubtest.Gateway, d *device) {
 			c.Will = &mqtt.Will{Topic: []byte("devices/other/messages/events/pw=" + b.secret("property of a will")), Payload: []byte(b.secret("body of a will"))}
 		},
 	} {
-		c, _, err := d.with(change).connect()
-		if err == nil {
+		tries++
+		c, err := d.with(change).from(fmt.Sprintf("127.31.0.%d", tries))
+		switch {
+		case err == nil:
 			c.close()
+		case isLater(err):
+			t.Errorf("%s: refused unseen", name)
 		}
-		t.Log(name, err)
 	}
 	b.secrets["signature of a token"] = sig
 	for _, topic := range []string{
@@ -180,7 +198,7 @@ func (b *secretBook) operators(t *testing.T, g *hubtest.Gateway) {
 	url := func(kind string) string { return "nats://user:" + b.secret(kind) + "@127.0.0.1:1" }
 	creds := "-----BEGIN NATS USER JWT-----\n" + b.secret("token of creds") + "\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n" +
 		b.secret("seed of creds") + "\n------END USER NKEY SEED------\n"
-	serve := []string{"serve", "--data-dir", dir, "--host", "127.0.0.1", "--mqtt-port", "0", "--https-port", "0", "--tls-cert", g.DataDir + "/certs/server.pem", "--tls-key", g.DataDir + "/certs/server.key"}
+	serve := []string{"serve", "--data-dir", dir, "--host", "127.0.0.1", "--mqtt-port", "0", "--https-port", "0", "--set", "nats.wait=0", "--tls-cert", g.DataDir + "/certs/server.pem", "--tls-key", g.DataDir + "/certs/server.key"}
 	with := func(more ...string) []string { return append(append([]string{}, serve...), more...) }
 	config := func(name, text string) []string { return with("--config", file(name, text)) }
 	lines := map[string][]string{
@@ -302,5 +320,32 @@ func (b *secretBook) why(t *testing.T, g *hubtest.Gateway) {
 	} {
 		r := g.Command(t, args...)
 		b.heard("hubgate "+strings.Join(args, " "), r.Stdout+r.Stderr)
+	}
+}
+
+// administrators ask for all that the administrative listener tells, with the
+// token, without and with a wrong one.
+func (b *secretBook) administrators(t *testing.T, g *hubtest.Gateway) {
+	t.Helper()
+	paths := []string{
+		"/", "/version", "/metrics", "/livez?verbose", "/readyz?verbose", "/readyz?verbose=json", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol",
+		"/debug/pprof/goroutine?debug=1", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/allocs?debug=1", "/debug/pprof/heap",
+		"/debug/pprof/block?debug=1", "/debug/pprof/mutex?debug=1", "/debug/pprof/threadcreate?debug=1", "/debug/vars",
+	}
+	for _, token := range []string{b.secrets["administrative token"], "", b.secret("wrong administrative token")} {
+		for _, path := range paths {
+			status, body := ask(t, g, path, token)
+			b.heard("the administrative listener at "+path, body)
+			if token != b.secrets["administrative token"] && status == 200 && !strings.HasPrefix(path, "/livez") && !strings.HasPrefix(path, "/readyz") {
+				t.Errorf("%s is shown to somebody without the token", path)
+			}
+			if strings.Contains(body, onCommandLine) {
+				t.Errorf("%s shows the command line", path)
+			}
+		}
+	}
+	if !strings.Contains(b.said["the administrative listener at /metrics"], "hubgate_connects_refused_total") ||
+		!strings.Contains(b.said["the administrative listener at /debug/pprof/goroutine?debug=2"], "goroutine ") {
+		t.Error("the administrative listener tells less than it has to")
 	}
 }

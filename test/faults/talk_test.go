@@ -160,7 +160,12 @@ type life struct {
 
 // request asks a NATS service. It waits for as long as the service may take.
 func (l *life) request(subject string, header nats.Header, body string) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	return l.requestFor(patience, subject, header, body)
+}
+
+// requestFor is request by somebody who waits so long.
+func (l *life) requestFor(most time.Duration, subject string, header nats.Header, body string) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	return l.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(body)})
 }

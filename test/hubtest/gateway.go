@@ -60,6 +60,7 @@ type Ports struct {
 	MQTT  int `json:"mqtt"`
 	HTTPS int `json:"https"`
 	NATS  int `json:"nats"`
+	Admin int `json:"admin"`
 }
 
 // Gateway is a hubgate process, which may end and start again, and a back-end
@@ -226,7 +227,14 @@ func (g *Gateway) Signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// Wait waits for the end of the process after a signal.
+// Pause stops the process until it gets SIGCONT.
+func (g *Gateway) Pause(t *testing.T) {
+	t.Helper()
+	Pause(t, g.cmd.Process)
+}
+
+// Wait waits for the end of the process after a signal, which is 0 if there was
+// none.
 func (g *Gateway) Wait(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	if g.NATS != nil {
@@ -242,6 +250,14 @@ func (g *Gateway) Wait(t *testing.T, sig syscall.Signal) {
 		t.Errorf("hubgate still ran %v after signal %v; killed: %v", Patience, sig, <-g.exit)
 	}
 	g.cmd = nil
+}
+
+// AwaitExit waits until the process ends by itself, and returns its exit code.
+func (g *Gateway) AwaitExit(t *testing.T) int {
+	t.Helper()
+	cmd := g.cmd
+	g.Wait(t, 0)
+	return cmd.ProcessState.ExitCode()
 }
 
 // Restart ends the process by a signal and starts it again on the same data.

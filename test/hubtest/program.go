@@ -22,9 +22,13 @@ const buildTimeout = 5 * time.Minute
 // Main runs the tests of a package that uses the binary, and removes what was
 // built for them. It returns the code for os.Exit.
 func Main(m *testing.M) int {
-	defer func() { _ = os.RemoveAll(built.dir) }()
+	defer Clean()
 	return m.Run()
 }
+
+// Clean removes what [Program] has built. It is for programs that have no
+// [Main].
+func Clean() { _ = os.RemoveAll(built.dir) }
 
 // built is the binary of this test run.
 //

@@ -177,9 +177,11 @@ type Session struct {
 	Connected     bool      `json:"connected"`
 	Node          string    `json:"node"`
 	Connection    string    `json:"connection"`
+	Remote        string    `json:"remote"`
 	ConnectedTime time.Time `json:"connectedTime"`
 	Reason        string    `json:"reason"`
 	Code          int       `json:"errorCode"`
+	RepairedBy    string    `json:"repairedBy"`
 }
 
 // Has reports whether every filter is subscribed.

@@ -61,7 +61,7 @@ import javax.net.ssl.TrustManagerFactory;
  * Go tests hold the scenarios; the protocol is described in ../doc.go.
  */
 public final class Driver {
-    private static final Gson GSON = new GsonBuilder().serializeNulls().create();
+    static final Gson GSON = new GsonBuilder().serializeNulls().create();
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     private static final Map<String, InternalClient> CLIENTS = new ConcurrentHashMap<>();
     private static final Map<String, Pump> PUMPS = new ConcurrentHashMap<>();
@@ -156,6 +156,7 @@ public final class Driver {
         if (cmd.has("tokenSeconds")) {
             builder.sasTokenExpiryTime(cmd.get("tokenSeconds").getAsLong());
         }
+        builder.modelId(text(cmd, "modelId"));
         ClientOptions options = builder.build();
         String connection = text(cmd, "connectionString");
         boolean module = flag(cmd, "module");
@@ -318,7 +319,7 @@ public final class Driver {
     /** The one handler of all methods: unknown ones are its own business. */
     private static DirectMethodResponse called(String name, String method, DirectMethodPayload payload) {
         switch (method) {
-            case "echo":
+            case "echo": case "thermostat1*echo":
                 return new DirectMethodResponse(207, payload.getPayloadAsJsonElement());
             case "empty":
                 return new DirectMethodResponse(204, null);
@@ -360,7 +361,7 @@ public final class Driver {
     }
 
     /** JSON as an application has it: in maps, lists, and whole numbers that stay whole. */
-    private static Object plain(JsonElement e) {
+    static Object plain(JsonElement e) {
         if (e.isJsonObject()) {
             Map<String, Object> all = new HashMap<>();
             e.getAsJsonObject().entrySet().forEach(m -> all.put(m.getKey(), plain(m.getValue())));
@@ -471,24 +472,24 @@ public final class Driver {
         return line;
     }
 
-    private static JsonObject event(String name, String client) {
+    static JsonObject event(String name, String client) {
         JsonObject line = new JsonObject();
         line.addProperty("event", name);
         line.addProperty("client", client);
         return line;
     }
 
-    private static void say(JsonObject line) {
+    static void say(JsonObject line) {
         synchronized (OUT) {
             OUT.println(GSON.toJson(line));
         }
     }
 
-    private static String text(JsonObject o, String name) {
+    static String text(JsonObject o, String name) {
         return o.has(name) ? o.get(name).getAsString() : null;
     }
 
-    private static boolean flag(JsonObject o, String name) {
+    static boolean flag(JsonObject o, String name) {
         return o.has(name) && o.get(name).getAsBoolean();
     }
 

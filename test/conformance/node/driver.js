@@ -102,7 +102,9 @@ async function twinOf(name) {
 // serveMethods registers a handler by each name; the SDK drops calls by other names.
 function serveMethods(name, client) {
   const serve = (client.onDeviceMethod || client.onMethod).bind(client);
-  serve('echo', (request, response) => response.send(207, request.payload, () => {}));
+  for (const echo of ['echo', 'thermostat1*echo']) {
+    serve(echo, (request, response) => response.send(207, request.payload, () => {}));
+  }
   serve('empty', (request, response) => response.send(204, () => {}));
   serve('silent', () => say({ event: 'called', client: name }));
 }
@@ -148,6 +150,9 @@ const operations = {
     if (cmd.certFile) {
       options.cert = fs.readFileSync(cmd.certFile, 'utf8');
       options.key = fs.readFileSync(cmd.keyFile, 'utf8');
+    }
+    if (cmd.modelId) {
+      options.modelId = cmd.modelId;
     }
     await client.setOptions(options);
     await client.open();

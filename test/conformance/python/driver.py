@@ -179,6 +179,8 @@ class Driver:
         options["websockets"] = cmd.get("transport") == "ws"
         options["connection_retry"] = not cmd.get("noRetry", False)
         options["connection_retry_interval"] = cmd.get("retrySeconds", 10)
+        if cmd.get("modelId"):
+            options["product_info"] = cmd["modelId"]  # which is taken for a model by its prefix
         kind = "IoTHubModuleClient" if cmd.get("module") else "IoTHubDeviceClient"
         kind = getattr(self._face.package, kind)
         if cmd.get("certFile"):
@@ -244,7 +246,9 @@ class Driver:
         if request.name == "silent":
             say({"event": "called", "client": name})
             return None
-        status, payload = {"echo": (207, request.payload), "empty": (204, None)}.get(request.name, (404, None))
+        echo = (207, request.payload)
+        answers = {"echo": echo, "thermostat1*echo": echo, "empty": (204, None)}
+        status, payload = answers.get(request.name, (404, None))
         return azure.iot.device.MethodResponse.create_from_method_request(request, status, payload)
 
     def twin(self, cmd):

@@ -1,0 +1,236 @@
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/yaml"
+)
+
+var chartDir = filepath.Join(files, "helm", "hubgate")
+
+// least is what has to be given.
+func least() map[string]any {
+	return map[string]any{
+		"hub": map[string]any{"host": "hub.example.com"}, "tls": map[string]any{"secretName": "hub-tls"},
+		"nats": map[string]any{"url": "nats://nats:4222", "credsSecret": "hub-nats"},
+	}
+}
+
+// render renders the chart as helm install does, and returns its documents.
+func render(t *testing.T, values map[string]any) ([]string, error) {
+	t.Helper()
+	c, err := loader.LoadDir(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: "hub", Namespace: "iot", IsInstall: true}, chartutil.DefaultCapabilities)
+	if err != nil {
+		return nil, err
+	}
+	out, err := engine.Render(c, all)
+	if err != nil {
+		return nil, err
+	}
+	var documents []string
+	for name, text := range out {
+		if !strings.HasSuffix(name, ".yaml") {
+			continue
+		}
+		for document := range strings.SplitSeq(text, "\n---\n") {
+			if strings.TrimSpace(document) != "" {
+				documents = append(documents, document)
+			}
+		}
+	}
+	slices.Sort(documents)
+	return documents, nil
+}
+
+// objects are the rendered documents as Kubernetes' own types, which have every
+// field that there is.
+type objects struct {
+	deployment appsv1.Deployment
+	config     corev1.ConfigMap
+	services   map[string]corev1.Service
+	budget     policyv1.PodDisruptionBudget
+	monitor    map[string]any // of another API; nil: none
+}
+
+func decode(t *testing.T, values map[string]any) objects {
+	t.Helper()
+	documents, err := render(t, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := objects{services: map[string]corev1.Service{}}
+	for _, text := range documents {
+		var head struct {
+			Kind string `json:"kind"`
+		}
+		if err := yaml.Unmarshal([]byte(text), &head); err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		var service corev1.Service
+		into := map[string]any{"Deployment": &o.deployment, "ConfigMap": &o.config, "Service": &service, "PodDisruptionBudget": &o.budget, "ServiceMonitor": &o.monitor}[head.Kind]
+		if into == nil {
+			t.Fatalf("a %q is rendered, which nothing here knows", head.Kind)
+		}
+		if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+		if service.Name != "" {
+			o.services[service.Name] = service
+		}
+	}
+	return o
+}
+
+// TestChart: what is rendered is what Kubernetes takes, and says of the binary
+// what is so.
+func TestChart(t *testing.T) {
+	o := decode(t, least())
+	checkConfig(t, o)
+	pod := o.deployment.Spec.Template.Spec
+	c := pod.Containers[0]
+	takes(t, "the chart", c.Args)
+	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+		if probe.Exec.Command[0] != "/hubgate" {
+			t.Errorf("a probe runs %q", probe.Exec.Command)
+		}
+		takes(t, "the chart", probe.Exec.Command[1:])
+	}
+	var names []string
+	for _, v := range c.Env {
+		names = append(names, v.Name)
+	}
+	variables(t, "the chart", names)
+	if grace := *pod.TerminationGracePeriodSeconds; grace < c.Lifecycle.PreStop.Sleep.Seconds+30+10 || !strings.Contains(o.config.Data["hubgate.yaml"], "drain: 30s") {
+		t.Errorf("a node is killed after %d s, and drains over 30 s", grace)
+	}
+	if s := c.SecurityContext; !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation || !*pod.SecurityContext.RunAsNonRoot || *pod.AutomountServiceAccountToken {
+		t.Error("a node may more than it needs")
+	}
+	if user := *pod.SecurityContext.RunAsUser; user != 65532 {
+		t.Errorf("the user is %d", user)
+	}
+	if b := o.budget.Spec.MaxUnavailable; b == nil || *b != intstr.FromInt32(1) {
+		t.Errorf("%v nodes may go at a time", b)
+	}
+	checkService(t, o)
+	for _, m := range c.VolumeMounts {
+		if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
+			t.Errorf("the volume %s is mounted, and is none", m.Name)
+		}
+	}
+	if len(pod.TopologySpreadConstraints) != 2 {
+		t.Error("nodes are not spread")
+	}
+}
+
+// checkConfig has the binary read the file that the chart makes, and finds each
+// path of it in the container.
+func checkConfig(t *testing.T, o objects) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hubgate.yaml")
+	text := o.config.Data["hubgate.yaml"]
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	accepted(t, "the chart's hubgate.yaml", nil, "--config", path)
+	mounted := o.deployment.Spec.Template.Spec.Containers[0].VolumeMounts
+	for word := range strings.FieldsSeq(text) {
+		if strings.HasPrefix(word, "/") && !slices.ContainsFunc(mounted, func(m corev1.VolumeMount) bool { return strings.HasPrefix(word, m.MountPath+"/") }) {
+			t.Errorf("the configuration names %s, and nothing is mounted there", word)
+		}
+	}
+}
+
+// checkService: the ports that the SDKs have built in lead to those of the
+// container, and to the pods of the Deployment.
+func checkService(t *testing.T, o objects) {
+	t.Helper()
+	s := o.services["hub-hubgate"]
+	if s.Spec.Type != corev1.ServiceTypeLoadBalancer || s.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+		t.Errorf("the service is %+v", s.Spec)
+	}
+	labels := o.deployment.Spec.Template.Labels
+	for _, s := range o.services {
+		for name, value := range s.Spec.Selector {
+			if labels[name] != value {
+				t.Errorf("the service %s selects %s=%s, and pods have %q", s.Name, name, value, labels[name])
+			}
+		}
+	}
+	for port, name := range map[int32]string{8883: "mqtt", 443: "https"} {
+		if !slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port && p.TargetPort.StrVal == name }) {
+			t.Errorf("port %d does not lead to %s", port, name)
+		}
+	}
+	config := o.config.Data["hubgate.yaml"]
+	for _, p := range o.deployment.Spec.Template.Spec.Containers[0].Ports {
+		key := map[string]string{"mqtt": "mqtt_port: 8883", "https": "https_port: 8443", "admin": "listen: 127.0.0.1:9610"}[p.Name]
+		if !strings.Contains(config, key) {
+			t.Errorf("the container's port %s is %d, and the configuration does not say %q", p.Name, p.ContainerPort, key)
+		}
+	}
+}
+
+// TestChartWithMore: everything that can be switched on is what Kubernetes takes
+// too, and the user's configuration comes over the chart's.
+func TestChartWithMore(t *testing.T) {
+	values := least()
+	values["metrics"] = map[string]any{"enabled": true, "tokenSecret": "admin", "serviceMonitor": true, "labels": map[string]any{"release": "p"}}
+	values["config"] = map[string]any{"limits": map[string]any{"connections": 50000}, "listen": map[string]any{"https_port": 8444}}
+	values["service"] = map[string]any{"annotations": map[string]any{"a": "b"}, "loadBalancerSourceRanges": []any{"10.0.0.0/8"}, "loadBalancerClass": "x"}
+	values["tolerations"] = []any{map[string]any{"key": "iot", "operator": "Exists"}}
+	values["nodeSelector"] = map[string]any{"pool": "iot"}
+	values["affinity"] = map[string]any{"podAntiAffinity": map[string]any{}}
+	values["priorityClassName"], values["podLabels"], values["podAnnotations"] = "high", map[string]any{"l": "1"}, map[string]any{"c": "d"}
+	values["imagePullSecrets"] = []any{map[string]any{"name": "pull"}}
+	values["extraEnv"] = []any{map[string]any{"name": "GOMEMLIMIT", "value": "1GiB"}}
+	o := decode(t, values)
+	checkConfig(t, o)
+	config := o.config.Data["hubgate.yaml"]
+	for _, want := range []string{"connections: 50000", "drain: 30s", "https_port: 8444", "listen: 0.0.0.0:9610", "token_file: /etc/hubgate/admin/token"} {
+		if !strings.Contains(config, want) {
+			t.Errorf("the configuration lacks %q:\n%s", want, config)
+		}
+	}
+	if o.monitor == nil || len(o.services) != 2 {
+		t.Errorf("there are %d services, and the monitor %v", len(o.services), o.monitor)
+	}
+	if before := decode(t, least()); before.deployment.Spec.Template.Annotations["checksum/config"] == o.deployment.Spec.Template.Annotations["checksum/config"] {
+		t.Error("another configuration does not roll the nodes")
+	}
+}
+
+// TestChartRefuses: values that are missing, misspelled or dangerous.
+func TestChartRefuses(t *testing.T) {
+	for name, change := range map[string]func(map[string]any){
+		"no host":             func(v map[string]any) { delete(v, "hub") },
+		"no certificate":      func(v map[string]any) { v["tls"] = map[string]any{} },
+		"no NATS":             func(v map[string]any) { v["nats"] = map[string]any{"url": ""} },
+		"a password":          func(v map[string]any) { v["nats"] = map[string]any{"url": "nats://u:p@nats:4222"} },
+		"misspelled":          func(v map[string]any) { v["replica"] = 3 },
+		"misspelled below":    func(v map[string]any) { v["service"] = map[string]any{"kind": "NodePort"} },
+		"no nodes":            func(v map[string]any) { v["replicas"] = 0 },
+		"metrics for anybody": func(v map[string]any) { v["metrics"] = map[string]any{"enabled": true} },
+	} {
+		values := least()
+		change(values)
+		if _, err := render(t, values); err == nil {
+			t.Errorf("%s: the chart takes it", name)
+		}
+	}
+}
