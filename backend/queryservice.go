@@ -95,7 +95,7 @@ func (s *QueryService) handle(e endpoint) micro.HandlerFunc {
 		s.turns <- struct{}{}
 		s.running.Go(func() {
 			defer func() { <-s.turns }()
-			answer(m)
+			answer(lateRequest{m, s.nc})
 		})
 	}
 }
