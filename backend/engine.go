@@ -153,6 +153,13 @@ func (e *Engine) InFlight() int {
 	return e.win.used() + e.win.held
 }
 
+// room is how many messages may be stored now without waiting, if they are small.
+func (e *Engine) room() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.win.max - e.win.used() - e.win.held
+}
+
 // Flowing reports whether messages are being stored: it is false while NATS is
 // away or the stream does not answer. After an outage in which all that waited
 // was given up, only the next message can tell: then it is true.

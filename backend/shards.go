@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/telemetry"
 )
 
@@ -57,6 +58,11 @@ func newShards(cfg Config, c *commits, dial func(...nats.Option) (*nats.Conn, er
 // Store implements [telemetry.Sink]; see [Engine.Store].
 func (s *Shards) Store(m *telemetry.Message, done telemetry.Receipt, tag uint64) {
 	s.engines[subject.Shard(m.From.Device, len(s.engines))].Store(m, done, tag)
+}
+
+// Room is how many more messages of an identity may be in flight now.
+func (s *Shards) Room(id hub.Identity) int {
+	return s.engines[subject.Shard(id.Device, len(s.engines))].room()
 }
 
 // Stored is how many messages JetStream has acknowledged.

@@ -30,7 +30,20 @@ func (c *conn) reserve(p *mqtt.Publish, size int) (tag uint64, err error) {
 func (c *conn) hasRoom(size int) bool {
 	l := &c.srv.Limits
 	n := c.pending.len()
-	return n == 0 || (!c.srv.memory.tight() && n < l.Window && c.pending.bytes+size <= l.WindowBytes)
+	return n == 0 || (!c.srv.memory.tight() && n < l.Window && c.pending.bytes+size <= l.WindowBytes && c.withinShare(n))
+}
+
+// roomShare is the part of the store's free places that one connection may take.
+// With N connections that send as much as they can, each of them gets 1/(N+64) of
+// all places: there is always room for somebody new, and who has to wait waits
+// before his packet is taken, not in the store's queue (Choudhury and Hahne,
+// "Dynamic Queue Length Thresholds", 1998).
+const roomShare = 64
+
+// withinShare reports whether a connection of which n packets are pending may
+// have one more, as full as the store is.
+func (c *conn) withinShare(n int) bool {
+	return c.srv.Room == nil || n < c.srv.Room(c.session.ID)/roomShare
 }
 
 // forget takes back the packet that reserve has just entered.

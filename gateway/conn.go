@@ -29,6 +29,7 @@ type conn struct {
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time
 	came      uint32 // when what is being handled was read; see Server.ticks
+	handled   uint32 // packets so far; it may begin again
 
 	// Owned by whoever flushes.
 	writeArmed time.Time

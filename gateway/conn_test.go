@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,6 +159,54 @@ func TestFullWindowStopsReading(t *testing.T) {
 			t.Errorf("PUBACK %d, want %d", a.ID, id)
 		}
 	}
+}
+
+// A store that is nearly full leaves each connection a share of what is free, and
+// one message in any case.
+func TestShareOfTheStore(t *testing.T) {
+	var room atomic.Int64
+	room.Store(3 * roomShare)
+	w := newWorld(t, func(w *world) { w.Room = func(hub.Identity) int { return int(room.Load()) } })
+	w.handler.hold = true
+	c := w.connect(t, "d1")
+	for i := range 5 {
+		c.publish(uint16(i+1), strconv.Itoa(i))
+	}
+	for range 3 {
+		<-w.handler.came
+	}
+	settle := func(n int) {
+		w.handler.mu.Lock()
+		held := w.handler.held[:n]
+		w.handler.held = w.handler.held[n:]
+		w.handler.mu.Unlock()
+		for _, r := range held {
+			r.done.Stored(r.tag, nil)
+		}
+	}
+	held := func() int {
+		w.handler.mu.Lock()
+		defer w.handler.mu.Unlock()
+		return len(w.handler.held)
+	}
+	if n := held(); n != 3 {
+		t.Errorf("%d messages reached the store, want 3", n)
+	}
+	room.Store(0)
+	settle(2)
+	if a := next[*mqtt.Puback](c); a.ID != 1 {
+		t.Errorf("PUBACK %d, want 1", a.ID)
+	}
+	if n := held(); n != 1 {
+		t.Errorf("%d messages are in a full store, want 1", n)
+	}
+	for _, want := range []string{"3", "4"} {
+		settle(1)
+		if got := <-w.handler.came; got != want {
+			t.Errorf("next message %q, want %s", got, want)
+		}
+	}
+	settle(1)
 }
 
 // What could not be stored is never acknowledged, nor is anything after it.

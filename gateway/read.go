@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
@@ -76,7 +75,7 @@ func (c *conn) readFailed(err error) error {
 // handleAll handles every whole packet in in.
 func (c *conn) handleAll(in *inbox) error {
 	c.srv.prepare(&in.dec, c.version)
-	for n := 1; ; n++ {
+	for {
 		b, err := in.frame()
 		if err != nil || b == nil {
 			return err
@@ -89,8 +88,8 @@ func (c *conn) handleAll(in *inbox) error {
 		if err := c.handle(p, len(b)); err != nil {
 			return err
 		}
-		if n%packetsPerTurn == 0 {
-			runtime.Gosched()
+		if c.handled++; c.handled%packetsPerTurn == 0 {
+			everybody().wait()
 		}
 	}
 }

@@ -33,6 +33,10 @@ type Server struct {
 	Limits   Limits   // zero fields take their default
 	Limiter  *Limiter // nil: no rate is limited
 
+	// Room is how many messages of an identity the store would take now; nil: any
+	// number.
+	Room func(hub.Identity) int
+
 	// Penalty is for peers with bad credentials.
 	Penalty Penalty
 

@@ -301,6 +301,7 @@ func (n *node) build(s secrets) {
 	n.gateway = &gateway.Server{
 		Face: n.face, Sessions: n.back.Sessions(), Events: n.back.Events(), Timeline: n.back.Recorder(), Node: n.cfg.Node,
 		TLS: s.tls, Log: n.log, Limiter: n.limiter, Penalty: penaltyOf(l),
+		Room: n.back.Telemetry().Room,
 		Limits: gateway.Limits{
 			MaxPacket:        int(l.MaxPacket),
 			HandshakeTimeout: time.Duration(l.HandshakeTimeout),
