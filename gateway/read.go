@@ -89,7 +89,7 @@ func (c *conn) handleAll(in *inbox) error {
 			return err
 		}
 		if c.handled++; c.handled%packetsPerTurn == 0 {
-			everybody().wait()
+			c.srv.rounds.wait()
 		}
 	}
 }

@@ -13,8 +13,7 @@ type rounds struct {
 	over chan struct{} // closed when the round ends; nil: nobody waits
 }
 
-// everybody is the rounds of all servers, as the process has one poller.
-var everybody = sync.OnceValue(func() *rounds { return &rounds{bell: newBell()} })
+func newRounds() *rounds { return &rounds{bell: newBell()} }
 
 // wait returns when everybody has had a turn.
 func (r *rounds) wait() {

@@ -54,6 +54,7 @@ type Server struct {
 	inboxes     inboxes
 	outputs     outputs
 	writers     *writers
+	rounds      *rounds
 	logLimit    logLimit
 
 	listeners listeners
@@ -132,7 +133,7 @@ func (s *Server) init() {
 		s.connections.Store(int64(s.Limits.Connections))
 		s.memory.limit.Store(max(s.Limits.Memory, 0))
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
-		s.writers = newWriters()
+		s.writers, s.rounds = newWriters(), newRounds()
 		s.turns = newTurns()
 		s.offences.seed = maphash.MakeSeed()
 		s.offences.set(s.Penalty)
