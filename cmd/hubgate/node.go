@@ -158,6 +158,7 @@ func (n *node) start(ctx context.Context, bound *listeners, open func() (secrets
 		return err
 	}
 	n.takePulse()
+	n.paceHeap()
 	n.serve(bound, s)
 	if err := n.startJobs(); err != nil {
 		return err
@@ -361,6 +362,16 @@ func (n *node) background(f func() error) {
 			n.failed <- err
 		}
 	}()
+}
+
+// paceHeap looks after the heap until the node stops.
+func (n *node) paceHeap() {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.onStop(func(context.Context) { cancel() })
+	n.background(func() error {
+		newHeapPace().run(ctx)
+		return nil
+	})
 }
 
 // onStop adds a step to the stop; the last one added is the first to run.

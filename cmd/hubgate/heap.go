@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// The heap of a node that has much to do.
+const (
+	// busyHeap is how large the heap may grow before it is collected. A node's own
+	// heap is some 20 MiB, and so is what a few ten thousand messages leave behind:
+	// without it a busy node would collect several times a second.
+	busyHeap = 160 << 20
+	// busyRate is how many bytes a second a busy node allocates at least: some two
+	// thousand messages, or ten handshakes.
+	busyRate = 4 << 20
+	// heapEvery is how often the node looks, and heapQuiet for how many looks it has
+	// little to do before what piled up is given back.
+	heapEvery = 500 * time.Millisecond
+	heapQuiet = 2
+
+	standardPercent = 100 // GOGC's default
+)
+
+// heapPace has a busy node collect its garbage less often, and a quiet one give the
+// memory back. GOMEMLIMIT holds in any case, and who sets GOGC has his way.
+type heapPace struct {
+	percent int // of debug.SetGCPercent
+	quiet   int // looks since the node had much to do
+	before  uint64
+	samples []metrics.Sample
+}
+
+func newHeapPace() *heapPace {
+	return &heapPace{percent: standardPercent, samples: []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
+	}}
+}
+
+// run looks until ctx ends.
+func (p *heapPace) run(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	tick := time.NewTicker(heapEvery)
+	defer tick.Stop()
+	defer debug.SetGCPercent(standardPercent)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		metrics.Read(p.samples)
+		percent, release := p.look(p.samples[0].Value.Uint64(), p.samples[1].Value.Uint64())
+		if percent != p.percent {
+			p.percent = percent
+			debug.SetGCPercent(percent)
+		}
+		if release {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// look says at which growth of the heap to collect, and whether to give memory back
+// now, when so much was allocated since the start and so much was in use after the
+// last collection.
+func (p *heapPace) look(allocated, live uint64) (percent int, release bool) {
+	grown := allocated - p.before
+	p.before = allocated
+	if grown >= uint64(busyRate*heapEvery/time.Second) {
+		p.quiet = 0
+		return max(standardPercent, percentFor(live)), false
+	}
+	if p.quiet++; p.quiet < heapQuiet || p.percent == standardPercent {
+		return p.percent, false
+	}
+	return standardPercent, true
+}
+
+// percentFor is the growth, in per cent of what is live, that leads to busyHeap. It
+// comes in steps, for a change of it halts the process for a moment.
+func percentFor(live uint64) int {
+	const step = 100
+	live = max(live, 4<<20)
+	if live >= busyHeap {
+		return 0
+	}
+	return int((busyHeap-live)*100/live) / step * step //nolint:gosec // at most 3,900
+}

@@ -1,0 +1,42 @@
+package main
+
+import "testing"
+
+func TestHeapPace(t *testing.T) {
+	t.Parallel()
+	p := newHeapPace()
+	var allocated uint64
+	look := func(grown, live uint64) (int, bool) {
+		allocated += grown
+		percent, release := p.look(allocated, live)
+		p.percent = percent
+		return percent, release
+	}
+	if percent, release := look(1<<20, 20<<20); percent != 100 || release {
+		t.Errorf("little to do: %d %%, release %t", percent, release)
+	}
+	for range 3 {
+		if percent, release := look(30<<20, 20<<20); percent != 700 || release {
+			t.Errorf("much to do: %d %%, release %t, want 700", percent, release)
+		}
+	}
+	if percent, _ := look(30<<20, 22<<20); percent != 600 {
+		t.Errorf("with 22 MiB live: %d %%, want 600", percent)
+	}
+	for range heapQuiet - 1 {
+		if percent, release := look(1<<10, 20<<20); percent != 600 || release {
+			t.Errorf("a short pause: %d %%, release %t", percent, release)
+		}
+	}
+	if percent, release := look(1<<10, 20<<20); percent != 100 || !release {
+		t.Errorf("quiet: %d %%, release %t, want 100 and a release", percent, release)
+	}
+	for range heapQuiet + 1 {
+		if percent, release := look(1<<10, 20<<20); percent != 100 || release {
+			t.Errorf("still quiet: %d %%, release %t", percent, release)
+		}
+	}
+	if percent, _ := look(30<<20, 3<<30); percent != 100 {
+		t.Errorf("with 3 GiB live: %d %%, want 100", percent)
+	}
+}
