@@ -3,10 +3,8 @@ package backend
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/hub"
@@ -14,22 +12,96 @@ import (
 	"github.com/hubgate/hubgate/telemetry"
 )
 
-// reply takes what came to the inbox. It runs in the one goroutine of the
-// subscription and calls done.Stored.
-func (e *Engine) reply(l *link, m *nats.Msg) {
-	seq, err := strconv.ParseUint(m.Subject[len(l.inbox):], 36, 64)
-	if err != nil {
-		return
+// mail is the replies that a link has for the engine at once, and room for the
+// answers that follow from them. Its storage is used again.
+type mail struct {
+	replies []response
+	answers []settlement
+	held    bool // the first answer waits for the disk
+}
+
+// response is a reply as the engine wants it, to message seq: an acknowledgement,
+// "no responders", or an error of JetStream.
+type response struct {
+	seq    uint64
+	ack    ack                 // its slices are the link's; stream nil: it is none
+	nobody bool                // listens where the message went
+	err    *jetstream.APIError // nil: it is none
+}
+
+// settlement is an answer with what it says.
+type settlement struct {
+	answer
+	took int64 // from Store to the acknowledgement; 0: it is not stored
+	err  error
+}
+
+// add takes a reply. The data has to stay as it is until the engine has the mail.
+// What is not from JetStream is left out: its own answer may still come.
+func (m *mail) add(seq uint64, data []byte, nobody bool) {
+	r := response{seq: seq, nobody: nobody}
+	if !nobody {
+		var ok bool
+		if r.ack, ok = parseAck(data); !ok {
+			r.ack = ack{}
+			if r.err = parseError(data); r.err == nil {
+				return
+			}
+		}
 	}
-	if a, ok := parseAck(m.Data); ok {
-		e.acknowledged(seq, a)
-		return
+	m.replies = append(m.replies, r)
+}
+
+// parseError reads an error of JetStream; nil if it is none.
+func parseError(data []byte) *jetstream.APIError {
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
 	}
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		e.setback(seq, "nobody takes messages for the stream; is it there?")
-		return
+	if json.Unmarshal(data, &answer) != nil {
+		return nil
 	}
-	e.refused(seq, m.Data)
+	return answer.Error
+}
+
+// receive takes the replies of a link and leaves m empty. It calls done.Stored.
+func (e *Engine) receive(m *mail) {
+	e.mu.Lock()
+	now := e.now()
+	for i := range m.replies {
+		r := &m.replies[i]
+		switch {
+		case r.nobody:
+			e.setback(r.seq, "nobody takes messages for the stream; is it there?")
+		case r.err != nil:
+			e.refused(r, m, now)
+		default:
+			e.acknowledged(r, m, now)
+		}
+	}
+	e.mu.Unlock()
+	if m.held {
+		e.commits.kick()
+	}
+	e.give(m.answers)
+	clear(m.replies)
+	clear(m.answers)
+	m.replies, m.answers, m.held = m.replies[:0], m.answers[:0], false
+}
+
+// give counts answers and gives them, in their order.
+func (e *Engine) give(answers []settlement) {
+	stored := uint64(0)
+	for i := range answers {
+		if a := &answers[i]; a.err == nil {
+			stored++
+			e.took.Observe(time.Duration(a.took))
+		}
+	}
+	e.stored.Add(stored)
+	e.failed.Add(uint64(len(answers)) - stored)
+	for i := range answers {
+		answers[i].give(answers[i].err)
+	}
 }
 
 // parseAck reads JetStream's acknowledgement, {"stream":"…","seq":…}, without
@@ -64,64 +136,50 @@ func (a ack) sequence() (n uint64) {
 	return n
 }
 
-// acknowledged settles a message as stored, or has it wait for the disk.
-func (e *Engine) acknowledged(seq uint64, by ack) {
-	e.mu.Lock()
-	s := e.win.at(seq)
-	if s == nil || string(by.stream) != e.stream {
-		e.mu.Unlock()
+// acknowledged settles a message as stored, or has it wait for the disk. e.mu is
+// held.
+func (e *Engine) acknowledged(r *response, m *mail, now int64) {
+	s := e.win.at(r.seq)
+	if s == nil || string(r.ack.stream) != e.stream {
 		return
 	}
-	e.alive(seq)
-	e.beyond = seq != e.win.head
+	e.alive(r.seq, now)
+	e.beyond = r.seq != e.win.head
 	e.refusal = nil
 	if e.commits != nil {
-		first := e.hold(s, by)
-		e.mu.Unlock()
-		if first {
-			e.commits.kick()
-		}
+		m.held = e.hold(s, r.ack) || m.held
 		return
 	}
-	took := e.answered - s.stored
-	a := e.settle(s)
-	e.mu.Unlock()
-	e.stored.Add(1)
-	e.took.Observe(time.Duration(took))
+	a := settlement{took: now - s.stored}
+	a.answer = e.settle(s)
 	if a.span != nil {
-		a.sequence = by.sequence()
+		a.sequence = r.ack.sequence()
 	}
-	a.give(nil)
+	m.answers = append(m.answers, a)
 }
 
 // setback stalls the engine because message seq was not taken. An answer to a
-// publication from before the last setback says nothing new.
+// publication from before the last setback says nothing new. e.mu is held.
 func (e *Engine) setback(seq uint64, why string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.win.at(seq) != nil && seq < e.win.next {
 		e.stall(why)
 	}
 }
 
-// refused takes an answer that is not an acknowledgement.
-func (e *Engine) refused(seq uint64, data []byte) {
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if json.Unmarshal(data, &answer) != nil || answer.Error == nil {
-		return // not from JetStream: its own answer may still come
-	}
-	if transient(answer.Error) {
-		e.setback(seq, answer.Error.Description)
+// refused takes an error of JetStream. e.mu is held.
+func (e *Engine) refused(r *response, m *mail, now int64) {
+	if transient(r.err) {
+		e.setback(r.seq, r.err.Description)
 		return
 	}
-	e.mu.Lock()
-	if e.win.at(seq) != nil {
-		e.alive(seq)
+	s := e.win.at(r.seq)
+	if s == nil {
+		return
 	}
-	e.mu.Unlock()
-	e.finish(seq, refusal(answer.Error))
+	e.alive(r.seq, now)
+	err := refusal(r.err)
+	e.noteRefusal(err)
+	m.answers = append(m.answers, settlement{answer: e.settle(s), err: err})
 }
 
 // JetStream's codes for what goes by.

@@ -173,12 +173,10 @@ func (b *Backbone) openStores(ctx context.Context) error {
 
 func (b *Backbone) startEngines(d *dialer) error {
 	var err error
-	dial := func(opts ...nats.Option) (*nats.Conn, error) { return d.dial("telemetry", opts...) }
-	if b.telemetry, err = newShards(b.cfg, b.commits, dial); err != nil {
+	if b.telemetry, err = newShards(b.cfg, b.commits, d.linker("telemetry")); err != nil {
 		return err
 	}
-	dial = func(opts ...nats.Option) (*nats.Conn, error) { return d.dial("events", opts...) }
-	if b.events, err = newEvents(b.cfg, dial); err != nil {
+	if b.events, err = newEvents(b.cfg, d.linker("events")); err != nil {
 		return err
 	}
 	b.sessions.ends = newEnds(b.events, &eventLog{b.events, b.js}, b.cfg.Events)

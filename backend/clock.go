@@ -83,18 +83,16 @@ func (e *Engine) expire() {
 	var gone []*slot
 	for seq := e.win.head; seq < e.win.tail; seq++ {
 		s := e.win.at(seq)
-		if s == nil || s.stored > deadline && !late[s.msg.Subject] {
+		if s == nil || s.stored > deadline && !late[view(s.subject)] {
 			continue
 		}
-		late[s.msg.Subject] = true
+		late[view(s.subject)] = true
 		s.refs.Add(1) // keeps the subject until the scan is over
 		gone = append(gone, s)
 		answers = append(answers, e.settle(s))
 	}
 	e.mu.Unlock()
-	for _, s := range gone {
-		e.release(s)
-	}
+	e.release(gone)
 	e.fail(answers, hub.Errorf(hub.ServiceUnavailable, "JetStream did not store the message within %v", e.timing.store))
 }
 

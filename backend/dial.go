@@ -39,8 +39,9 @@ type dialer struct {
 	faults *faults
 }
 
-// dial connects once; role is added to the name that NATS shows.
-func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
+// options is what every connection is made with; role is added to the name that
+// NATS shows.
+func (d *dialer) options(role string, opts ...nats.Option) []nats.Option {
 	all := []nats.Option{
 		nats.Name(strings.TrimSpace(d.cfg.Name + " " + role)),
 		nats.Timeout(2 * time.Second), // of one server: there may be others
@@ -51,11 +52,37 @@ func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
 	}
 	all = append(all, d.credentials()...)
 	all = append(all, opts...)
-	nc, err := nats.Connect(d.cfg.URL, append(all, d.extra...)...)
+	return append(all, d.extra...)
+}
+
+// dial connects once.
+func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect(d.cfg.URL, d.options(role, opts...)...)
 	if err != nil {
 		return nil, d.explain(err)
 	}
 	return nc, nil
+}
+
+// linker makes the connections of an engine: without nats.go if the server is in
+// this process. It is nats.go's options that say so.
+func (d *dialer) linker(role string) linker {
+	return func(replies func(*mail)) (link, error) {
+		o := nats.GetDefaultOptions()
+		for _, opt := range d.options(role) {
+			if err := opt(&o); err != nil {
+				return nil, d.explain(err)
+			}
+		}
+		if o.InProcessServer == nil {
+			return linkByNATS(func(opts ...nats.Option) (*nats.Conn, error) { return d.dial(role, opts...) }, replies)
+		}
+		l, err := linkByWire(&o, replies)
+		if err != nil {
+			return nil, d.explain(err)
+		}
+		return l, nil
+	}
 }
 
 // forEver makes a connection that never gives up, and that fails a request at

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/backend/subject"
@@ -36,15 +35,16 @@ type Engine struct {
 	stream string // that has to acknowledge every message
 	shard  int    // of telemetry that the stream is
 	log    zerolog.Logger
-	dial   func(...nats.Option) (*nats.Conn, error)
 	timing timing
 	tracer span.Tracer // nil: nothing is traced
 	began  time.Time
 
+	connect linker
+
 	mu       sync.Mutex
 	win      window
 	state    flow
-	link     *link         // nil while there is no connection
+	link     link          // nil while there is no connection
 	attempts int           // setbacks since the last answer
 	retryAt  int64         // when a stalled engine tries again
 	answered int64         // when the last answer came
@@ -105,23 +105,23 @@ func timingFor(store time.Duration) timing {
 
 // newEngine connects and starts the goroutines of an engine for one stream. Its
 // answers wait for c, which may be nil.
-func newEngine(cfg Config, stream string, c *commits, dial func(...nats.Option) (*nats.Conn, error)) (*Engine, error) {
+func newEngine(cfg Config, stream string, c *commits, connect linker) (*Engine, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		names:   cfg.names(),
 		stream:  stream,
 		log:     cfg.Log.With().Str("stream", stream).Logger(),
-		dial:    dial,
 		timing:  timingFor(cfg.StoreTimeout),
 		tracer:  cfg.Tracer,
 		began:   time.Now(),
+		connect: connect,
 		win:     newWindow(cfg.MaxInFlight, cfg.MaxInFlightBytes),
 		drained: make(chan struct{}),
 		pumping: make(chan struct{}, 1),
 		commits: c, releasing: make(chan struct{}, 1),
 		stop: stop,
 	}
-	l, err := e.connect()
+	l, err := e.connect(e.receive)
 	if err != nil {
 		stop()
 		return nil, err

@@ -15,9 +15,11 @@ import (
 
 const telemetryStream = "HUB_TELEMETRY"
 
-func TestStoreKeepsOrderAndAnswersOnce(t *testing.T) {
+func TestStoreKeepsOrderAndAnswersOnce(t *testing.T) { byEach(t, testStoreKeepsOrderAndAnswersOnce) }
+
+func testStoreKeepsOrderAndAnswersOnce(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	const devices, count = 40, 250
 	l := newLedger(t)
 	offer(b.Telemetry(), l, devices, count)
@@ -35,9 +37,11 @@ func TestStoreKeepsOrderAndAnswersOnce(t *testing.T) {
 	}
 }
 
-func TestStoredMessageIsWhatWasSent(t *testing.T) {
+func TestStoredMessageIsWhatWasSent(t *testing.T) { byEach(t, testStoredMessageIsWhatWasSent) }
+
+func testStoredMessageIsWhatWasSent(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	m := &telemetry.Message{
 		From: hub.Identity{Device: "a.b*", Module: "$edgeHub"}, Body: []byte("body \x00\xff"),
 		AuthMethod: telemetry.AuthMethodModule, Generation: "1", Source: telemetry.SourceTelemetry, ModelID: "dtmi:x;1",
@@ -74,9 +78,11 @@ func TestStoredMessageIsWhatWasSent(t *testing.T) {
 }
 
 // A slot is used again and again: nothing of one message may show in the next.
-func TestSlotsForget(t *testing.T) {
+func TestSlotsForget(t *testing.T) { byEach(t, testSlotsForget) }
+
+func testSlotsForget(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	l := newLedger(t)
 	long := &telemetry.Message{From: device(1), Body: []byte(strings.Repeat("x", 10_000))}
 	long.AddProperty("secret", strings.Repeat("s", 9000))
@@ -109,12 +115,14 @@ func TestSlotsForget(t *testing.T) {
 	}
 }
 
-func TestServerRestartsInTheMiddle(t *testing.T) {
+func TestServerRestartsInTheMiddle(t *testing.T) { byEach(t, testServerRestartsInTheMiddle) }
+
+func testServerRestartsInTheMiddle(t *testing.T, w way) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir, 0)
 	port := s.Port()
-	b := open(t, s, Config{MaxInFlight: 500})
+	b := w.open(t, s, Config{MaxInFlight: 500})
 	const devices, count, restarts = 8, 2500, 3
 	l := newLedger(t)
 	offered := make(chan struct{})
@@ -139,9 +147,11 @@ func TestServerRestartsInTheMiddle(t *testing.T) {
 	t.Logf("%d copies, %d publications repeated", copies, b.Telemetry().Retried())
 }
 
-func TestStreamGoneAndBack(t *testing.T) {
+func TestStreamGoneAndBack(t *testing.T) { byEach(t, testStreamGoneAndBack) }
+
+func testStreamGoneAndBack(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	ctx := testContext(t)
 	cfg := streamConfig(t, b)
 	l := newLedger(t)
@@ -182,10 +192,22 @@ func TestStreamGoneAndBack(t *testing.T) {
 func arrived(t *testing.T, e *Engine) {
 	t.Helper()
 	e.mu.Lock()
-	nc := e.link.nc
+	l := e.link
 	e.mu.Unlock()
-	if err := nc.FlushTimeout(requestTimeout); err != nil {
-		t.Fatal(err)
+	switch l := l.(type) {
+	case *natsLink:
+		if err := l.nc.FlushTimeout(requestTimeout); err != nil {
+			t.Fatal(err)
+		}
+	case *wireLink:
+		for range 2 { // the first answer may be to an earlier question
+			select {
+			case <-l.pong:
+			default:
+			}
+			l.owe(&l.pinging)
+			<-l.pong
+		}
 	}
 }
 
@@ -198,9 +220,11 @@ func streamConfig(t *testing.T, b *Backbone) jetstream.StreamConfig {
 	return s.CachedInfo().Config
 }
 
-func TestStreamStaysAway(t *testing.T) {
+func TestStreamStaysAway(t *testing.T) { byEach(t, testStreamStaysAway) }
+
+func testStreamStaysAway(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{StoreTimeout: 700 * time.Millisecond})
+	b := w.open(t, serve(t, "", 0), Config{StoreTimeout: 700 * time.Millisecond})
 	if err := b.JetStream().DeleteStream(testContext(t), telemetryStream); err != nil {
 		t.Fatal(err)
 	}
@@ -218,9 +242,11 @@ func TestStreamStaysAway(t *testing.T) {
 	}
 }
 
-func TestFullStreamRefuses(t *testing.T) {
+func TestFullStreamRefuses(t *testing.T) { byEach(t, testFullStreamRefuses) }
+
+func testFullStreamRefuses(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	cfg := streamConfig(t, b)
 	cfg.MaxBytes, cfg.Discard = 64<<10, jetstream.DiscardNew
 	if _, err := b.JetStream().UpdateStream(testContext(t), cfg); err != nil {
@@ -247,9 +273,11 @@ func TestFullStreamRefuses(t *testing.T) {
 	}
 }
 
-func TestTooLarge(t *testing.T) {
+func TestTooLarge(t *testing.T) { byEach(t, testTooLarge) }
+
+func testTooLarge(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	cfg := streamConfig(t, b)
 	cfg.MaxMsgSize = 100 << 10
 	if _, err := b.JetStream().UpdateStream(testContext(t), cfg); err != nil {
@@ -280,10 +308,12 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-func TestCloseAnswersEverything(t *testing.T) {
+func TestCloseAnswersEverything(t *testing.T) { byEach(t, testCloseAnswersEverything) }
+
+func testCloseAnswersEverything(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
-	b := open(t, s, Config{MaxInFlight: 100})
+	b := w.open(t, s, Config{MaxInFlight: 100})
 	l := newLedger(t)
 	offer(b.Telemetry(), l, 2, 10)
 	l.wait(20)
@@ -310,9 +340,11 @@ func TestCloseAnswersEverything(t *testing.T) {
 	}
 }
 
-func TestCloseWaitsForAcknowledgements(t *testing.T) {
+func TestCloseWaitsForAcknowledgements(t *testing.T) { byEach(t, testCloseWaitsForAcknowledgements) }
+
+func testCloseWaitsForAcknowledgements(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{})
+	b := w.open(t, serve(t, "", 0), Config{})
 	l := newLedger(t)
 	offer(b.Telemetry(), l, 10, 200)
 	b.Telemetry().Close(testContext(t))
@@ -321,9 +353,11 @@ func TestCloseWaitsForAcknowledgements(t *testing.T) {
 	}
 }
 
-func TestMoreOfferedThanPlaces(t *testing.T) {
+func TestMoreOfferedThanPlaces(t *testing.T) { byEach(t, testMoreOfferedThanPlaces) }
+
+func testMoreOfferedThanPlaces(t *testing.T, w way) {
 	t.Parallel()
-	b := open(t, serve(t, "", 0), Config{MaxInFlight: 1000})
+	b := w.open(t, serve(t, "", 0), Config{MaxInFlight: 1000})
 	const senders, count = 4000, 16 // 64,000
 	l := newLedger(t)
 	done := make(chan struct{})

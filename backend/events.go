@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/backend/subject"
@@ -60,10 +59,10 @@ type notice struct {
 	paid    func() // is called when the event is stored, or given up; nil: nothing
 }
 
-func newEvents(cfg Config, dial func(...nats.Option) (*nats.Conn, error)) (*Events, error) {
+func newEvents(cfg Config, connect linker) (*Events, error) {
 	cfg.MaxInFlight = min(cfg.MaxInFlight, eventInFlight)
 	names := cfg.names()
-	engine, err := newEngine(cfg, names.EventsStream(), nil, dial) // nobody is promised an event
+	engine, err := newEngine(cfg, names.EventsStream(), nil, connect) // nobody is promised an event
 	if err != nil {
 		return nil, err
 	}

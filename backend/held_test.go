@@ -140,11 +140,13 @@ func (l *coveredLedger) checkCovered(tb testing.TB, at map[uint64]uint64) {
 	}
 }
 
-func TestNoAnswerBeforeTheDisk(t *testing.T) {
+func TestNoAnswerBeforeTheDisk(t *testing.T) { byEach(t, testNoAnswerBeforeTheDisk) }
+
+func testNoAnswerBeforeTheDisk(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	disk := &notedDisk{}
-	b := open(t, s, Config{Sync: disk.sync, MaxInFlight: 256})
+	b := w.open(t, s, Config{Sync: disk.sync, MaxInFlight: 256})
 	disk.watch(lastOfStream(t, s, telemetryStream))
 	const devices, count = 20, 100
 	l := &coveredLedger{ledger: newLedger(t), disk: disk, at: map[uint64]uint64{}}
@@ -166,11 +168,13 @@ func TestNoAnswerBeforeTheDisk(t *testing.T) {
 	}
 }
 
-func TestNoAnswerAfterAFailedSync(t *testing.T) {
+func TestNoAnswerAfterAFailedSync(t *testing.T) { byEach(t, testNoAnswerAfterAFailedSync) }
+
+func testNoAnswerAfterAFailedSync(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	disk := &notedDisk{fails: 5}
-	b := open(t, s, Config{Sync: disk.sync})
+	b := w.open(t, s, Config{Sync: disk.sync})
 	disk.watch(lastOfStream(t, s, telemetryStream))
 	const devices, count = 20, 100
 	l := &coveredLedger{ledger: newLedger(t), disk: disk, at: map[uint64]uint64{}}
@@ -200,15 +204,17 @@ func TestNoAnswerAfterAFailedSync(t *testing.T) {
 	if disk.rounds != disk.fails {
 		t.Errorf("%d syncs, and number %d failed", disk.rounds, disk.fails)
 	}
-	other := open(t, s, Config{})
+	other := w.open(t, s, Config{})
 	l.checkCovered(t, sequences(t, other.JetStream(), telemetryStream))
 }
 
 // TestDiskThatDoesNotAnswer: a message has StoreTimeout for the disk too.
-func TestDiskThatDoesNotAnswer(t *testing.T) {
+func TestDiskThatDoesNotAnswer(t *testing.T) { byEach(t, testDiskThatDoesNotAnswer) }
+
+func testDiskThatDoesNotAnswer(t *testing.T, w way) {
 	t.Parallel()
 	disk := newSlowDisk()
-	e, c := heldEngine(t, Config{StoreTimeout: 300 * time.Millisecond}, disk)
+	e, c := heldEngine(t, w, Config{StoreTimeout: 300 * time.Millisecond}, disk)
 	l := newLedger(t)
 	e.Store(message(device(1), 1), l, 1)
 	<-disk.begun
@@ -225,13 +231,15 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 }
 
 // TestCloseWaitsForTheDisk, and no longer than it may.
-func TestCloseWaitsForTheDisk(t *testing.T) {
+func TestCloseWaitsForTheDisk(t *testing.T) { byEach(t, testCloseWaitsForTheDisk) }
+
+func testCloseWaitsForTheDisk(t *testing.T, w way) {
 	t.Parallel()
 	for name, inTime := range map[string]bool{"in time": true, "too late": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			disk := newSlowDisk()
-			e, c := heldEngine(t, Config{}, disk)
+			e, c := heldEngine(t, w, Config{}, disk)
 			l := newLedger(t)
 			e.Store(message(device(1), 1), l, 1)
 			<-disk.begun
@@ -266,10 +274,12 @@ func TestCloseWaitsForTheDisk(t *testing.T) {
 }
 
 // TestWindowHoldsWhatWaitsForTheDisk: its places are not for others.
-func TestWindowHoldsWhatWaitsForTheDisk(t *testing.T) {
+func TestWindowHoldsWhatWaitsForTheDisk(t *testing.T) { byEach(t, testWindowHoldsWhatWaitsForTheDisk) }
+
+func testWindowHoldsWhatWaitsForTheDisk(t *testing.T, w way) {
 	t.Parallel()
 	disk := newSlowDisk()
-	e, c := heldEngine(t, Config{MaxInFlight: 2}, disk)
+	e, c := heldEngine(t, w, Config{MaxInFlight: 2}, disk)
 	l := newLedger(t)
 	e.Store(message(device(1), 1), l, 1)
 	<-disk.begun
@@ -300,10 +310,10 @@ func TestWindowHoldsWhatWaitsForTheDisk(t *testing.T) {
 
 // heldEngine is an engine whose answers wait for a disk. The caller closes the
 // commits.
-func heldEngine(t *testing.T, cfg Config, disk *slowDisk) (*Engine, *commits) {
+func heldEngine(t *testing.T, w way, cfg Config, disk *slowDisk) (*Engine, *commits) {
 	t.Helper()
 	s := serve(t, "", 0)
 	shut(open(t, s, Config{})) // makes the stream
 	c := newCommits(disk.sync)
-	return engineWith(t, s, cfg, c), c
+	return w.engineWith(t, s, cfg, c), c
 }

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,8 +39,55 @@ func serve(tb testing.TB, dir string, port int) *embedded.Server {
 	if err != nil {
 		tb.Fatalf("start NATS: %v", err)
 	}
+	running.Store(s.Port(), s)
 	tb.Cleanup(func() { halt(tb, s) })
 	return s
+}
+
+// running is the servers by their ports: the last that was started on each.
+var running sync.Map
+
+// dock is the way into the server of a port that goes without it. Servers there
+// may be replaced.
+type dock int
+
+func (d dock) InProcessConn() (net.Conn, error) {
+	v, _ := running.Load(int(d))
+	s, ok := v.(*embedded.Server)
+	if !ok {
+		return nil, errors.New("there is no server")
+	}
+	var o nats.Options
+	if err := s.InProcess()(&o); err != nil {
+		return nil, err
+	}
+	return o.InProcessServer.InProcessConn()
+}
+
+// way is how engines reach their server.
+type way int
+
+const (
+	byNATS way = iota // nats.go, over TCP
+	byWire            // the protocol, in process
+)
+
+// byEach runs a test of engines over each kind of link.
+func byEach(t *testing.T, test func(*testing.T, way)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("nats.go", func(t *testing.T) { test(t, byNATS) })
+	t.Run("wire", func(t *testing.T) { test(t, byWire) })
+}
+
+// to says how a server is reached.
+func (w way) to(s *embedded.Server, cfg Config) (Config, []nats.Option) {
+	cfg.URL, cfg.CredsFile = s.URL(), s.HubCreds()
+	if w == byNATS {
+		return cfg, nil
+	}
+	cfg.CredsFile = s.GatewayCreds()
+	return cfg, []nats.Option{nats.InProcessServer(dock(s.Port()))}
 }
 
 func halt(tb testing.TB, s *embedded.Server) {
@@ -52,8 +101,13 @@ func halt(tb testing.TB, s *embedded.Server) {
 // the same port.
 func open(tb testing.TB, s *embedded.Server, cfg Config) *Backbone {
 	tb.Helper()
-	cfg.URL, cfg.CredsFile = s.URL(), s.HubCreds()
-	b, err := Connect(testContext(tb), cfg)
+	return byNATS.open(tb, s, cfg)
+}
+
+func (w way) open(tb testing.TB, s *embedded.Server, cfg Config) *Backbone {
+	tb.Helper()
+	cfg, opts := w.to(s, cfg)
+	b, err := Connect(testContext(tb), cfg, opts...)
 	if err != nil {
 		tb.Fatalf("Connect: %v", err)
 	}
@@ -271,6 +325,13 @@ func (f *fake) open() {
 	}
 }
 
+// answerBy says how messages are answered from now on.
+func (f *fake) answerBy(answer func(tag uint64, before int) string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
+}
+
 // shut makes publishers see "no responders".
 func (f *fake) shut() {
 	f.tb.Helper()
@@ -322,22 +383,22 @@ func (f *fake) accepted() []uint64 {
 	return append([]uint64(nil), f.took...)
 }
 
-// engineOn makes an engine without a Backbone.
-func engineOn(tb testing.TB, s *embedded.Server, cfg Config) *Engine {
+// engine makes an engine without a Backbone.
+func (w way) engine(tb testing.TB, s *embedded.Server, cfg Config) *Engine {
 	tb.Helper()
-	return engineWith(tb, s, cfg, nil)
+	return w.engineWith(tb, s, cfg, nil)
 }
 
-// engineWith is engineOn for answers that wait for c.
-func engineWith(tb testing.TB, s *embedded.Server, cfg Config, c *commits) *Engine {
+// engineWith is engine for answers that wait for c.
+func (w way) engineWith(tb testing.TB, s *embedded.Server, cfg Config, c *commits) *Engine {
 	tb.Helper()
 	cfg, err := cfg.validate()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cfg.URL, cfg.CredsFile = s.URL(), s.HubCreds()
-	d := &dialer{cfg: cfg, faults: &faults{log: cfg.Log}}
-	e, err := newEngine(cfg, cfg.names().TelemetryStream(), c, func(o ...nats.Option) (*nats.Conn, error) { return d.dial("test", o...) })
+	cfg, opts := w.to(s, cfg)
+	d := &dialer{cfg: cfg, extra: opts, faults: &faults{log: cfg.Log}}
+	e, err := newEngine(cfg, cfg.names().TelemetryStream(), c, d.linker("test"))
 	if err != nil {
 		tb.Fatalf("newEngine: %v", err)
 	}

@@ -3,54 +3,41 @@ package backend
 import (
 	"context"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // link is one connection to NATS with its reply inbox. It does not reconnect:
 // a message that is published during a reconnection could overtake those that
-// the old connection lost.
-type link struct {
-	nc    *nats.Conn
-	inbox string // with the dot before the message's number
-	lost  chan struct{}
+// the old connection lost. There are two kinds: [wireLink] for a server in this
+// process, [natsLink] for any other.
+type link interface {
+	// send publishes what is in p, in its order, unless there was a setback since
+	// it was taken. What can't be published at all is in p.refused afterwards. A
+	// connection that can't be written to is lost.
+	send(p *parcel)
+	// lost is closed when the connection is.
+	lost() <-chan struct{}
+	// cause is why it was lost; nil: it was closed. It is known when lost is closed.
+	cause() error
+	// close ends the connection, and lost is closed soon.
+	close()
 }
 
-func (e *Engine) connect() (*link, error) {
-	l := &link{lost: make(chan struct{})}
-	nc, err := e.dial(
-		nats.NoReconnect(),
-		nats.SkipSubjectValidation(), // ours are made by package subject
-		nats.ClosedHandler(func(*nats.Conn) { close(l.lost) }),
-	)
-	if err != nil {
-		return nil, err
-	}
-	l.nc = nc
-	l.inbox = nc.NewInbox() + "."
-	sub, err := nc.Subscribe(l.inbox+"*", func(m *nats.Msg) { e.reply(l, m) })
-	if err == nil {
-		err = sub.SetPendingLimits(-1, -1) // the window bounds it
-	}
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return l, nil
-}
+// linker makes a connection whose replies go to a function, which is called by one
+// goroutine at a time.
+type linker func(replies func(*mail)) (link, error)
 
 // linkLoop replaces a lost connection until ctx ends.
-func (e *Engine) linkLoop(ctx context.Context, l *link) {
+func (e *Engine) linkLoop(ctx context.Context, l link) {
 	for {
 		select {
 		case <-ctx.Done():
-			l.nc.Close()
+			l.close()
 			e.down()
 			return
-		case <-l.lost:
+		case <-l.lost():
 		}
 		e.down()
-		e.log.Warn().AnErr("cause", l.nc.LastError()).Int("in_flight", e.InFlight()).Msg("connection to NATS for storing messages is lost")
+		e.log.Warn().AnErr("cause", l.cause()).Int("in_flight", e.InFlight()).Msg("connection to NATS for storing messages is lost")
 		if l = e.reconnect(ctx); l == nil {
 			return
 		}
@@ -61,12 +48,12 @@ func (e *Engine) linkLoop(ctx context.Context, l *link) {
 }
 
 // reconnect tries until it succeeds; nil when ctx ended first.
-func (e *Engine) reconnect(ctx context.Context) *link {
+func (e *Engine) reconnect(ctx context.Context) link {
 	for n := 1; ; n++ {
 		if !wait(ctx, backoff(n)) {
 			return nil
 		}
-		l, err := e.connect()
+		l, err := e.connect(e.receive)
 		if err == nil {
 			return l
 		}
@@ -87,7 +74,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // up begins to use a connection.
-func (e *Engine) up(l *link) {
+func (e *Engine) up(l link) {
 	e.mu.Lock()
 	e.link = l
 	e.probe()
@@ -127,10 +114,10 @@ func (e *Engine) stall(why string) {
 	}
 }
 
-// alive notes an answer of the stream to message seq, which ends a probe. e.mu
-// is held.
-func (e *Engine) alive(seq uint64) {
-	e.answered = e.now()
+// alive notes an answer of the stream to message seq, which came now and ends a
+// probe. e.mu is held.
+func (e *Engine) alive(seq uint64, now int64) {
+	e.answered = now
 	if e.state != probing || seq >= e.win.next { // an answer from before the setback
 		return
 	}

@@ -2,10 +2,8 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"runtime"
-
-	"github.com/nats-io/nats.go"
+	"sync/atomic"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -20,9 +18,9 @@ func (e *Engine) kick() {
 
 // pumpLoop publishes: what Store puts into the window and, after a setback,
 // everything that is in flight again, in its order. Before it begins it lets
-// those run who have more to store, so that one flush takes it all.
+// those run who have more to store, so that one parcel takes it all.
 func (e *Engine) pumpLoop(ctx context.Context) {
-	var p parcel
+	p := parcel{now: &e.epoch}
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,66 +29,69 @@ func (e *Engine) pumpLoop(ctx context.Context) {
 			runtime.Gosched()
 		}
 		for ctx.Err() == nil && e.pull(&p) {
-			if e.epoch.Load() == p.epoch {
-				e.published(p.link, p.slot, p.link.nc.PublishMsg(&p.msg))
+			p.link.send(&p)
+			e.release(p.slots)
+			for _, r := range p.refused {
+				e.finish(r.seq, r.err)
 			}
-			e.release(p.slot)
 		}
 	}
 }
 
-// parcel is one publication: a message with the reply subject of its number.
+// What one parcel holds: about as much as the server reads at once. Its last
+// message may be larger.
+const (
+	parcelSlots = 128
+	parcelBytes = 64 << 10
+)
+
+// parcel is messages to publish, with the link that they go by.
 type parcel struct {
-	slot  *slot
-	link  *link
+	slots   []*slot
+	link    link
+	refused []unsent
+
 	epoch uint64
-	msg   nats.Msg
-	reply []byte
+	now   *atomic.Uint64 // the engine's epoch
 }
 
-// pull takes the next message to publish into p and reports whether there is
-// one.
+// unsent is a message that can't be published at all.
+type unsent struct {
+	seq uint64
+	err error
+}
+
+// stale reports whether there was a setback since the messages were taken: they
+// must not be published now.
+func (p *parcel) stale() bool { return p.now.Load() != p.epoch }
+
+// refuse gives up one of the messages.
+func (p *parcel) refuse(seq uint64, code hub.Code, err error) {
+	p.refused = append(p.refused, unsent{seq, &hub.Error{Code: code, Message: "NATS does not take the message: " + err.Error(), Err: err}})
+}
+
+// pull takes the next messages to publish into p and reports whether there are
+// any.
 func (e *Engine) pull(p *parcel) bool {
+	p.slots, p.refused = p.slots[:0], p.refused[:0]
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for {
-		if !e.mayPublish() {
-			return false
-		}
+	now, again := e.now(), uint64(0)
+	for bytes := int64(0); e.mayPublish() && len(p.slots) < parcelSlots && bytes < parcelBytes; {
 		s := e.win.at(e.win.next)
 		e.win.next++
 		if s == nil { // acknowledged meanwhile
 			continue
 		}
 		if s.sent != 0 {
-			e.retried.Add(1)
+			again++
 		}
-		s.sent = e.now()
+		s.sent = now
 		s.refs.Add(1)
-		p.slot, p.link, p.epoch = s, e.link, e.epoch.Load()
-		p.reply = appendReply(p.reply[:0], e.link.inbox, s.seq)
-		p.msg.Subject, p.msg.Header, p.msg.Data = s.msg.Subject, s.msg.Header, s.msg.Data
-		p.msg.Reply = view(p.reply)
-		return true
+		bytes += s.size
+		p.slots = append(p.slots, s)
 	}
-}
-
-// published looks at what nats.go said of a publication. A message that it
-// refuses to send fails; a lost connection is for linkLoop to see.
-func (e *Engine) published(l *link, s *slot, err error) {
-	if err == nil {
-		return
-	}
-	code := hub.ServerError
-	switch {
-	case errors.Is(err, nats.ErrMaxPayload):
-		code = hub.MessageTooLarge
-	case errors.Is(err, nats.ErrBadHeaderMsg), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
-	default:
-		if !l.nc.IsClosed() {
-			l.nc.Close() // a connection that can't be written to
-		}
-		return
-	}
-	e.finish(s.seq, &hub.Error{Code: code, Message: "NATS does not take the message: " + err.Error(), Err: err})
+	e.retried.Add(again)
+	p.link, p.epoch = e.link, e.epoch.Load()
+	return len(p.slots) > 0
 }

@@ -27,12 +27,12 @@ const patientStore = 30 * time.Second
 
 // stubborn stores messages with a fake stream, and asserts that all of them
 // were accepted, those of each device in order.
-func stubborn(t *testing.T, cfg Config, answer func(tag uint64, before int) string) (*Engine, *fake) {
+func stubborn(t *testing.T, w way, cfg Config, answer func(tag uint64, before int) string) (*Engine, *fake) {
 	t.Helper()
 	s := serve(t, "", 0)
 	f := newFake(t, s)
-	f.answer = answer
-	e := engineOn(t, s, cfg)
+	f.answerBy(answer)
+	e := w.engine(t, s, cfg)
 	const devices, count = 5, 40
 	l := newLedger(t)
 	offer(e, l, devices, count)
@@ -54,12 +54,16 @@ func stubborn(t *testing.T, cfg Config, answer func(tag uint64, before int) stri
 // The stream turns away all that comes, as one without a leader does, until the
 // second attempt of the engine.
 func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
+	byEach(t, testTransientRefusalsAreRetriedInOrder)
+}
+
+func testTransientRefusalsAreRetriedInOrder(t *testing.T, w way) {
 	t.Parallel()
 	for name, reply := range map[string]string{"too many requests": tooMany, "no leader": noLeader, "silence": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			away, over := false, false
-			e, _ := stubborn(t, Config{StoreTimeout: patientStore}, func(tag uint64, before int) string {
+			e, _ := stubborn(t, w, Config{StoreTimeout: patientStore}, func(tag uint64, before int) string {
 				away = away || tag&0xffffffff == 10
 				over = over || before == 2 // the second time that it comes again
 				if away && !over {
@@ -75,9 +79,11 @@ func TestTransientRefusalsAreRetriedInOrder(t *testing.T) {
 }
 
 // A lost acknowledgement is noticed although later ones come.
-func TestLostAcknowledgement(t *testing.T) {
+func TestLostAcknowledgement(t *testing.T) { byEach(t, testLostAcknowledgement) }
+
+func testLostAcknowledgement(t *testing.T, w way) {
 	t.Parallel()
-	e, f := stubborn(t, Config{StoreTimeout: patientStore}, func(tag uint64, before int) string {
+	e, f := stubborn(t, w, Config{StoreTimeout: patientStore}, func(tag uint64, before int) string {
 		if tag == tagOf(0, 0) && before == 0 {
 			return lostAck
 		}
@@ -90,6 +96,10 @@ func TestLostAcknowledgement(t *testing.T) {
 
 // Somebody else who answers on the subject is not the stream.
 func TestForeignAnswersAreNotAcknowledgements(t *testing.T) {
+	byEach(t, testForeignAnswersAreNotAcknowledgements)
+}
+
+func testForeignAnswersAreNotAcknowledgements(t *testing.T, w way) {
 	t.Parallel()
 	tests := map[string]string{
 		"other stream": `{"stream":"OTHER","seq":1}`,
@@ -104,8 +114,8 @@ func TestForeignAnswersAreNotAcknowledgements(t *testing.T) {
 			t.Parallel()
 			s := serve(t, "", 0)
 			f := newFake(t, s)
-			f.answer = func(uint64, int) string { return reply }
-			e := engineOn(t, s, Config{StoreTimeout: 500 * time.Millisecond})
+			f.answerBy(func(uint64, int) string { return reply })
+			e := w.engine(t, s, Config{StoreTimeout: 500 * time.Millisecond})
 			l := newLedger(t)
 			e.Store(message(device(0), 1), l, 1)
 			l.wait(1)
@@ -118,12 +128,14 @@ func TestForeignAnswersAreNotAcknowledgements(t *testing.T) {
 
 // When one message of a device is given up, those behind it are too: they must
 // not be stored in front of what the device will send again.
-func TestGivenUpWithAllThatFollows(t *testing.T) {
+func TestGivenUpWithAllThatFollows(t *testing.T) { byEach(t, testGivenUpWithAllThatFollows) }
+
+func testGivenUpWithAllThatFollows(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	f := newFake(t, s)
-	f.answer = func(uint64, int) string { return "" }
-	e := engineOn(t, s, Config{StoreTimeout: time.Second})
+	f.answerBy(func(uint64, int) string { return "" })
+	e := w.engine(t, s, Config{StoreTimeout: time.Second})
 	l := newLedger(t)
 	e.Store(message(device(0), tagOf(0, 0)), l, tagOf(0, 0))
 	until(t, "half of the time is over", func() bool {
@@ -150,23 +162,25 @@ func TestGivenUpWithAllThatFollows(t *testing.T) {
 }
 
 // After a setback one message goes alone until it is acknowledged.
-func TestProbeGoesAlone(t *testing.T) {
+func TestProbeGoesAlone(t *testing.T) { byEach(t, testProbeGoesAlone) }
+
+func testProbeGoesAlone(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	f := newFake(t, s)
 	f.shut()
-	e := engineOn(t, s, Config{})
+	e := w.engine(t, s, Config{})
 	l := newLedger(t)
 	offer(e, l, 1, 20)
 	until(t, "the engine has stalled", func() bool { return !e.Flowing() })
 	var alone []uint64
-	f.answer = func(tag uint64, _ int) string {
+	f.answerBy(func(tag uint64, _ int) string {
 		if len(alone) < 3 { // hears them and does not answer at first
 			alone = append(alone, tag)
 			return noLeader
 		}
 		return "ok"
-	}
+	})
 	f.open()
 	l.wait(20)
 	f.mu.Lock()
@@ -183,12 +197,14 @@ func TestProbeGoesAlone(t *testing.T) {
 
 // What the caller does with its memory after Store does not show, even when
 // the message is published later.
-func TestStoreKeepsACopy(t *testing.T) {
+func TestStoreKeepsACopy(t *testing.T) { byEach(t, testStoreKeepsACopy) }
+
+func testStoreKeepsACopy(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	f := newFake(t, s)
 	f.shut()
-	e := engineOn(t, s, Config{})
+	e := w.engine(t, s, Config{})
 	l := newLedger(t)
 	m := message(device(0), 0)
 	for i := range 20 {
@@ -209,12 +225,14 @@ func TestStoreKeepsACopy(t *testing.T) {
 }
 
 // A small message does not overtake a large one that waits for room.
-func TestStoreDoesNotJumpTheQueue(t *testing.T) {
+func TestStoreDoesNotJumpTheQueue(t *testing.T) { byEach(t, testStoreDoesNotJumpTheQueue) }
+
+func testStoreDoesNotJumpTheQueue(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	f := newFake(t, s)
 	f.shut()
-	e := engineOn(t, s, Config{MaxInFlightBytes: 10_000})
+	e := w.engine(t, s, Config{MaxInFlightBytes: 10_000})
 	l := newLedger(t)
 	var let atomic.Int32
 	store := func(tag uint64, size int) {
@@ -245,22 +263,34 @@ func TestStoreDoesNotJumpTheQueue(t *testing.T) {
 
 // What a connection has lost goes before what is stored after it.
 func TestNewMessagesDoNotOvertakeLostOnes(t *testing.T) {
+	byEach(t, testNewMessagesDoNotOvertakeLostOnes)
+}
+
+func testNewMessagesDoNotOvertakeLostOnes(t *testing.T, w way) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, dir, 0)
 	port := s.Port()
 	f := newFake(t, s)
-	f.answer = func(tag uint64, _ int) string {
+	f.answerBy(func(tag uint64, _ int) string {
 		if tag == 0 {
 			return "ok"
 		}
 		return ""
-	}
-	e := engineOn(t, s, Config{})
+	})
+	e := w.engine(t, s, Config{})
 	connected := func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return e.link != nil && e.link.nc.IsConnected()
+		if e.link == nil {
+			return false
+		}
+		select {
+		case <-e.link.lost():
+			return false
+		default:
+			return true
+		}
 	}
 	l := newLedger(t)
 	e.Store(message(device(0), 0), l, 0)
@@ -282,17 +312,19 @@ func TestNewMessagesDoNotOvertakeLostOnes(t *testing.T) {
 	}
 }
 
-func TestDefiniteRefusalIsForOneMessage(t *testing.T) {
+func TestDefiniteRefusalIsForOneMessage(t *testing.T) { byEach(t, testDefiniteRefusalIsForOneMessage) }
+
+func testDefiniteRefusalIsForOneMessage(t *testing.T, w way) {
 	t.Parallel()
 	s := serve(t, "", 0)
 	f := newFake(t, s)
-	f.answer = func(tag uint64, _ int) string {
+	f.answerBy(func(tag uint64, _ int) string {
 		if tag == tagOf(0, 5) {
 			return full
 		}
 		return "ok"
-	}
-	e := engineOn(t, s, Config{})
+	})
+	e := w.engine(t, s, Config{})
 	l := newLedger(t)
 	offer(e, l, 1, 10)
 	l.wait(10)

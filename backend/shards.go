@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -34,7 +33,7 @@ const (
 
 // newShards starts the engines of all shards, which share what may be in flight,
 // and whose answers wait for c.
-func newShards(cfg Config, c *commits, dial func(...nats.Option) (*nats.Conn, error)) (*Shards, error) {
+func newShards(cfg Config, c *commits, connect linker) (*Shards, error) {
 	n := max(cfg.Shards, 1)
 	if n > 1 {
 		cfg.MaxInFlight = max(cfg.MaxInFlight/n, minShardMessages)
@@ -42,7 +41,7 @@ func newShards(cfg Config, c *commits, dial func(...nats.Option) (*nats.Conn, er
 	}
 	s := &Shards{}
 	for shard := range n {
-		e, err := newEngine(cfg, cfg.names().TelemetryShard(shard), c, dial)
+		e, err := newEngine(cfg, cfg.names().TelemetryShard(shard), c, connect)
 		if err != nil {
 			over, cancel := context.WithCancel(context.Background())
 			cancel() // nothing is in flight

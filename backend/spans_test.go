@@ -51,10 +51,12 @@ func (tr *tracer) all() []*kept {
 // TestStoreIsTraced: a message in a trace has a span until JetStream has
 // acknowledged it, which knows where it is; its headers say where the trace goes on,
 // and nothing of that is left for the message after it.
-func TestStoreIsTraced(t *testing.T) {
+func TestStoreIsTraced(t *testing.T) { byEach(t, testStoreIsTraced) }
+
+func testStoreIsTraced(t *testing.T, w way) {
 	t.Parallel()
 	tr := &tracer{}
-	b := open(t, serve(t, "", 0), Config{Tracer: tr})
+	b := w.open(t, serve(t, "", 0), Config{Tracer: tr})
 	l := newLedger(t)
 	want := []span.Context{{Parent: "span-0", State: "a=%25, b"}, {}, {Parent: "unkept"}, {}, {Parent: "span-1"}}
 	for i, from := range []span.Context{{Parent: "theirs", State: "a=%25, b"}, {}, {Parent: "unkept"}, {}, {Parent: "theirs"}} {
@@ -95,10 +97,12 @@ func TestStoreIsTraced(t *testing.T) {
 }
 
 // TestFailedStoreIsTraced: a message that is not stored says why.
-func TestFailedStoreIsTraced(t *testing.T) {
+func TestFailedStoreIsTraced(t *testing.T) { byEach(t, testFailedStoreIsTraced) }
+
+func testFailedStoreIsTraced(t *testing.T, w way) {
 	t.Parallel()
 	tr := &tracer{}
-	b := open(t, serve(t, "", 0), Config{Tracer: tr})
+	b := w.open(t, serve(t, "", 0), Config{Tracer: tr})
 	if err := b.JetStream().DeleteStream(testContext(t), telemetryStream); err != nil {
 		t.Fatal(err)
 	}

@@ -105,14 +105,22 @@ func (e *Engine) mayPublish() bool {
 	}
 }
 
-// release gives up a reference to s.
-func (e *Engine) release(s *slot) {
-	if s.refs.Add(-1) > 0 {
-		return
+// release gives up a reference to each of the slots.
+func (e *Engine) release(slots []*slot) {
+	unused := slots[:0]
+	for _, s := range slots {
+		if s.refs.Add(-1) == 0 {
+			unused = append(unused, s)
+		}
 	}
-	e.mu.Lock()
-	e.win.recycle(s)
-	e.mu.Unlock()
+	if len(unused) > 0 {
+		e.mu.Lock()
+		for _, s := range unused {
+			e.win.recycle(s)
+		}
+		e.mu.Unlock()
+	}
+	clear(slots)
 }
 
 // refuse answers a call of Store that came too late.

@@ -84,6 +84,17 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '%', digits[c>>4], digits[c&15])
 }
 
+// isLine reports whether s has no control characters, so that it can be a value as
+// it is.
+func isLine(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7F {
+			return false
+		}
+	}
+	return true
+}
+
 // timeLayout is how headers tell the time: UTC, milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 

@@ -30,16 +30,21 @@ const maxTraced = 56 << 10
 const nullValue = "%null"
 
 // Headers is a list of header names and values in one buffer, encoded so that
-// they can be written as "name: value" lines. The zero value is empty and
-// ready; a Headers is used by one goroutine at a time.
+// they can be written as "name: value" lines, and kept as these lines. The zero
+// value is empty and ready; a Headers is used by one goroutine at a time.
 type Headers struct {
-	buf    []byte
+	buf    []byte // "name: value\r\n" for each
 	pieces []piece
 }
 
-// piece is where a name and its value end in the buffer; the name begins where
-// the value before it ended.
+// piece is where a name and its value end in the buffer. The value begins behind
+// the separator, the name where the line before it ended.
 type piece struct{ name, value int }
+
+const (
+	separator = ": "
+	lineEnd   = "\r\n"
+)
 
 // Reset empties h and keeps its storage.
 func (h *Headers) Reset() { h.buf, h.pieces = h.buf[:0], h.pieces[:0] }
@@ -52,41 +57,64 @@ func (h *Headers) Len() int { return len(h.pieces) }
 func (h *Headers) At(i int) (name, value []byte) {
 	start := 0
 	if i > 0 {
-		start = h.pieces[i-1].value
+		start = h.pieces[i-1].value + len(lineEnd)
 	}
 	s := h.pieces[i]
-	return h.buf[start:s.name:s.name], h.buf[s.name:s.value:s.value]
+	return h.buf[start:s.name:s.name], h.buf[s.name+len(separator) : s.value : s.value]
 }
+
+// Wire returns all headers as NATS has them between its version line and the
+// empty line: "name: value\r\n" for each. The slice is valid until the next
+// change of h.
+func (h *Headers) Wire() []byte { return h.buf[:len(h.buf):len(h.buf)] }
 
 // Add appends a header whose name is one of the contract's own, not a
 // device's. The value is escaped.
 func (h *Headers) Add(name, value string) { add(h, name, value) }
 
-// AddTrace appends the headers of a trace context, one that is well-formed, as
-// every reader of traces expects them: they are not escaped. None adds nothing,
-// and nothing is added to so many headers that JetStream might refuse one more.
+// AddTrace appends the headers of a trace context as every reader of traces
+// expects them: they are not escaped. What would break a line is left out, for a
+// context may be what a device says. None adds nothing, and nothing is added to so
+// many headers that JetStream might refuse one more.
 func (h *Headers) AddTrace(c span.Context) {
-	if c.IsZero() || len(h.buf) > maxTraced {
+	if c.IsZero() || !isLine(c.Parent) || len(h.buf) > maxTraced {
 		return
 	}
 	h.addPlain(span.HeaderParent, c.Parent)
-	if c.State != "" {
+	if c.State != "" && isLine(c.State) {
 		h.addPlain(span.HeaderState, c.State)
 	}
 }
 
 func (h *Headers) addPlain(name, value string) {
-	h.buf = append(h.buf, name...)
-	end := len(h.buf)
+	end := h.begin(name)
 	h.buf = append(h.buf, value...)
-	h.pieces = append(h.pieces, piece{end, len(h.buf)})
+	h.end(end)
 }
 
 func add[T string | []byte](h *Headers, name string, value T) {
-	h.buf = append(h.buf, name...)
-	end := len(h.buf)
+	end := h.begin(name)
 	h.buf = appendValue(h.buf, value)
-	h.pieces = append(h.pieces, piece{end, len(h.buf)})
+	h.end(end)
+}
+
+// begin appends a name and the separator, and returns where the name ends.
+func (h *Headers) begin(name string) (end int) {
+	h.buf = append(h.buf, name...)
+	return h.separate()
+}
+
+// separate ends the name that was appended last, and returns where that is.
+func (h *Headers) separate() (end int) {
+	end = len(h.buf)
+	h.buf = append(h.buf, separator...)
+	return end
+}
+
+// end ends the line whose name ended there.
+func (h *Headers) end(name int) {
+	h.pieces = append(h.pieces, piece{name, len(h.buf)})
+	h.buf = append(h.buf, lineEnd...)
 }
 
 // Headers appends the headers of m to h: annotations, system properties, and
@@ -116,20 +144,19 @@ func (h *Headers) addOptional(name, value string) {
 }
 
 func (h *Headers) addTime(name string, t time.Time) {
-	h.buf = append(h.buf, name...)
-	end := len(h.buf)
+	end := h.begin(name)
 	h.buf = appendTime(h.buf, t)
-	h.pieces = append(h.pieces, piece{end, len(h.buf)})
+	h.end(end)
 }
 
 func (h *Headers) addProperty(p *Property) {
 	h.buf = append(h.buf, AppPrefix...)
 	h.buf = appendName(h.buf, p.Name)
-	end := len(h.buf)
+	end := h.separate()
 	if p.Null {
 		h.buf = append(h.buf, nullValue...)
 	} else {
 		h.buf = appendValue(h.buf, p.Value)
 	}
-	h.pieces = append(h.pieces, piece{end, len(h.buf)})
+	h.end(end)
 }

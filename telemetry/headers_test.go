@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/span"
 )
 
 // headerMap writes h as lines and reads them back as carelessly as any reader
@@ -21,6 +22,9 @@ func headerMap(t failer, h *Headers) map[string][]string {
 	for i := range h.Len() {
 		name, value := h.At(i)
 		fmt.Fprintf(&block, "%s: %s\r\n", name, value)
+	}
+	if block.String() != string(h.Wire()) {
+		t.Fatalf("Wire is %q, want %q", h.Wire(), &block)
 	}
 	lines := strings.FieldsFunc(block.String(), func(r rune) bool { return r == '\r' || r == '\n' })
 	if len(lines) != h.Len() {
@@ -153,6 +157,28 @@ func TestHeadersAtIsBounded(t *testing.T) {
 	name, value = h.At(1)
 	if string(name) != "b" || string(value) != "%20" {
 		t.Errorf("header 1 is %s: %s", name, value)
+	}
+}
+
+// A device's trace can't make a header of its own.
+func TestTraceThatBreaksTheLine(t *testing.T) {
+	tests := map[string]struct {
+		trace span.Context
+		want  map[string][]string
+	}{
+		"well-formed":   {span.Context{Parent: "00-1", State: "a=1, b=%25"}, map[string][]string{"traceparent": {"00-1"}, "tracestate": {"a=1, b=%25"}}},
+		"nowhere":       {span.Context{State: "a=1"}, map[string][]string{}},
+		"broken parent": {span.Context{Parent: "00\r\nNats-Rollup: all", State: "a=1"}, map[string][]string{}},
+		"broken state":  {span.Context{Parent: "00-1", State: "a=1\nNats-Rollup: all"}, map[string][]string{"traceparent": {"00-1"}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var h Headers
+			h.AddTrace(tt.trace)
+			if diff := cmp.Diff(tt.want, headerMap(t, &h)); diff != "" {
+				t.Errorf("headers (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

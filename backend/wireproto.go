@@ -1,0 +1,236 @@
+package backend
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+)
+
+// What goes to the server. See https://docs.nats.io/reference/reference-protocols/nats-protocol.
+const (
+	wirePing      = "PING\r\n"
+	wirePong      = "PONG\r\n"
+	wireVersion   = "NATS/1.0\r\n"
+	wireLineEnd   = "\r\n"
+	wireNobody    = "NATS/1.0 503" // begins the headers of "no responders"
+	wireSeparator = ' '
+)
+
+// appendPublication appends the message of a slot, whose acknowledgement goes to
+// its number in the inbox.
+func appendPublication(dst []byte, inbox string, s *slot) []byte {
+	headers := s.headers.Wire()
+	if len(headers) == 0 {
+		dst = append(dst, "PUB "...)
+		dst = appendSubjects(dst, inbox, s)
+	} else {
+		dst = append(dst, "HPUB "...)
+		dst = appendSubjects(dst, inbox, s)
+		dst = strconv.AppendInt(dst, int64(headerBlock(headers)), 10)
+		dst = append(dst, wireSeparator)
+	}
+	dst = strconv.AppendInt(dst, int64(payloadSize(s)), 10)
+	dst = append(dst, wireLineEnd...)
+	if len(headers) > 0 {
+		dst = append(dst, wireVersion...)
+		dst = append(dst, headers...)
+		dst = append(dst, wireLineEnd...)
+	}
+	dst = append(dst, s.body...)
+	return append(dst, wireLineEnd...)
+}
+
+func appendSubjects(dst []byte, inbox string, s *slot) []byte {
+	dst = append(append(dst, s.subject...), wireSeparator)
+	return append(appendReply(dst, inbox, s.seq), wireSeparator)
+}
+
+// headerBlock is how long headers are with what stands around them.
+func headerBlock(headers []byte) int {
+	if len(headers) == 0 {
+		return 0
+	}
+	return len(wireVersion) + len(headers) + len(wireLineEnd)
+}
+
+// payloadSize is the size of a message as the server counts it: headers and body.
+func payloadSize(s *slot) int { return headerBlock(s.headers.Wire()) + len(s.body) }
+
+// frame is one thing that the server has said.
+type frame struct {
+	kind frameKind
+	// Of a message. Headers are with their version line; nil: there are none.
+	subject, sid, headers, data []byte
+	// What follows INFO and -ERR.
+	text []byte
+}
+
+type frameKind uint8
+
+const (
+	frameMessage frameKind = iota + 1
+	framePing
+	framePong
+	frameInfo
+	frameOK
+	frameError
+)
+
+// wireBuffer is how much is read at once. No frame that is of use is longer: a
+// message that is, is not from JetStream.
+const wireBuffer = 64 << 10
+
+// maxDigits bounds a size, far above all that a server can be configured to send.
+const maxDigits = 10
+
+var (
+	errWireLine = errors.New("NATS sends a line that is too long")
+	errWire     = errors.New("NATS sends what is not its protocol")
+)
+
+// wireReader reads what a server sends. Its memory is its buffer.
+type wireReader struct {
+	buf        []byte
+	begin, end int // of what is not parsed yet
+	skip       int // how much of a message is to come that is too long
+}
+
+func newWireReader(size int) *wireReader { return &wireReader{buf: make([]byte, size)} }
+
+// fill reads once. The frames before are gone then.
+func (r *wireReader) fill(from io.Reader) error {
+	if r.begin > 0 {
+		r.end = copy(r.buf, r.buf[r.begin:r.end])
+		r.begin = 0
+	}
+	n, err := from.Read(r.buf[r.end:])
+	r.end += n
+	return err
+}
+
+// next returns the next frame; ok is false when more has to be read. Its slices
+// are valid until fill.
+func (r *wireReader) next() (f frame, ok bool, err error) {
+	for {
+		if r.skip > 0 {
+			n := min(r.skip, r.end-r.begin)
+			r.begin += n
+			if r.skip -= n; r.skip > 0 {
+				return frame{}, false, nil
+			}
+		}
+		b := r.buf[r.begin:r.end]
+		n := bytes.IndexByte(b, '\n')
+		if n < 0 {
+			if len(b) == len(r.buf) {
+				return frame{}, false, errWireLine
+			}
+			return frame{}, false, nil
+		}
+		f, size, err := parseLine(bytes.TrimSuffix(b[:n], []byte("\r")))
+		if err != nil {
+			return frame{}, false, err
+		}
+		n++
+		if f.kind != frameMessage {
+			r.begin += n
+			return f, true, nil
+		}
+		total := n + size.total + len(wireLineEnd)
+		if total > len(r.buf) {
+			r.skip = total
+			continue
+		}
+		if total > len(b) {
+			return frame{}, false, nil
+		}
+		if string(b[total-len(wireLineEnd):total]) != wireLineEnd {
+			return frame{}, false, errWire
+		}
+		if size.headers > 0 {
+			f.headers = b[n : n+size.headers]
+		}
+		f.data = b[n+size.headers : n+size.total]
+		r.begin += total
+		return f, true, nil
+	}
+}
+
+// sizes are those of a message: of its headers, and of all.
+type sizes struct{ headers, total int }
+
+// parseLine reads the line that a frame begins with.
+func parseLine(line []byte) (f frame, size sizes, err error) {
+	op, rest := line, []byte(nil)
+	if i := bytes.IndexByte(line, wireSeparator); i >= 0 {
+		op, rest = line[:i], line[i+1:]
+	}
+	switch string(op) {
+	case "MSG":
+		return parseMessage(rest, false)
+	case "HMSG":
+		return parseMessage(rest, true)
+	case "PING":
+		f.kind = framePing
+	case "PONG":
+		f.kind = framePong
+	case "INFO":
+		f.kind, f.text = frameInfo, rest
+	case "+OK":
+		f.kind = frameOK
+	case "-ERR":
+		f.kind, f.text = frameError, bytes.Trim(rest, " '")
+	default:
+		err = errWire
+	}
+	return f, size, err
+}
+
+// parseMessage reads "subject sid [reply] [headers] total".
+func parseMessage(line []byte, hasHeaders bool) (frame, sizes, error) {
+	var part [5][]byte
+	n := 0
+	for len(line) > 0 && n < len(part) {
+		i := bytes.IndexByte(line, wireSeparator)
+		if i < 0 {
+			i = len(line)
+		}
+		if i > 0 {
+			part[n] = line[:i]
+			n++
+		}
+		line = line[min(i+1, len(line)):]
+	}
+	least := 3
+	if hasHeaders {
+		least++
+	}
+	if len(line) > 0 || n < least || n > least+1 {
+		return frame{}, sizes{}, errWire
+	}
+	var size sizes
+	var ok bool
+	if size.total, ok = parseSize(part[n-1]); !ok {
+		return frame{}, sizes{}, errWire
+	}
+	if hasHeaders {
+		if size.headers, ok = parseSize(part[n-2]); !ok || size.headers > size.total {
+			return frame{}, sizes{}, errWire
+		}
+	}
+	return frame{kind: frameMessage, subject: part[0], sid: part[1]}, size, nil
+}
+
+func parseSize(digits []byte) (n int, ok bool) {
+	if len(digits) == 0 || len(digits) > maxDigits {
+		return 0, false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, true
+}
