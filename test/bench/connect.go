@@ -158,6 +158,7 @@ func (b *bench) measureIdle(row string, s *server) error {
 	if err != nil {
 		return err
 	}
+	s.proc.rest(idleSettle) // as long as with the connections: what a start leaves behind is given back
 	s.proc.settle()
 	base := residentBytes(s.proc.pid())
 	c.conns = b.idle
