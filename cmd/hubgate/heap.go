@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -28,8 +29,9 @@ const (
 // heapPace has a busy node collect its garbage less often, and a quiet one give the
 // memory back. GOMEMLIMIT holds in any case, and who sets GOGC has his way.
 type heapPace struct {
-	percent int // of debug.SetGCPercent
-	quiet   int // looks since the node had much to do
+	percent int  // of debug.SetGCPercent
+	owes    bool // something may have piled up that was not given back
+	quiet   int  // looks since the node had much to do
 	before  uint64
 	samples []metrics.Sample
 }
@@ -61,6 +63,10 @@ func (p *heapPace) run(ctx context.Context) {
 			debug.SetGCPercent(percent)
 		}
 		if release {
+			// Each collection halves the stacks that are too large, and the second
+			// one empties the pools.
+			runtime.GC()
+			runtime.GC()
 			debug.FreeOSMemory()
 		}
 	}
@@ -74,12 +80,14 @@ func (p *heapPace) look(allocated, live uint64) (percent int, release bool) {
 	p.before = allocated
 	if grown >= uint64(busyRate*heapEvery/time.Second) {
 		p.quiet = 0
+		p.owes = live < busyHeap
 		return max(standardPercent, percentFor(live)), false
 	}
-	if p.quiet++; p.quiet < heapQuiet || p.percent == standardPercent {
+	if p.quiet++; p.quiet < heapQuiet {
 		return p.percent, false
 	}
-	return standardPercent, true
+	release, p.owes = p.owes, false
+	return standardPercent, release
 }
 
 // percentFor is the growth, in per cent of what is live, that leads to busyHeap. It

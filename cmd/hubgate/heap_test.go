@@ -36,7 +36,19 @@ func TestHeapPace(t *testing.T) {
 			t.Errorf("still quiet: %d %%, release %t", percent, release)
 		}
 	}
-	if percent, _ := look(30<<20, 3<<30); percent != 100 {
-		t.Errorf("with 3 GiB live: %d %%, want 100", percent)
+	if percent, _ := look(30<<20, 100<<20); percent != 100 {
+		t.Errorf("with 100 MiB live: %d %%, want 100", percent)
+	}
+	if _, release := look(0, 100<<20); release {
+		t.Error("released at the first quiet look")
+	}
+	if _, release := look(0, 100<<20); !release {
+		t.Error("nothing is released with 100 MiB live")
+	}
+	look(30<<20, 3<<30)
+	for range heapQuiet {
+		if percent, release := look(0, 3<<30); percent != 100 || release {
+			t.Errorf("with 3 GiB live: %d %%, release %t, want 100 and none", percent, release)
+		}
 	}
 }
