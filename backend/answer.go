@@ -15,9 +15,9 @@ import (
 // mail is the replies that a link has for the engine at once, and room for the
 // answers that follow from them. Its storage is used again.
 type mail struct {
-	replies []response
-	answers []settlement
-	held    bool // the first answer waits for the disk
+	responses []response
+	answers   []settlement
+	held      bool // answers wait for a sync that nobody has asked for yet
 }
 
 // response is a reply as the engine wants it, to message seq: an acknowledgement,
@@ -49,7 +49,7 @@ func (m *mail) add(seq uint64, data []byte, nobody bool) {
 			}
 		}
 	}
-	m.replies = append(m.replies, r)
+	m.responses = append(m.responses, r)
 }
 
 // parseError reads an error of JetStream; nil if it is none.
@@ -67,8 +67,8 @@ func parseError(data []byte) *jetstream.APIError {
 func (e *Engine) receive(m *mail) {
 	e.mu.Lock()
 	now := e.now()
-	for i := range m.replies {
-		r := &m.replies[i]
+	for i := range m.responses {
+		r := &m.responses[i]
 		switch {
 		case r.nobody:
 			e.setback(r.seq, "nobody takes messages for the stream; is it there?")
@@ -83,9 +83,9 @@ func (e *Engine) receive(m *mail) {
 		e.commits.kick()
 	}
 	e.give(m.answers)
-	clear(m.replies)
+	clear(m.responses)
 	clear(m.answers)
-	m.replies, m.answers, m.held = m.replies[:0], m.answers[:0], false
+	m.responses, m.answers, m.held = m.responses[:0], m.answers[:0], false
 }
 
 // give counts answers and gives them, in their order.

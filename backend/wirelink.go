@@ -234,7 +234,7 @@ func (l *wireLink) readLoop(in *wireReader) {
 		if e := l.takeAll(in, &m); e != nil {
 			err = e
 		}
-		if len(m.replies) > 0 {
+		if len(m.responses) > 0 {
 			l.to(&m)
 		}
 		if err != nil {
