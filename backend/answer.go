@@ -24,7 +24,7 @@ type mail struct {
 // "no responders", or an error of JetStream.
 type response struct {
 	seq    uint64
-	ack    ack                 // its slices are the link's; stream nil: it is none
+	ack    ack                 // its slices are the link's
 	nobody bool                // listens where the message went
 	err    *jetstream.APIError // nil: it is none
 }
@@ -38,18 +38,17 @@ type settlement struct {
 
 // add takes a reply. The data has to stay as it is until the engine has the mail.
 // What is not from JetStream is left out: its own answer may still come.
-func (m *mail) add(seq uint64, data []byte, nobody bool) {
-	r := response{seq: seq, nobody: nobody}
-	if !nobody {
-		var ok bool
-		if r.ack, ok = parseAck(data); !ok {
-			r.ack = ack{}
-			if r.err = parseError(data); r.err == nil {
-				return
-			}
-		}
+func (m *mail) add(seq uint64, data []byte) {
+	if a, ok := parseAck(data); ok {
+		m.responses = append(m.responses, response{seq: seq, ack: a})
+	} else if err := parseError(data); err != nil {
+		m.responses = append(m.responses, response{seq: seq, err: err})
 	}
-	m.responses = append(m.responses, r)
+}
+
+// addNobody takes "no responders".
+func (m *mail) addNobody(seq uint64) {
+	m.responses = append(m.responses, response{seq: seq, nobody: true})
 }
 
 // parseError reads an error of JetStream; nil if it is none.
