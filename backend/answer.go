@@ -15,16 +15,16 @@ import (
 // mail is the replies that a link has for the engine at once, and room for the
 // answers that follow from them. Its storage is used again.
 type mail struct {
-	replies []response
-	answers []settlement
-	held    bool // the first answer waits for the disk
+	responses []response
+	answers   []settlement
+	held      bool // answers wait for a sync that nobody has asked for yet
 }
 
 // response is a reply as the engine wants it, to message seq: an acknowledgement,
 // "no responders", or an error of JetStream.
 type response struct {
 	seq    uint64
-	ack    ack                 // its slices are the link's; stream nil: it is none
+	ack    ack                 // its slices are the link's
 	nobody bool                // listens where the message went
 	err    *jetstream.APIError // nil: it is none
 }
@@ -38,18 +38,17 @@ type settlement struct {
 
 // add takes a reply. The data has to stay as it is until the engine has the mail.
 // What is not from JetStream is left out: its own answer may still come.
-func (m *mail) add(seq uint64, data []byte, nobody bool) {
-	r := response{seq: seq, nobody: nobody}
-	if !nobody {
-		var ok bool
-		if r.ack, ok = parseAck(data); !ok {
-			r.ack = ack{}
-			if r.err = parseError(data); r.err == nil {
-				return
-			}
-		}
+func (m *mail) add(seq uint64, data []byte) {
+	if a, ok := parseAck(data); ok {
+		m.responses = append(m.responses, response{seq: seq, ack: a})
+	} else if err := parseError(data); err != nil {
+		m.responses = append(m.responses, response{seq: seq, err: err})
 	}
-	m.replies = append(m.replies, r)
+}
+
+// addNobody takes "no responders".
+func (m *mail) addNobody(seq uint64) {
+	m.responses = append(m.responses, response{seq: seq, nobody: true})
 }
 
 // parseError reads an error of JetStream; nil if it is none.
@@ -67,8 +66,8 @@ func parseError(data []byte) *jetstream.APIError {
 func (e *Engine) receive(m *mail) {
 	e.mu.Lock()
 	now := e.now()
-	for i := range m.replies {
-		r := &m.replies[i]
+	for i := range m.responses {
+		r := &m.responses[i]
 		switch {
 		case r.nobody:
 			e.setback(r.seq, "nobody takes messages for the stream; is it there?")
@@ -83,9 +82,9 @@ func (e *Engine) receive(m *mail) {
 		e.commits.kick()
 	}
 	e.give(m.answers)
-	clear(m.replies)
+	clear(m.responses)
 	clear(m.answers)
-	m.replies, m.answers, m.held = m.replies[:0], m.answers[:0], false
+	m.responses, m.answers, m.held = m.responses[:0], m.answers[:0], false
 }
 
 // give counts answers and gives them, in their order.

@@ -37,6 +37,7 @@ func (e *Engine) linkLoop(ctx context.Context, l link) {
 		case <-l.lost():
 		}
 		e.down()
+		l.close() // its last replies come before those of the next one
 		e.log.Warn().AnErr("cause", l.cause()).Int("in_flight", e.InFlight()).Msg("connection to NATS for storing messages is lost")
 		if l = e.reconnect(ctx); l == nil {
 			return

@@ -57,8 +57,11 @@ func (l *natsLink) take(m *nats.Msg) {
 	if err != nil {
 		return
 	}
-	nobody := len(m.Data) == 0 && m.Header.Get("Status") == "503"
-	l.mail.add(seq, m.Data, nobody)
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		l.mail.addNobody(seq)
+	} else {
+		l.mail.add(seq, m.Data)
+	}
 	l.to(&l.mail)
 }
 

@@ -234,7 +234,7 @@ func (l *wireLink) readLoop(in *wireReader) {
 		if e := l.takeAll(in, &m); e != nil {
 			err = e
 		}
-		if len(m.replies) > 0 {
+		if len(m.responses) > 0 {
 			l.to(&m)
 		}
 		if err != nil {
@@ -294,25 +294,29 @@ func (l *wireLink) takeReply(f frame, m *mail) {
 	if err != nil {
 		return
 	}
-	m.add(seq, f.data, len(f.data) == 0 && bytes.HasPrefix(f.headers, []byte(wireNobody)))
+	if len(f.data) == 0 && bytes.HasPrefix(f.headers, []byte(wireNobody)) {
+		m.addNobody(seq)
+		return
+	}
+	m.add(seq, f.data)
 }
 
-// protocolErrors are the errors of a server that others ask for, by how they begin.
-var protocolErrors = map[string]error{
-	"permissions violation":          nats.ErrPermissionViolation,
-	"authorization violation":        nats.ErrAuthorization,
-	"user authentication expired":    nats.ErrAuthExpired,
-	"user authentication revoked":    nats.ErrAuthRevoked,
-	"account authentication expired": nats.ErrAccountAuthExpired,
-	"stale connection":               nats.ErrStaleConnection,
-}
-
-// protocolError is what follows -ERR as an error.
+// protocolError is what follows -ERR as an error, as nats.go has it.
 func protocolError(text string) error {
 	lower := strings.ToLower(text)
-	for begin, err := range protocolErrors {
-		if strings.HasPrefix(lower, begin) {
-			return fmt.Errorf("%w: %s", err, text)
+	for _, known := range []struct {
+		begin string
+		err   error
+	}{
+		{"permissions violation", nats.ErrPermissionViolation},
+		{"authorization violation", nats.ErrAuthorization},
+		{"user authentication expired", nats.ErrAuthExpired},
+		{"user authentication revoked", nats.ErrAuthRevoked},
+		{"account authentication expired", nats.ErrAccountAuthExpired},
+		{"stale connection", nats.ErrStaleConnection},
+	} {
+		if strings.HasPrefix(lower, known.begin) {
+			return fmt.Errorf("%w: %s", known.err, text)
 		}
 	}
 	return errors.New("nats: " + text)

@@ -162,15 +162,12 @@ type sizes struct{ headers, total int }
 
 // parseLine reads the line that a frame begins with.
 func parseLine(line []byte) (f frame, size sizes, err error) {
-	op, rest := line, []byte(nil)
-	if i := bytes.IndexByte(line, wireSeparator); i >= 0 {
-		op, rest = line[:i], line[i+1:]
-	}
+	op, rest, _ := bytes.Cut(line, []byte{wireSeparator})
 	switch string(op) {
 	case "MSG":
-		return parseMessage(rest, false)
+		return parseMessage(rest, 1)
 	case "HMSG":
-		return parseMessage(rest, true)
+		return parseMessage(rest, 2)
 	case "PING":
 		f.kind = framePing
 	case "PONG":
@@ -187,39 +184,41 @@ func parseLine(line []byte) (f frame, size sizes, err error) {
 	return f, size, err
 }
 
-// parseMessage reads "subject sid [reply] [headers] total".
-func parseMessage(line []byte, hasHeaders bool) (frame, sizes, error) {
-	var part [5][]byte
-	n := 0
-	for len(line) > 0 && n < len(part) {
-		i := bytes.IndexByte(line, wireSeparator)
-		if i < 0 {
-			i = len(line)
-		}
-		if i > 0 {
-			part[n] = line[:i]
-			n++
-		}
-		line = line[min(i+1, len(line)):]
-	}
-	least := 3
-	if hasHeaders {
-		least++
-	}
-	if len(line) > 0 || n < least || n > least+1 {
+// parseMessage reads "subject sid [reply] [headers] total", which has one size or
+// two.
+func parseMessage(line []byte, numbers int) (frame, sizes, error) {
+	var buf [messageParts][]byte
+	part := appendParts(buf[:0], line)
+	if n := len(part) - numbers; n < 2 || n > 3 {
 		return frame{}, sizes{}, errWire
 	}
 	var size sizes
-	var ok bool
-	if size.total, ok = parseSize(part[n-1]); !ok {
-		return frame{}, sizes{}, errWire
-	}
-	if hasHeaders {
-		if size.headers, ok = parseSize(part[n-2]); !ok || size.headers > size.total {
+	for _, digits := range part[len(part)-numbers:] {
+		n, ok := parseSize(digits)
+		if !ok {
 			return frame{}, sizes{}, errWire
 		}
+		size.headers, size.total = size.total, n
+	}
+	if size.headers > size.total {
+		return frame{}, sizes{}, errWire
 	}
 	return frame{kind: frameMessage, subject: part[0], sid: part[1]}, size, nil
+}
+
+// messageParts is how many parts the line of a message has at most, and one more.
+const messageParts = 6
+
+// appendParts appends the parts of a line, as far as there is room.
+func appendParts(dst [][]byte, line []byte) [][]byte {
+	for len(line) > 0 && len(dst) < cap(dst) {
+		part, rest, _ := bytes.Cut(line, []byte{wireSeparator})
+		if len(part) > 0 {
+			dst = append(dst, part)
+		}
+		line = rest
+	}
+	return dst
 }
 
 func parseSize(digits []byte) (n int, ok bool) {

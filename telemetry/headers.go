@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hubgate/hubgate/span"
@@ -66,7 +67,7 @@ func (h *Headers) At(i int) (name, value []byte) {
 // Wire returns all headers as NATS has them between its version line and the
 // empty line: "name: value\r\n" for each. The slice is valid until the next
 // change of h.
-func (h *Headers) Wire() []byte { return h.buf[:len(h.buf):len(h.buf)] }
+func (h *Headers) Wire() []byte { return slices.Clip(h.buf) }
 
 // Add appends a header whose name is one of the contract's own, not a
 // device's. The value is escaped.
