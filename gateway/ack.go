@@ -9,13 +9,13 @@ func (c *conn) reserve(p *mqtt.Publish, size int) (tag uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.cause == nil && !c.hasRoom(size) {
-		if !c.blocked {
-			c.srv.counts.full.Add(1)
+		c.srv.counts.full.Add(1)
+		c.blockAt(c.pending.len())
+		for c.blocked && c.cause == nil {
+			c.changed.Wait()
 		}
-		c.blocked = true
-		c.changed.Wait()
+		c.blocked = false
 	}
-	c.blocked = false
 	if c.cause != nil {
 		return 0, c.cause
 	}
@@ -23,6 +23,23 @@ func (c *conn) reserve(p *mqtt.Publish, size int) (tag uint64, err error) {
 	e := c.pending.at(tag)
 	e.came, e.timed = c.came, p.ID != 0 && !isRequest(p)
 	return tag, nil
+}
+
+// blockAt has the reader wait, when n packets are pending and that is too many,
+// until half of them are stored: to wake it up for each would cost more than to
+// store them. c.mu is held.
+func (c *conn) blockAt(n int) {
+	c.blocked, c.resumeAt = true, n-max(1, n/2)
+}
+
+// unblock reports whether the reader may go on, and if so has it do so. c.mu is
+// held.
+func (c *conn) unblock() bool {
+	if !c.blocked || c.pending.len() > c.resumeAt {
+		return false
+	}
+	c.blocked = false
+	return true
 }
 
 // hasRoom reports whether the window takes a packet of size bytes; a single
@@ -75,7 +92,7 @@ func (c *conn) Stored(tag uint64, err error) {
 		c.srv.outputs.put(c.out)
 		c.out = nil
 	}
-	if c.blocked || c.cause != nil {
+	if c.unblock() || c.cause != nil {
 		c.changed.Broadcast()
 	}
 	start, grown := c.startWriting(), c.outputGrown()

@@ -34,16 +34,17 @@ type conn struct {
 	// Owned by whoever flushes.
 	writeArmed time.Time
 
-	mu      sync.Mutex
-	changed sync.Cond // of pending, out, writing or cause
-	pending ring
-	sent    unacked
-	out     []byte // packets to be written; nil when there are none
-	blocked bool   // the reader waits for room in pending
-	writing bool   // a goroutine is flushing
-	torn    bool   // a write has failed: the stream may end within a TLS record
-	greeted bool   // CONNACK is written; before, the deadline of accept holds
-	cause   error  // why the connection ends; the first one wins
+	mu       sync.Mutex
+	changed  sync.Cond // of pending, out, writing or cause
+	pending  ring
+	sent     unacked
+	out      []byte // packets to be written; nil when there are none
+	blocked  bool   // the reader waits for room in pending, until
+	resumeAt int    // so few packets are pending
+	writing  bool   // a goroutine is flushing
+	torn     bool   // a write has failed: the stream may end within a TLS record
+	greeted  bool   // CONNACK is written; before, the deadline of accept holds
+	cause    error  // why the connection ends; the first one wins
 
 	rare atomic.Pointer[rare]
 }
