@@ -327,8 +327,8 @@ func TestWireReplies(t *testing.T) {
 		m.responses = m.responses[:0]
 	})
 	for _, s := range []struct{ subject, text string }{
-		{"other.1", "MSG %s 1 2\r\nab\r\n"},
-		{l.inbox + "1", "MSG %s 2 2\r\nab\r\n"},
+		{"other.1", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
+		{l.inbox + "1", "MSG %s 2 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
 		{l.inbox + "-", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
 		{l.inbox + "1", "MSG %s 1 9\r\nnot of it\r\n"},
 		{l.inbox + "2", "MSG %s 1 0\r\n\r\n"},
