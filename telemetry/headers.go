@@ -87,6 +87,15 @@ func (h *Headers) AddTrace(c span.Context) {
 	}
 }
 
+// appendAll appends all headers of o.
+func (h *Headers) appendAll(o *Headers) {
+	at := len(h.buf)
+	h.buf = append(h.buf, o.buf...)
+	for _, p := range o.pieces {
+		h.pieces = append(h.pieces, piece{at + p.name, at + p.value})
+	}
+}
+
 func (h *Headers) addPlain(name, value string) {
 	end := h.begin(name)
 	h.buf = append(h.buf, value...)
@@ -121,12 +130,7 @@ func (h *Headers) end(name int) {
 // Headers appends the headers of m to h: annotations, system properties, and
 // application properties. It allocates nothing once h is large enough.
 func (m *Message) Headers(h *Headers) {
-	add(h, HeaderDeviceID, m.From.Device)
-	h.addOptional(HeaderModuleID, m.From.Module)
-	h.addOptional(HeaderAuthMethod, m.AuthMethod)
-	h.addOptional(HeaderGeneration, m.Generation)
-	h.addOptional(HeaderSource, m.Source)
-	h.addOptional(HeaderModelID, m.ModelID)
+	m.vouched(h)
 	h.addTime(HeaderEnqueued, m.Enqueued)
 	for p, value := range m.System {
 		if value != nil {

@@ -259,8 +259,42 @@ func TestAppendTime(t *testing.T) {
 	})
 }
 
+// What is encoded once for all messages of a sender is what each would have, and
+// nobody else's when the message is used again.
+func TestSender(t *testing.T) {
+	t.Parallel()
+	id := hub.Identity{Device: "d 1", Module: "m%"}
+	m := Message{From: id, AuthMethod: AuthMethodModule, Generation: "7", ModelID: "dtmi:a;1", Source: SourceTelemetry}
+	headers := func() string {
+		var h Headers
+		h.Add("before", "1")
+		m.Headers(&h)
+		var text strings.Builder
+		for i := range h.Len() {
+			name, value := h.At(i)
+			fmt.Fprintf(&text, "%s: %s\r\n", name, value)
+		}
+		if text.String() != string(h.Wire()) {
+			t.Errorf("headers\n%s and lines\n%s", text.String(), h.Wire())
+		}
+		return text.String()
+	}
+	want := headers()
+	m.Reset()
+	m.SentBy(NewSender(id, AuthMethodModule, "7", "dtmi:a;1"))
+	if got := headers(); got != want {
+		t.Errorf("headers\n%s\nwant\n%s", got, want)
+	}
+	m.Reset()
+	m.From = hub.Identity{Device: "d2"}
+	if got := headers(); strings.Contains(got, "dtmi") || !strings.Contains(got, ": d2\r\n") {
+		t.Errorf("headers after a reset\n%s", got)
+	}
+}
+
 func BenchmarkHeaders(b *testing.B) {
 	bag := []byte("%24.mid=12345&%24.ct=application%2Fjson&%24.ce=utf-8&temperature=21.5&alert=false")
+	sender := NewSender(hub.Identity{Device: "dev-0001"}, AuthMethodDevice, "637612875240648717", "")
 	var m Message
 	var h Headers
 	b.ReportAllocs()
@@ -269,8 +303,8 @@ func BenchmarkHeaders(b *testing.B) {
 		if err := m.ParseBag(bag); err != nil {
 			b.Fatal(err)
 		}
-		m.From, m.AuthMethod, m.Generation = hub.Identity{Device: "dev-0001"}, AuthMethodDevice, "637612875240648717"
-		m.Source, m.Enqueued = SourceTelemetry, time.UnixMilli(1_764_000_000_000)
+		m.SentBy(sender)
+		m.Enqueued = time.UnixMilli(1_764_000_000_000)
 		h.Reset()
 		m.Headers(&h)
 	}

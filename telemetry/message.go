@@ -50,8 +50,9 @@ type Message struct {
 	// is no trace.
 	Trace span.Context
 
-	scratch []byte // decoded names and values
-	index   index  // of Properties, when there are many
+	sender  *Sender // whose headers are encoded already; may be nil
+	scratch []byte  // decoded names and values
+	index   index   // of Properties, when there are many
 }
 
 // Property is an application property, decoded.

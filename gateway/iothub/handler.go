@@ -22,9 +22,10 @@ type handler struct {
 	generation string
 	authMethod string
 	modelID    string
-	remote     string                       // address and port of the client
-	link       atomic.Pointer[gateway.Link] // nil before CONNECT is answered
-	account    gateway.Account              // of twin operations, calls and messages to the device
+	sender     atomic.Pointer[telemetry.Sender] // nil until there is a message
+	remote     string                           // address and port of the client
+	link       atomic.Pointer[gateway.Link]     // nil before CONNECT is answered
+	account    gateway.Account                  // of twin operations, calls and messages to the device
 	calls      calls
 	callable   bool   // methods are being subscribed to; owned by the reader
 	java       bool   // the client is Java's SDK
@@ -147,9 +148,18 @@ func (h *handler) decode(e event, m *telemetry.Message) error {
 	if m.Size() > telemetry.MaxSize {
 		return hub.Errorf(hub.MessageTooLarge, "the message has %d bytes with its properties; the limit is %d", m.Size(), telemetry.MaxSize)
 	}
-	m.From, m.Generation, m.AuthMethod, m.ModelID = h.id, h.generation, h.authMethod, h.modelID
-	m.Source = telemetry.SourceTelemetry
+	m.SentBy(h.asSender())
 	return nil
+}
+
+// asSender is the connection as the sender of its messages; an idle one needs none.
+func (h *handler) asSender() *telemetry.Sender {
+	if s := h.sender.Load(); s != nil {
+		return s
+	}
+	s := telemetry.NewSender(h.id, h.authMethod, h.generation, h.modelID)
+	h.sender.Store(s)
+	return s
 }
 
 // entry is an entry of the identity's timeline about err.
