@@ -12,7 +12,7 @@ import (
 
 // packetsPerTurn is how many packets one connection may have handled before
 // others get their turn.
-const packetsPerTurn = 64
+const packetsPerTurn = 16
 
 // readLoop reads and handles packets, and returns why it ends. It owns the
 // protocol state. While the connection idles it holds no buffer.

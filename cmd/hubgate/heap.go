@@ -7,14 +7,18 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // The heap of a node that has much to do.
 const (
-	// busyHeap is how large the heap may grow before it is collected. A node's own
+	// busyHeap is how large the heap may grow before it is collected, and busyShare
+	// which part of the memory that this process may use it is at most. A node's own
 	// heap is some 20 MiB, and so is what a few ten thousand messages leave behind:
 	// without it a busy node would collect several times a second.
-	busyHeap = 160 << 20
+	busyHeap  = 160 << 20
+	busyShare = 8
 	// busyRate is how many bytes a second a busy node allocates at least: some two
 	// thousand messages, or ten handshakes.
 	busyRate = 4 << 20
@@ -29,17 +33,29 @@ const (
 // heapPace has a busy node collect its garbage less often, and a quiet one give the
 // memory back. GOMEMLIMIT holds in any case, and who sets GOGC has his way.
 type heapPace struct {
-	percent int  // of debug.SetGCPercent
-	owes    bool // something may have piled up that was not given back
-	quiet   int  // looks since the node had much to do
+	busy    uint64 // bytes that the heap of a busy node may have
+	percent int    // of debug.SetGCPercent
+	owes    bool   // something may have piled up that was not given back
+	quiet   int    // looks since the node had much to do
 	before  uint64
 	samples []metrics.Sample
 }
 
-func newHeapPace() *heapPace {
-	return &heapPace{percent: standardPercent, samples: []metrics.Sample{
+// newHeapPace is for a process that may use so many bytes of memory.
+func newHeapPace(memory uint64) *heapPace {
+	return &heapPace{busy: min(busyHeap, memory/busyShare), percent: standardPercent, samples: []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
 	}}
+}
+
+// usableMemory is how many bytes this process may use: what its control group lets
+// it have, else the machine's memory; 0 if nobody knows.
+func usableMemory() uint64 {
+	n, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // run looks until ctx ends.
@@ -80,8 +96,8 @@ func (p *heapPace) look(allocated, live uint64) (percent int, release bool) {
 	p.before = allocated
 	if grown >= uint64(busyRate*heapEvery/time.Second) {
 		p.quiet = 0
-		p.owes = live < busyHeap
-		return max(standardPercent, percentFor(live)), false
+		p.owes = live < p.busy
+		return max(standardPercent, p.percentFor(live)), false
 	}
 	if p.quiet++; p.quiet < heapQuiet {
 		return p.percent, false
@@ -90,13 +106,13 @@ func (p *heapPace) look(allocated, live uint64) (percent int, release bool) {
 	return standardPercent, release
 }
 
-// percentFor is the growth, in per cent of what is live, that leads to busyHeap. It
-// comes in steps, for a change of it halts the process for a moment.
-func percentFor(live uint64) int {
+// percentFor is the growth, in per cent of what is live, that leads to the heap of a
+// busy node. It comes in steps, for a change of it halts the process for a moment.
+func (p *heapPace) percentFor(live uint64) int {
 	const step = 100
 	live = max(live, 4<<20)
-	if live >= busyHeap {
+	if live >= p.busy {
 		return 0
 	}
-	return int((busyHeap-live)*100/live) / step * step //nolint:gosec // at most 3,900
+	return int((p.busy-live)*100/live) / step * step //nolint:gosec // at most 3,900
 }

@@ -4,7 +4,7 @@ import "testing"
 
 func TestHeapPace(t *testing.T) {
 	t.Parallel()
-	p := newHeapPace()
+	p := newHeapPace(8 << 30)
 	var allocated uint64
 	look := func(grown, live uint64) (int, bool) {
 		allocated += grown
@@ -44,6 +44,9 @@ func TestHeapPace(t *testing.T) {
 	}
 	if _, release := look(0, 100<<20); !release {
 		t.Error("nothing is released with 100 MiB live")
+	}
+	if percent, _ := newHeapPace(256<<20).look(30<<20, 20<<20); percent != 100 {
+		t.Errorf("with 256 MiB of memory: %d %%, want 100", percent)
 	}
 	look(30<<20, 3<<30)
 	for range heapQuiet {

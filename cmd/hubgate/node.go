@@ -369,7 +369,7 @@ func (n *node) paceHeap() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.onStop(func(context.Context) { cancel() })
 	n.background(func() error {
-		newHeapPace().run(ctx)
+		newHeapPace(usableMemory()).run(ctx)
 		return nil
 	})
 }
