@@ -29,7 +29,7 @@ type conn struct {
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time
 	came      uint32 // when what is being handled was read; see Server.ticks
-	handled   uint32 // packets so far; it may begin again
+	handled   uint32 // packets since it waited for the peer, or for others
 
 	// Owned by whoever flushes.
 	writeArmed time.Time

@@ -30,6 +30,8 @@ func (p pipe) fill(in *inbox, pool *inboxes) (*inbox, error) {
 
 func (p pipe) abort() error { return p.Close() }
 
+func (pipe) rested() bool { return true }
+
 // newBubble returns a server without listeners, for a test in a bubble, and ends
 // it with the test.
 func newBubble(t *testing.T, configure func(*world)) *world {

@@ -10,8 +10,8 @@ import (
 	"github.com/hubgate/hubgate/hub"
 )
 
-// packetsPerTurn is how many packets one connection may have handled before
-// others get their turn.
+// packetsPerTurn is how many packets one connection may have handled, while more
+// wait, before others get their turn.
 const packetsPerTurn = 16
 
 // readLoop reads and handles packets, and returns why it ends. It owns the
@@ -52,6 +52,9 @@ func (c *conn) readLoop(in *inbox) error {
 		if in, err = c.src.fill(in, buffers); err != nil {
 			return c.readFailed(err)
 		}
+		if c.src.rested() {
+			c.handled = 0
+		}
 	}
 }
 
@@ -85,11 +88,12 @@ func (c *conn) handleAll(in *inbox) error {
 			return protocolError(err)
 		}
 		in.batch.add(p, len(b))
+		if c.handled++; c.handled > packetsPerTurn {
+			c.handled = 1
+			c.srv.rounds.wait()
+		}
 		if err := c.handle(p, len(b)); err != nil {
 			return err
-		}
-		if c.handled++; c.handled%packetsPerTurn == 0 {
-			c.srv.rounds.wait()
 		}
 	}
 }

@@ -21,6 +21,9 @@ type source interface {
 	// inbox that it takes from pool only once there is something to read. It
 	// returns the inbox, which is nil when in was and nothing was read.
 	fill(in *inbox, pool *inboxes) (*inbox, error)
+	// rested reports whether fill has had to wait for the peer since the last call;
+	// false if that is not known.
+	rested() bool
 	// abort closes the stream without a farewell, which a peer that does not
 	// read would delay.
 	abort() error
@@ -38,6 +41,8 @@ type tcpSource struct {
 	in      *inbox
 	pool    *inboxes
 	err     error
+
+	waited bool // there was nothing to read
 }
 
 // newTCPSource returns a source of nc, which must be a socket of package net.
@@ -67,6 +72,12 @@ func (s *tcpSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 
 func (s *tcpSource) abort() error { return s.Conn.Close() }
 
+func (s *tcpSource) rested() bool {
+	waited := s.waited
+	s.waited = false
+	return waited
+}
+
 // settle says that CONNECT is being answered: the gate need not know any more
 // for whom we wait.
 func (s *tcpSource) settle() { s.turn = nil }
@@ -94,6 +105,7 @@ func (s *tcpSource) readReady(fd uintptr) bool {
 		if s.turn != nil {
 			s.turn.waiting()
 		}
+		s.waited = true
 		return false
 	}
 	s.in = in
@@ -206,6 +218,8 @@ func (s *tlsSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 
 func (s *tlsSource) abort() error { return s.records.Close() }
 
+func (s *tlsSource) rested() bool { return s.records.rested() }
+
 func (s *tlsSource) settle() { s.records.settle() }
 
 func (s *tlsSource) read(in *inbox, pool *inboxes) (*inbox, error) {
@@ -237,6 +251,8 @@ func newWebSocketSource(ctx context.Context, ws *websocket.Conn) *webSocketSourc
 }
 
 func (s *webSocketSource) abort() error { return s.ws.CloseNow() }
+
+func (*webSocketSource) rested() bool { return false } // what is below is hidden
 
 // SetDeadline implements net.Conn.
 func (s *webSocketSource) SetDeadline(t time.Time) error {

@@ -59,6 +59,9 @@ type app struct {
 	out, errOut io.Writer
 	format      outputFormat
 	settings    []config.Setting // that the command line gives
+	// goOn is the rest of a command that runs for long. It is called when the grammar
+	// of the command line, which takes 2 MiB, is gone.
+	goOn func() error
 
 	// Of the commands about devices and modules.
 	kind   kind
@@ -70,6 +73,9 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	a.format = formatOf(args)
 	err := a.execute(ctx, args)
+	if err == nil && a.goOn != nil {
+		err = a.goOn()
+	}
 	if err == nil {
 		return exitOK
 	}

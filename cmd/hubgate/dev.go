@@ -22,8 +22,13 @@ type devCmd struct {
 	nodeFlags `embed:""`
 }
 
-// Run runs a development hub until ctx ends.
+// Run has a development hub run until ctx ends.
 func (c *devCmd) Run(ctx context.Context, a *app) error {
+	a.goOn = func() error { return c.serve(ctx, a) }
+	return nil
+}
+
+func (c *devCmd) serve(ctx context.Context, a *app) error {
 	began := time.Now()
 	cfg, log, err := a.prepare(c.configFlags, config.Dev)
 	if err != nil {

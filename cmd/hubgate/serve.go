@@ -17,8 +17,13 @@ type serveCmd struct {
 	serveFlags `embed:""`
 }
 
-// Run runs a node until ctx ends.
+// Run has a node run until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
+	a.goOn = func() error { return c.serve(ctx, a) }
+	return nil
+}
+
+func (c *serveCmd) serve(ctx context.Context, a *app) error {
 	cfg, log, err := a.prepare(c.configFlags, config.Serve)
 	if err != nil {
 		return err
