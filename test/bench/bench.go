@@ -233,6 +233,9 @@ func (b *bench) cells(ctx context.Context, servers []*server) error {
 			if !b.runsCell(c, s) || ctx.Err() != nil {
 				continue
 			}
+			if c.drained {
+				s = s.drained()
+			}
 			if err := b.measureCell(c, s); err != nil {
 				return fmt.Errorf("%s, %s: %w", c.row, s.name, err)
 			}
@@ -245,10 +248,15 @@ func (b *bench) cells(ctx context.Context, servers []*server) error {
 // runsCell reports whether a cell is meant for a server: the long-running TLS
 // servers are there for the cost of a connect only.
 func (b *bench) runsCell(c cell, s *server) bool {
-	if c.secure {
-		return s.name == nameHubgate && b.wantsRow(c.row)
+	switch {
+	case !b.wantsRow(c.row):
+		return false
+	case c.secure:
+		return s.name == nameHubgate
+	case c.drained && drainedName(s.name) == "":
+		return false
 	}
-	return b.wantsRow(c.row) && s.plain.IsValid()
+	return s.plain.IsValid()
 }
 
 func (b *bench) connectRound(ctx context.Context, servers []*server) error {
@@ -354,7 +362,7 @@ func (b *bench) idleOnce(ctx context.Context, row string, st starter) error {
 // progress tells on the log what a cell just gave.
 func (b *bench) progress(row, target string) {
 	var parts []string
-	for _, metric := range []string{metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU, metricStorm, metricStormCPU, metricFirst99, metricRefused, metricMiB, metricEach, metricSeconds} {
+	for _, metric := range []string{metricTaken, metricRate, metricCPU, metricP50, metricP99, metricConnCPU, metricIdle, metricTrip50, metricTrip99, metricOps, metricOpCPU, metricStorm, metricStormCPU, metricFirst99, metricRefused, metricMiB, metricEach, metricSeconds} {
 		if values := b.book.values(row, target, metric); len(values) > 0 {
 			parts = append(parts, fmt.Sprintf("%s %.1f", metric, values[len(values)-1]))
 		}

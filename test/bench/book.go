@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,6 +20,8 @@ const (
 	metricAcked   = "acknowledged"
 	metricStored  = "stored"
 	metricDropped = "dropped_connections"
+	metricTaken   = "delivered_per_second"
+	metricTakeCPU = "server_cpu_us_per_delivered_message"
 	metricP50     = "latency_p50_us"
 	metricP99     = "latency_p99_us"
 	metricConnCPU = "server_cpu_us_per_connect"
@@ -79,6 +82,17 @@ func (k *book) note(row, target, text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.notes[[2]string{row, target}] = text
+}
+
+// noteToo puts a remark behind the one that is there.
+func (k *book) noteToo(row, target, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := [2]string{row, target}
+	if have := k.notes[id]; have != "" && have != text {
+		text = strings.TrimSuffix(have, "; "+text) + "; " + text
+	}
+	k.notes[id] = text
 }
 
 // fault records something that makes the run a failure.

@@ -143,6 +143,7 @@ func TestRecordFaults(t *testing.T) {
 		"lost":        {server{name: nameHubgate, stored: kept}, outcome{Sent: 5, Acked: 5}, 4, "5 messages were acknowledged, 4 are in the stream"},
 		"not counted": {server{name: nameMosq}, outcome{Sent: 5, Acked: 5}, 0, ""},
 		"no interest": {server{name: nameNoSub, stored: kept}, outcome{Sent: 5, Acked: 5}, 0, ""},
+		"taken":       {server{name: nameNATSSub, stored: kept}, outcome{Sent: 5, Acked: 5}, 1, ""},
 		"silent":      {server{name: nameMosq}, outcome{Sent: 5, Acked: 3}, 0, "2 messages were never acknowledged"},
 		"disorder":    {server{name: nameMosq}, outcome{Disorder: 2}, 0, "2 PUBACKs out of order"},
 		"dropped":     {server{name: nameMosq}, outcome{Dropped: 1, Sent: 5, Acked: 3}, 0, "1 connections were ended"},

@@ -27,6 +27,8 @@ type cell struct {
 	secure bool
 	clean  bool // no session that stays
 
+	drained bool // one consumer takes everything meanwhile
+
 	measure time.Duration // 0: as the flags say
 }
 
@@ -40,6 +42,9 @@ func throughputCells(quick bool) []cell {
 			}
 			cells = append(cells, cell{row: throughputRow("plain", conns, window), conns: conns, window: window})
 		}
+	}
+	if !quick {
+		cells = append(cells, drainedCell())
 	}
 	return cells
 }
@@ -77,28 +82,38 @@ func latencyRow(thousands int) string { return fmt.Sprintf("open loop %dk/s N=10
 
 // measureCell runs a cell on s and writes what came of it into the book.
 func (b *bench) measureCell(c cell, s *server) error {
+	probe := func() usage { return usageOf(s.proc.pid(), b.core) }
+	if c.drained {
+		return b.measureDrained(c, s, probe)
+	}
+	_, err := b.underLoad(c, s, probe)
+	return err
+}
+
+// underLoad is measureCell with what came of it. The probe is called when the
+// measured time begins and ends.
+func (b *bench) underLoad(c cell, s *server, probe func() usage) (outcome, error) {
 	before, err := s.count()
 	if err != nil {
-		return err
+		return outcome{}, err
 	}
 	clients, err := dialAll(s, c)
 	defer closeAll(clients)
 	if err != nil {
-		return fmt.Errorf("connect %d clients: %w", c.conns, err)
+		return outcome{}, fmt.Errorf("connect %d clients: %w", c.conns, err)
 	}
 	s.proc.settle()
-	l := load{window: c.window, rate: c.rate, greedy: c.greedy, warm: b.warm, measure: cmp.Or(c.measure, b.measure)}
-	l.probe = func() usage { return usageOf(s.proc.pid(), b.core) }
+	l := load{window: c.window, rate: c.rate, greedy: c.greedy, warm: b.warm, measure: cmp.Or(c.measure, b.measure), probe: probe}
 	out, err := run(clients, l)
 	if err != nil {
-		return err
+		return out, err
 	}
 	after, err := s.count()
 	if err != nil {
-		return err
+		return out, err
 	}
 	b.book.record(c, s, out, after-before)
-	return errors.Join(s.proc.fault(), s.purge())
+	return out, errors.Join(s.proc.fault(), s.purge())
 }
 
 // login is who connects in this cell.
@@ -116,6 +131,10 @@ func (s *server) count() (uint64, error) {
 	}
 	return s.stored.count()
 }
+
+// keeps reports whether the server's stream tells what was acknowledged: what a
+// subscriber has taken is no longer in one that is kept by interest.
+func (s *server) keeps() bool { return s.stored != nil && s.name != nameNATSSub }
 
 func (s *server) purge() error {
 	if s.stored == nil {
@@ -172,7 +191,7 @@ func (k *book) record(c cell, s *server, out outcome, stored uint64) {
 	}
 	add(metricAcked, float64(out.Acked))
 	add(metricDropped, float64(out.Dropped))
-	if s.stored != nil {
+	if s.keeps() {
 		add(metricStored, float64(stored))
 	}
 	if c.rate > 0 {
@@ -205,7 +224,7 @@ func (k *book) recordFaults(c cell, s *server, out outcome, stored uint64) {
 	if out.Acked < out.Sent && out.Dropped == 0 {
 		k.fault("%s: %d messages were never acknowledged", where, out.Sent-out.Acked)
 	}
-	if s.stored == nil {
+	if !s.keeps() {
 		return
 	}
 	switch {

@@ -11,7 +11,9 @@
 // Closed-loop cells keep a window of unacknowledged QoS 1 messages on every
 // connection and give throughput; open-loop cells send on a schedule and give
 // latency, counted from the moment a message was due. Every PUBACK is checked
-// for its order, and the acknowledged messages against what the stream holds.
+// for its order, and the acknowledged messages against what the stream holds. In
+// one row a consumer on the generator's core takes everything meanwhile, and what
+// was delivered to it counts.
 //
 // Conversations are measured beside what they need at least. A twin request
 // stands beside the read or the compare-and-set of a key, and the delivery of a

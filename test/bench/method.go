@@ -3,13 +3,10 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"sync"
 	"time"
 
@@ -89,7 +86,8 @@ func (b *bench) measureCalls(ctx context.Context, callers int, s *server) error 
 		}
 		defer stop()
 	} else {
-		d, err := dialCallee(s)
+		// the device answers at once, with the body that it was sent
+		d, err := dialResponder(s.plain, s.who(0).clean, methodAsks+"#", appendMethodAnswer)
 		if err != nil {
 			return err
 		}
@@ -177,73 +175,6 @@ func echoRequests(s *server) (stop func(), err error) {
 	return conn.Close, nil
 }
 
-// callee is a device that answers methods at once with their own body. Unlike a
-// [client] it has a goroutine that reads, as the NATS client has that it is
-// compared with.
-type callee struct {
-	conn net.Conn
-	done chan struct{}
-}
-
-func dialCallee(s *server) (*callee, error) {
-	conn, err := net.DialTimeout("tcp4", s.plain.String(), dialTimeout)
-	if err != nil {
-		return nil, fmt.Errorf("dial: %w", err)
-	}
-	d := &callee{conn: conn, done: make(chan struct{})}
-	in := bufio.NewReaderSize(conn, readSize)
-	if err := d.start(in, s.who(0)); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	go func() {
-		defer close(d.done)
-		d.answer(in)
-	}()
-	return d, nil
-}
-
-func (d *callee) start(in *bufio.Reader, who login) error {
-	_ = d.conn.SetDeadline(time.Now().Add(dialTimeout))
-	if _, err := d.conn.Write(appendSubscribe(who.clean, 1, methodAsks+"#")); err != nil {
-		return fmt.Errorf("connect and subscribe: %w", err)
-	}
-	packet, err := readPacket(in, nil)
-	if err == nil {
-		err = checkConnack(packet)
-	}
-	if err == nil {
-		packet, err = readPacket(in, nil)
-	}
-	if err != nil {
-		return err
-	}
-	if len(packet) != 5 || packet[0] != typeSuback || packet[4] > 1 {
-		return fmt.Errorf("expected SUBACK, got %x", packet)
-	}
-	return d.conn.SetDeadline(time.Time{})
-}
-
-// answer works until the connection ends. What comes together is answered
-// together.
-func (d *callee) answer(in *bufio.Reader) {
-	var packet, out []byte
-	for {
-		var err error
-		if packet, err = readPacket(in, packet); err != nil {
-			return
-		}
-		out = appendMethodAnswer(out, packet)
-		if in.Buffered() > 0 {
-			continue
-		}
-		if _, err := d.conn.Write(out); err != nil {
-			return
-		}
-		out = out[:0]
-	}
-}
-
 // appendMethodAnswer appends the answer to a method that came with QoS 1 or 0,
 // with its PUBACK; nothing for any other packet.
 func appendMethodAnswer(b, packet []byte) []byte {
@@ -259,38 +190,6 @@ func appendMethodAnswer(b, packet []byte) []byte {
 	to := methodAnswers + string(rid)
 	b = appendHeader(b, typePublishQ0, 2+len(to)+len(rest))
 	return append(appendString(b, to), rest...)
-}
-
-func (d *callee) close() {
-	_, _ = d.conn.Write(appendDisconnect(nil))
-	d.conn.Close()
-	<-d.done
-}
-
-// readPacket reads a packet into buf, which it may replace.
-func readPacket(in *bufio.Reader, buf []byte) ([]byte, error) {
-	buf = buf[:0]
-	for {
-		c, err := in.ReadByte()
-		if err != nil {
-			return nil, err
-		}
-		buf = append(buf, c)
-		if len(buf) > 1 && c < 0x80 {
-			break
-		}
-		if len(buf) == 5 {
-			return nil, errFrame
-		}
-	}
-	length := 0
-	for i, c := range buf[1:] {
-		length |= int(c&0x7F) << (7 * i)
-	}
-	head := len(buf)
-	buf = append(buf, make([]byte, length)...)
-	_, err := io.ReadFull(in, buf[head:])
-	return buf, err
 }
 
 func methodGoals() []goal {

@@ -135,6 +135,14 @@ func checkConnack(packet []byte) error {
 	return nil
 }
 
+// checkSuback reports why packet does not grant a subscription.
+func checkSuback(packet []byte) error {
+	if len(packet) != 5 || packet[0] != typeSuback || packet[4] > 1 {
+		return fmt.Errorf("expected SUBACK, got %x", packet)
+	}
+	return nil
+}
+
 func appendHeader(b []byte, first byte, length int) []byte {
 	b = append(b, first)
 	for {

@@ -50,6 +50,7 @@ func throughputGoals() []goal {
 	s1, s16 := throughputRow("tls1.3", 1000, 1), throughputRow("tls1.3", 1000, 16)
 	rate := func(row, target string) figure { return figure{row, target, metricRate} }
 	own := rate(w16, nameHubgate)
+	taken := func(target string) figure { return figure{drainedCell().row, target, metricTaken} }
 	return []goal{
 		{id: "T1", what: "w=16 / raw JetStream, own inbox", over: own, under: rate(rowRaw, nameRawInbox), must: 0.70, aim: 1.0},
 		{id: "T1a", what: "w=16 / raw JetStream, gateway's headers", over: own, under: rate(rowRaw, nameRawFull)},
@@ -61,6 +62,8 @@ func throughputGoals() []goal {
 		{id: "T5a", what: "tls1.3 / plain, w=1", over: rate(s1, nameHubgate), under: rate(w1, nameHubgate), must: 0.65, aim: 0.75},
 		{id: "T5b", what: "tls1.3 / plain, w=16", over: rate(s16, nameHubgate), under: own, must: 0.80, aim: 0.90},
 		{id: "T6", what: "overload: w=64 / w=16", over: rate(w64, nameHubgate), under: own, must: 0.85, aim: 1.0},
+		{id: "T8a", what: "delivered to one consumer / mosquitto, 1 sub", over: taken(nameHubgate), under: taken(nameMosqSub), must: 1.2, aim: 2},
+		{id: "T8b", what: "delivered to one consumer / nats mqtt, 1 sub", over: taken(nameHubgate), under: taken(nameNATSSub), must: 2, aim: 3},
 	}
 }
 
@@ -156,7 +159,7 @@ func (k *book) ratios() []ratioResult {
 // byCPU is the ratio of a throughput goal in messages or operations per second of processor
 // time.
 func (k *book) byCPU(g goal) float64 {
-	costs := map[string]string{metricRate: metricCPU, metricOps: metricOpCPU, metricStorm: metricStormCPU}
+	costs := map[string]string{metricRate: metricCPU, metricTaken: metricTakeCPU, metricOps: metricOpCPU, metricStorm: metricStormCPU}
 	cost, ok := costs[g.over.metric]
 	if !ok {
 		return 0

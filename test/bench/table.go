@@ -52,6 +52,7 @@ func (k *book) report(machine string, rounds int, pinned bool) report {
 func metrics() []string {
 	return []string{
 		metricRate, metricCPU, metricOwn, metricBusy, metricOthers, metricAcked, metricStored, metricDropped,
+		metricTaken, metricTakeCPU,
 		metricP50, metricP99, metricConnCPU, metricConns, metricIdle,
 		metricTrip50, metricTrip99, metricOps, metricOpCPU, metricDone,
 		metricStorm, metricStormCPU, metricFirst50, metricFirst99, metricRefused, metricTwice,
@@ -120,6 +121,7 @@ func (x ratioResult) limit(v float64) string {
 // writeRows prints one block for each kind of figure, a line for each target.
 func (r report) writeRows(w io.Writer) {
 	r.writeBlock(w, []string{metricRate, metricCPU, metricBusy, metricOwn, metricAcked, metricStored}, "throughput\ttarget\tmsgs/s\tserver us/msg\tserver\tgenerator\tacked\tstored\tremarks")
+	r.writeBlock(w, []string{metricTaken, metricTakeCPU, metricRate, metricBusy, metricOwn, metricAcked, metricStored}, "one consumer\ttarget\tdelivered/s\tserver us/delivered\tmsgs/s\tserver\tgenerator\tacked\tstored\tremarks")
 	r.writeBlock(w, []string{metricP50, metricP99, metricCPU, metricAcked, metricStored}, "latency\ttarget\tp50 us\tp99 us\tserver us/msg\tacked\tstored\tremarks")
 	r.writeBlock(w, []string{metricConnCPU, metricConns}, "connect\ttarget\tserver us/connect\tconnects/s\tremarks")
 	r.writeBlock(w, []string{metricStorm, metricStormCPU, metricFirst50, metricFirst99, metricRefused, metricTwice}, "storm\ttarget\tconnects/s\tserver us/device\tp50 ms to PUBACK\tp99 ms to PUBACK\trefused\trefused twice\tremarks")
@@ -196,7 +198,7 @@ func (l tableLine) remarks() string {
 
 // kind is the metric that says to which block a line belongs.
 func (l tableLine) kind() string {
-	for _, metric := range []string{metricP50, metricConnCPU, metricStorm, metricIdle, metricTrip50, metricOps, metricMiB, metricSeconds} {
+	for _, metric := range []string{metricTaken, metricP50, metricConnCPU, metricStorm, metricIdle, metricTrip50, metricOps, metricMiB, metricSeconds} {
 		if _, ok := l.values[metric]; ok {
 			return metric
 		}
@@ -214,7 +216,7 @@ func (l tableLine) cell(metric string) string {
 		return fmt.Sprintf("%.0f%%", 100*s.Median)
 	case metricAcked, metricStored, metricDone:
 		return fmt.Sprintf("%.0f", s.Median)
-	case metricCPU, metricOpCPU, metricStormCPU, metricSeconds:
+	case metricCPU, metricTakeCPU, metricOpCPU, metricStormCPU, metricSeconds:
 		return fmt.Sprintf("%.1f [%.1f..%.1f]", s.Median, s.Low, s.High)
 	}
 	return fmt.Sprintf("%.0f [%.0f..%.0f]", s.Median, s.Low, s.High)

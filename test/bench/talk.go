@@ -164,8 +164,8 @@ func prepareTwins(clients []*client) error {
 		if err != nil {
 			return err
 		}
-		if len(answer) != 5 || answer[0] != typeSuback || answer[4] > 1 {
-			return fmt.Errorf("expected SUBACK, got %x", answer)
+		if err := checkSuback(answer); err != nil {
+			return err
 		}
 		if answer, err = c.ask(fill.append(nil, 0)); err != nil {
 			return err
