@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // sparsely stores 8 times 150 messages by wire with a fake stream, and returns what
@@ -140,5 +142,183 @@ func TestAlone(t *testing.T) {
 	defer e.mu.Unlock()
 	if e.singles != 0 {
 		t.Errorf("%d are still alone", e.singles)
+	}
+}
+
+// model is an engine without goroutines, with a stream that works as slowly as the
+// dice will have it: what is on its way there and back outlives setbacks.
+type model struct {
+	t      *testing.T
+	dice   *rand.Rand
+	e      *Engine
+	p      parcel
+	sent   []publication // on their way to the stream
+	back   []response    // on their way to the engine
+	length uint64        // of the stream
+	took   map[uint64]bool
+	got    map[uint64]error
+
+	asked, all int // publications
+}
+
+type publication struct {
+	to
+	asks bool
+	tag  uint64
+}
+
+// Stored is the receipt of all messages.
+func (m *model) Stored(tag uint64, err error) {
+	if _, twice := m.got[tag]; twice {
+		m.t.Fatalf("message %d is answered twice", tag)
+	}
+	m.got[tag] = err
+	if err == nil && !m.took[tag] {
+		m.t.Fatalf("message %d is acknowledged and not in the stream", tag)
+	}
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	e := &Engine{win: newWindow(1000, 1<<30), stream: telemetryStream, sparse: true, pumping: make(chan struct{}, 1), timing: timingFor(time.Minute), began: time.Now()}
+	e.quiet.L = &e.mu
+	e.probe()
+	return &model{t: t, dice: rand.New(rand.NewPCG(seed, 2)), e: e, p: parcel{now: &e.epoch}, took: map[uint64]bool{}, got: map[uint64]error{}}
+}
+
+// offer gives the engine messages.
+func (m *model) offer(n int) {
+	for range n {
+		s := m.e.reserve(1)
+		if s == nil {
+			m.t.Fatal("no place")
+		}
+		tag := m.e.win.tail
+		if m.dice.IntN(20) == 0 {
+			s.headers.Add("large", string(make([]byte, sparseHeaders)))
+		}
+		s.done, s.tag = m, tag
+		s.fill([]byte("x"), nil)
+		m.e.submit(s)
+	}
+}
+
+// publish sends one parcel.
+func (m *model) publish() {
+	if !m.e.pull(&m.p) {
+		return
+	}
+	for _, s := range m.p.slots {
+		m.sent = append(m.sent, publication{to{s.seq, m.p.epoch + 1}, s.asks, s.tag})
+		if m.all++; s.asks {
+			m.asked++
+		}
+	}
+	m.e.release(m.p.slots)
+}
+
+// work has the stream take publications, each as the dice say.
+func (m *model) work(n int, trouble int) {
+	n = min(n, len(m.sent))
+	for _, p := range m.sent[:n] {
+		r := response{to: p.to}
+		lost := !p.asks
+		switch d := m.dice.IntN(100); {
+		case d >= trouble || d > 4:
+			m.length++
+			m.took[p.tag] = true
+			r.ack = ack{[]byte(telemetryStream), fmt.Append(nil, m.length)}
+		case d == 0:
+			m.length++
+			m.took[p.tag] = true
+			lost = true
+		case d == 1:
+			r.err = &jetstream.APIError{ErrorCode: 10077}
+		case d == 2:
+			r.err = &jetstream.APIError{ErrorCode: errTooManyRequests}
+		case d == 3:
+			r.nobody = true
+		default:
+			lost = true
+		}
+		if !lost {
+			m.back = append(m.back, r)
+		}
+	}
+	m.sent = m.sent[n:]
+}
+
+// deliver gives the engine replies.
+func (m *model) deliver(n int) {
+	n = min(n, len(m.back))
+	box := &mail{responses: append([]response(nil), m.back[:n]...)}
+	m.back = m.back[n:]
+	m.e.receive(box)
+}
+
+// begin has a stalled engine try again.
+func (m *model) begin() {
+	m.e.mu.Lock()
+	defer m.e.mu.Unlock()
+	if m.e.state == stalled {
+		m.e.probe()
+	}
+}
+
+// interrupt is a setback from outside: an acknowledgement that takes too long.
+func (m *model) interrupt() {
+	m.e.mu.Lock()
+	defer m.e.mu.Unlock()
+	m.e.stall("it takes too long")
+}
+
+// TestSparseModel: whatever is late, dropped, refused or repeated, what is
+// acknowledged is in the stream, and in the end everything is answered.
+func TestSparseModel(t *testing.T) {
+	t.Parallel()
+	asked, all := 0, 0 // where there is no trouble
+	for seed := range uint64(400) {
+		m := newModel(t, seed)
+		trouble := []int{0, 5, 20, 40}[seed%4]
+		for range 150 {
+			switch m.dice.IntN(12) {
+			case 0, 1:
+				m.offer(m.dice.IntN(40))
+			case 2, 3, 4:
+				m.publish()
+			case 5, 6:
+				m.work(m.dice.IntN(60), trouble)
+			case 7, 8:
+				m.deliver(m.dice.IntN(20))
+			case 9, 10:
+				m.begin()
+			default:
+				if m.dice.IntN(8) == 0 {
+					m.interrupt()
+				}
+			}
+		}
+		m.settle()
+		if trouble == 0 {
+			asked, all = asked+m.asked, all+m.all
+		}
+	}
+	if asked*2 > all {
+		t.Errorf("%d of %d publications ask", asked, all)
+	}
+}
+
+// settle lets everything come to its end.
+func (m *model) settle() {
+	for tries := 0; len(m.got) < int(m.e.win.tail-1); tries++ {
+		if tries > 1000 {
+			m.t.Fatalf("%d of %d are answered", len(m.got), m.e.win.tail-1)
+		}
+		m.publish()
+		m.work(1000, 0)
+		m.deliver(1000)
+		if len(m.sent)+len(m.back) == 0 && m.e.win.next > m.e.win.head {
+			m.interrupt()
+		}
+		m.begin()
 	}
 }
