@@ -187,6 +187,7 @@ func newModel(t *testing.T, seed uint64) *model {
 
 // offer gives the engine messages.
 func (m *model) offer(n int) {
+	n = min(n, m.e.room()) // the next one would wait
 	for range n {
 		s := m.e.reserve(1)
 		if s == nil {
