@@ -150,13 +150,28 @@ func dialSocket(addr netip.AddrPort) (int, error) {
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-		unix.Connect(fd, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}),
+		connectSocket(fd, addr),
 	)
 	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("dial %s: %w", addr, err)
 	}
 	return fd, nil
+}
+
+// connectSocket waits until fd is connected. A signal only ends the waiting: to call
+// connect again is to go on with it.
+func connectSocket(fd int, addr netip.AddrPort) error {
+	for {
+		err := unix.Connect(fd, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())})
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EISCONN):
+			return nil
+		}
+		return err
+	}
 }
 
 func readSome(fd int, b []byte) (int, error) {

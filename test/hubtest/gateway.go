@@ -157,7 +157,9 @@ func (g *Gateway) spawn(t *testing.T) (*exec.Cmd, io.Reader) {
 	line := slices.Concat(g.opts.Wrapper, []string{path}, g.Args())
 	// Not t's context: that ends before the cleanup, which ends the process.
 	cmd := exec.CommandContext(context.Background(), line[0], line[1:]...)
-	cmd.Env = append(os.Environ(), g.opts.Env...)
+	// What a busy node's heap may pile up is not what its peers make it hold: with GOGC
+	// set, Memory tells that.
+	cmd.Env = append(append(os.Environ(), "GOGC=100"), g.opts.Env...)
 	cmd.Stderr = g.Log
 	dieWithParent(cmd)
 	out, err := cmd.StdoutPipe()
