@@ -20,10 +20,16 @@ type mail struct {
 	held      bool // answers wait for a sync that nobody has asked for yet
 }
 
-// response is a reply as the engine wants it, to message seq: an acknowledgement,
-// "no responders", or an error of JetStream.
+// to is what a reply is to: message seq, as it was published between two setbacks.
+type to struct {
+	seq   uint64
+	epoch uint64 // of the engine, and one; 0: any, and it says nothing of others
+}
+
+// response is a reply as the engine wants it: an acknowledgement, "no responders",
+// or an error of JetStream.
 type response struct {
-	seq    uint64
+	to
 	ack    ack                 // its slices are the link's
 	nobody bool                // listens where the message went
 	err    *jetstream.APIError // nil: it is none
@@ -38,17 +44,17 @@ type settlement struct {
 
 // add takes a reply. The data has to stay as it is until the engine has the mail.
 // What is not from JetStream is left out: its own answer may still come.
-func (m *mail) add(seq uint64, data []byte) {
+func (m *mail) add(t to, data []byte) {
 	if a, ok := parseAck(data); ok {
-		m.responses = append(m.responses, response{seq: seq, ack: a})
+		m.responses = append(m.responses, response{to: t, ack: a})
 	} else if err := parseError(data); err != nil {
-		m.responses = append(m.responses, response{seq: seq, err: err})
+		m.responses = append(m.responses, response{to: t, err: err})
 	}
 }
 
 // addNobody takes "no responders".
-func (m *mail) addNobody(seq uint64) {
-	m.responses = append(m.responses, response{seq: seq, nobody: true})
+func (m *mail) addNobody(t to) {
+	m.responses = append(m.responses, response{to: t, nobody: true})
 }
 
 // parseError reads an error of JetStream; nil if it is none.
@@ -77,6 +83,7 @@ func (e *Engine) receive(m *mail) {
 			e.acknowledged(r, m, now)
 		}
 	}
+	e.calm()
 	e.mu.Unlock()
 	if m.held {
 		e.commits.kick()
@@ -135,25 +142,41 @@ func (a ack) sequence() (n uint64) {
 	return n
 }
 
-// acknowledged settles a message as stored, or has it wait for the disk. e.mu is
-// held.
+// isLate reports whether r is to a publication from before the last setback: it
+// says nothing of the one after it, nor of other messages.
+func (e *Engine) isLate(r *response) bool { return r.epoch != 0 && r.epoch != e.epoch.Load()+1 }
+
+// acknowledged takes an acknowledgement. e.mu is held.
 func (e *Engine) acknowledged(r *response, m *mail, now int64) {
 	s := e.win.at(r.seq)
 	if s == nil || string(r.ack.stream) != e.stream {
 		return
 	}
-	e.alive(r.seq, now)
-	e.beyond = r.seq != e.win.head
 	e.refusal = nil
+	sequence := r.ack.sequence()
+	if e.isLate(r) {
+		e.answered = now
+		e.accept(s, sequence, m, now)
+		e.kick() // that may have been the probe
+		return
+	}
+	e.alive(r.seq, now)
+	if r.epoch != 0 {
+		e.vouch(s, sequence, m, now)
+	}
+	e.beyond = r.seq != e.win.head
+	e.accept(s, sequence, m, now)
+}
+
+// accept settles a message as stored, or has it wait for the disk. e.mu is held.
+func (e *Engine) accept(s *slot, sequence uint64, m *mail, now int64) {
 	if e.commits != nil {
-		m.held = e.hold(s, r.ack) || m.held
+		m.held = e.hold(s, sequence) || m.held
 		return
 	}
 	a := settlement{took: now - s.stored}
 	a.answer = e.settle(s)
-	if a.span != nil {
-		a.sequence = r.ack.sequence()
-	}
+	a.sequence = sequence
 	m.answers = append(m.answers, a)
 }
 
@@ -175,7 +198,12 @@ func (e *Engine) refused(r *response, m *mail, now int64) {
 	if s == nil {
 		return
 	}
-	e.alive(r.seq, now)
+	if e.isLate(r) {
+		e.answered = now
+	} else {
+		e.alive(r.seq, now)
+		e.skip(s)
+	}
 	err := refusal(r.err)
 	e.noteRefusal(err)
 	m.answers = append(m.answers, settlement{answer: e.settle(s), err: err})
@@ -231,7 +259,7 @@ type answer struct {
 	tag  uint64
 	span span.Span // nil: it is in no trace
 
-	sequence uint64 // in the stream, if there is a span
+	sequence uint64 // in the stream; 0: it is not there
 }
 
 func (a answer) give(err error) {

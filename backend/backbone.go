@@ -173,9 +173,10 @@ func (b *Backbone) openStores(ctx context.Context) error {
 
 func (b *Backbone) startEngines(d *dialer) error {
 	var err error
-	if b.telemetry, err = newShards(b.cfg, b.commits, d.linker("telemetry")); err != nil {
+	if b.telemetry, err = newShards(b.cfg, b.commits, solely(d.linker("telemetry"))); err != nil {
 		return err
 	}
+	b.sessions.wills.alone = b.telemetry.alone
 	if b.events, err = newEvents(b.cfg, d.linker("events")); err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ func (e *Engine) trim() {
 func (e *Engine) revive() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.calm()
 	now := e.now()
 	switch e.state {
 	case stalled:

@@ -62,6 +62,13 @@ type Engine struct {
 	held      held
 	releasing chan struct{} // has room for one
 
+	// Of a link that asks for few acknowledgements; see sparse.go.
+	sparse  bool
+	ordinal uint64 // of the last publication
+	base    landmark
+	singles int       // calls of alone
+	quiet   sync.Cond // something was acknowledged while there are such calls
+
 	refusal   error // why JetStream would not store the last message; nil: it has
 	refusedAt int64
 
@@ -121,6 +128,7 @@ func newEngine(cfg Config, stream string, c *commits, connect linker) (*Engine, 
 		commits: c, releasing: make(chan struct{}, 1),
 		stop: stop,
 	}
+	e.quiet.L = &e.mu
 	l, err := e.connect(e.receive)
 	if err != nil {
 		stop()

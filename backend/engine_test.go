@@ -261,7 +261,9 @@ func testFullStreamRefuses(t *testing.T, w way) {
 	}
 	seen, _ := inOrder(t, contents(t, b.JetStream(), telemetryStream))
 	holds(t, seen, stored)
-	if len(seen) != len(stored) {
+	// By wire, what was stored just before the first refusal may be refused when it is
+	// published again: JetStream does not tell.
+	if len(seen) < len(stored) || len(seen) >= len(stored)+sparseGroup || w == byNATS && len(seen) != len(stored) {
 		t.Errorf("%d messages in the stream, %d acknowledged", len(seen), len(stored))
 	}
 	l.mu.Lock()

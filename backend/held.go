@@ -23,13 +23,12 @@ type held struct {
 }
 
 // hold takes an acknowledged message out of the window, and keeps its answer for
-// the next sync. It reports whether that has to be asked for. e.mu is held.
-func (e *Engine) hold(s *slot, by ack) (first bool) {
+// the next sync; sequence is the message's in the stream. It reports whether that has to be asked for. e.mu is held.
+func (e *Engine) hold(s *slot, sequence uint64) (first bool) {
 	e.win.held++ // before settle looks whether anything is left
 	o := owed{stored: s.stored}
-	if o.answer = e.settle(s); o.span != nil {
-		o.sequence = by.sequence()
-	}
+	o.answer = e.settle(s)
+	o.sequence = sequence
 	e.held.gathered = append(e.held.gathered, o)
 	return len(e.held.gathered) == 1
 }

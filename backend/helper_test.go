@@ -284,7 +284,10 @@ func holds(tb testing.TB, seen, stored map[uint64]bool) {
 	}
 }
 
-const lostAck = "lost"
+const (
+	lostAck  = "lost"
+	afterOne = "after one"
+)
 
 // fake is a stream that does what a test wants.
 type fake struct {
@@ -297,8 +300,10 @@ type fake struct {
 	seq     int
 	// answer is asked for each message with its tag and how often that came
 	// before; it returns the body of the answer, "" for none, "ok" for an
-	// acknowledgement, lostAck for one that nobody gets.
+	// acknowledgement, lostAck for one that nobody gets, afterOne if somebody else has
+	// stored a message before.
 	answer func(tag uint64, before int) string
+	silent int // how many came without a reply subject
 }
 
 func newFake(tb testing.TB, s *embedded.Server) *fake {
@@ -361,6 +366,13 @@ func (f *fake) handle(m *nats.Msg) {
 	if f.answer != nil {
 		reply = f.answer(tag, before)
 	}
+	if m.Reply == "" {
+		f.silent++
+	}
+	if reply == afterOne {
+		f.seq++
+		reply = "ok"
+	}
 	if reply == "ok" || reply == lostAck {
 		f.seq++
 		f.took = append(f.took, tag)
@@ -372,7 +384,7 @@ func (f *fake) handle(m *nats.Msg) {
 		reply = fmt.Sprintf(`{"stream":"HUB_TELEMETRY","seq":%d}`, f.seq)
 	}
 	f.mu.Unlock()
-	if reply != "" {
+	if reply != "" && m.Reply != "" {
 		_ = m.Respond([]byte(reply))
 	}
 }
@@ -398,7 +410,7 @@ func (w way) engineWith(tb testing.TB, s *embedded.Server, cfg Config, c *commit
 	}
 	cfg, opts := w.to(s, cfg)
 	d := &dialer{cfg: cfg, extra: opts, faults: &faults{log: cfg.Log}}
-	e, err := newEngine(cfg, cfg.names().TelemetryStream(), c, d.linker("test"))
+	e, err := newEngine(cfg, cfg.names().TelemetryStream(), c, solely(d.linker("test")))
 	if err != nil {
 		tb.Fatalf("newEngine: %v", err)
 	}

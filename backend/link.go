@@ -14,6 +14,9 @@ type link interface {
 	// it was taken. What can't be published at all is in p.refused afterwards. A
 	// connection that can't be written to is lost.
 	send(p *parcel)
+	// sole reports whether nobody but the engine writes into the stream: then most
+	// messages need not ask for an acknowledgement; see sparse.go.
+	sole() bool
 	// lost is closed when the connection is.
 	lost() <-chan struct{}
 	// cause is why it was lost; nil: it was closed. It is known when lost is closed.
@@ -77,7 +80,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 // up begins to use a connection.
 func (e *Engine) up(l link) {
 	e.mu.Lock()
-	e.link = l
+	e.link, e.sparse = l, l.sole()
 	e.probe()
 	e.mu.Unlock()
 	e.kick()
@@ -95,6 +98,7 @@ func (e *Engine) down() {
 // probe begins again with the oldest message. e.mu is held.
 func (e *Engine) probe() {
 	e.state = probing
+	e.base = landmark{}
 	e.win.next = e.win.head
 	e.beyond = false
 	e.answered = e.now()
@@ -128,4 +132,16 @@ func (e *Engine) alive(seq uint64, now int64) {
 	}
 	e.attempts = 0
 	e.kick()
+}
+
+// solely makes links to streams into which nobody but the engine writes, in a server
+// of this process: nobody else has the right to.
+func solely(connect linker) linker {
+	return func(replies func(*mail)) (link, error) {
+		l, err := connect(replies)
+		if w, ok := l.(*wireLink); ok {
+			w.alone = true
+		}
+		return l, err
+	}
 }

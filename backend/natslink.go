@@ -58,9 +58,9 @@ func (l *natsLink) take(m *nats.Msg) {
 		return
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		l.mail.addNobody(seq)
+		l.mail.addNobody(to{seq: seq})
 	} else {
-		l.mail.add(seq, m.Data)
+		l.mail.add(to{seq: seq}, m.Data)
 	}
 	l.to(&l.mail)
 }
@@ -119,6 +119,8 @@ func (l *natsLink) refused(p *parcel, s *slot, err error) bool {
 	}
 	return true
 }
+
+func (*natsLink) sole() bool { return false }
 
 func (l *natsLink) lost() <-chan struct{} { return l.gone }
 

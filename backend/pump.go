@@ -91,6 +91,7 @@ func (e *Engine) pull(p *parcel) bool {
 		bytes += s.size
 		p.slots = append(p.slots, s)
 	}
+	e.plan(p.slots)
 	e.retried.Add(again)
 	p.link, p.epoch = e.link, e.epoch.Load()
 	return len(p.slots) > 0

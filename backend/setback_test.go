@@ -89,7 +89,7 @@ func testLostAcknowledgement(t *testing.T, w way) {
 		}
 		return "ok"
 	})
-	if e.Retried() == 0 || f.accepted() == nil {
+	if f.accepted() == nil || w == byNATS && e.Retried() == 0 { // by wire, the next one tells as much
 		t.Error("nothing was published again")
 	}
 }
@@ -326,7 +326,13 @@ func testDefiniteRefusalIsForOneMessage(t *testing.T, w way) {
 	})
 	e := w.engine(t, s, Config{})
 	l := newLedger(t)
-	offer(e, l, 1, 10)
+	for i := range 10 {
+		m := message(device(0), tagOf(0, i))
+		if i == 5 { // one that JetStream may well refuse
+			m.AddProperty("large", strings.Repeat("x", sparseHeaders))
+		}
+		e.Store(m, l, tagOf(0, i))
+	}
 	l.wait(10)
 	stored, codes := l.check()
 	if len(stored) != 9 || codes[hub.ServiceUnavailable] != 1 || e.Retried() != 0 {

@@ -59,6 +59,10 @@ func (s *Shards) Store(m *telemetry.Message, done telemetry.Receipt, tag uint64)
 	s.engines[subject.Shard(m.From.Device, len(s.engines))].Store(m, done, tag)
 }
 
+// alone calls f, which writes into the first stream, while no message waits there
+// for the acknowledgement of another one.
+func (s *Shards) alone(ctx context.Context, f func() error) error { return s.engines[0].alone(ctx, f) }
+
 // Room is how many more messages of an identity may be in flight now.
 func (s *Shards) Room(id hub.Identity) int {
 	return s.engines[subject.Shard(id.Device, len(s.engines))].room()

@@ -37,6 +37,10 @@ type slot struct {
 	seq    uint64
 	stored int64 // when it entered the window, on the engine's clock
 	sent   int64 // when it was last given to NATS; 0: never
+	// Of the last publication; the pump reads asks without Engine.mu, and nobody else
+	// writes it.
+	ordinal uint64 // one more than of the publication before it
+	asks    bool   // for an acknowledgement of its own
 
 	buf []byte
 }
@@ -47,7 +51,7 @@ func (s *slot) fill(subject, body []byte) {
 	s.subject, s.body = s.buf[:len(subject)], s.buf[len(subject):]
 }
 
-// appendReply appends the reply subject of message seq.
+// appendReply appends the reply subject of message seq in the inbox of a link.
 func appendReply(dst []byte, inbox string, seq uint64) []byte {
 	return strconv.AppendUint(append(dst, inbox...), seq, 36)
 }
@@ -63,7 +67,7 @@ func (s *slot) empty() {
 	}
 	s.subject, s.body = nil, nil
 	s.done, s.span = nil, nil
-	s.seq, s.stored, s.sent = 0, 0, 0
+	s.seq, s.stored, s.sent, s.ordinal, s.asks = 0, 0, 0, 0, false
 }
 
 // view is b as a string that shares its bytes.

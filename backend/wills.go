@@ -32,6 +32,9 @@ type willStore struct {
 	now    func() time.Time
 	// lost is told of a will that can never be sent.
 	lost func(id hub.Identity, err error)
+	// alone calls f at a time when the telemetry of this node lets others write into
+	// the stream.
+	alone func(ctx context.Context, f func() error) error
 }
 
 const (
@@ -53,7 +56,10 @@ func (c Config) willBucket() asset {
 
 func newWillStore(b *bucket, c Config) *willStore {
 	b.marker = willMarker
-	return &willStore{bucket: b, names: c.names(), node: c.Node, run: rand.Text(), now: time.Now}
+	return &willStore{
+		bucket: b, names: c.names(), node: c.Node, run: rand.Text(), now: time.Now,
+		alone: func(_ context.Context, f func() error) error { return f() },
+	}
 }
 
 // storedWill is the value of a key.
@@ -220,7 +226,10 @@ func (s *willStore) publish(ctx context.Context, w storedWill, will string, last
 	m.Data = w.Body
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := s.bucket.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(last), jetstream.WithExpectStream(w.Sending.Stream))
+	err := s.alone(ctx, func() error {
+		_, err := s.bucket.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(last), jetstream.WithExpectStream(w.Sending.Stream))
+		return err
+	})
 	switch apiCode(err) {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return errAgain

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +29,8 @@ type wireLink struct {
 	inbox string // with the dot before the message's number
 	to    func(*mail)
 	fault func(error) // is told of a right that is refused; may be nil
+
+	alone bool // see sole; set before the first publication
 
 	maxPayload atomic.Int64
 	pings      atomic.Int32  // without an answer
@@ -213,7 +214,7 @@ func (l *wireLink) send(p *parcel) {
 			p.refuse(s.seq, hub.MessageTooLarge, nats.ErrMaxPayload)
 			continue
 		}
-		l.out = appendPublication(l.out, l.inbox, s)
+		l.out = appendPublication(l.out, l.inbox, p.epoch+1, s)
 	}
 	if len(l.out) == 0 || p.stale() {
 		return
@@ -286,19 +287,19 @@ func (l *wireLink) take(f frame, m *mail) error {
 }
 
 func (l *wireLink) takeReply(f frame, m *mail) {
-	number, ok := bytes.CutPrefix(f.subject, []byte(l.inbox))
+	token, ok := bytes.CutPrefix(f.subject, []byte(l.inbox))
 	if !ok || string(f.sid) != wireSID {
 		return
 	}
-	seq, err := strconv.ParseUint(view(number), 36, 64)
-	if err != nil {
+	t, ok := parseReply(token)
+	if !ok {
 		return
 	}
 	if len(f.data) == 0 && bytes.HasPrefix(f.headers, []byte(wireNobody)) {
-		m.addNobody(seq)
+		m.addNobody(t)
 		return
 	}
-	m.add(seq, f.data)
+	m.add(t, f.data)
 }
 
 // protocolError is what follows -ERR as an error, as nats.go has it.
@@ -379,6 +380,8 @@ func (l *wireLink) end(err error) {
 		close(l.gone)
 	})
 }
+
+func (l *wireLink) sole() bool { return l.alone }
 
 func (l *wireLink) lost() <-chan struct{} { return l.gone }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -120,7 +121,7 @@ func endOf(tb testing.TB, l link) error {
 func parcelOf(bodies ...string) *parcel {
 	p := &parcel{now: new(atomic.Uint64)}
 	for i, body := range bodies {
-		s := &slot{seq: uint64(i) + 1}
+		s := &slot{seq: uint64(i) + 1, asks: true}
 		s.fill([]byte("hub.a"), []byte(body))
 		p.slots = append(p.slots, s)
 	}
@@ -296,7 +297,7 @@ func TestWireReadsWhileItWrites(t *testing.T) {
 	for i := range replies {
 		text.WriteString("PING\r\n") // each asks for a write
 		data := `{"stream":"S","seq":1}`
-		fmt.Fprintf(&text, "MSG %s 1 %d\r\n%s\r\n", appendReply(nil, l.inbox, uint64(i)), len(data), data)
+		fmt.Fprintf(&text, "MSG %s1-%s 1 %d\r\n%s\r\n", l.inbox, strconv.FormatUint(uint64(i), 36), len(data), data)
 	}
 	p.say(text.String()) // nobody reads at this end
 	<-done
@@ -328,14 +329,16 @@ func TestWireReplies(t *testing.T) {
 	})
 	for _, s := range []struct{ subject, text string }{
 		{"other.1", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
-		{l.inbox + "1", "MSG %s 2 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
+		{l.inbox + "1-1", "MSG %s 2 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
 		{l.inbox + "-", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
-		{l.inbox + "1", "MSG %s 1 9\r\nnot of it\r\n"},
-		{l.inbox + "2", "MSG %s 1 0\r\n\r\n"},
-		{l.inbox + "3", "HMSG %s 1 16 18\r\nNATS/1.0 503\r\n\r\nab\r\n"},
-		{l.inbox + "zz", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
-		{l.inbox + "4", "HMSG %s 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"},
-		{l.inbox + "5", "MSG %s 1 29\r\n{\"error\":{\"description\":\"x\"}}\r\n"},
+		{l.inbox + "1", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
+		{l.inbox + "0-1", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
+		{l.inbox + "1-1", "MSG %s 1 9\r\nnot of it\r\n"},
+		{l.inbox + "1-2", "MSG %s 1 0\r\n\r\n"},
+		{l.inbox + "1-3", "HMSG %s 1 16 18\r\nNATS/1.0 503\r\n\r\nab\r\n"},
+		{l.inbox + "1-zz", "MSG %s 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n"},
+		{l.inbox + "1-4", "HMSG %s 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"},
+		{l.inbox + "1-5", "MSG %s 1 29\r\n{\"error\":{\"description\":\"x\"}}\r\n"},
 	} {
 		p.say(fmt.Sprintf(s.text, s.subject))
 	}
@@ -361,7 +364,7 @@ func TestWireTooLarge(t *testing.T) {
 		sent <- q
 	}
 	go send(parcelOf("a", large+"x", large))
-	p.hears("PUB hub.a " + l.inbox + "1 1\r\na\r\nPUB hub.a " + l.inbox + "3 1000\r\n" + large + "\r\n")
+	p.hears("PUB hub.a " + l.inbox + "1-1 1\r\na\r\nPUB hub.a " + l.inbox + "1-3 1000\r\n" + large + "\r\n")
 	q := <-sent
 	if len(q.refused) != 1 || q.refused[0].seq != 2 || hub.CodeOf(q.refused[0].err) != hub.MessageTooLarge || !errors.Is(q.refused[0].err, nats.ErrMaxPayload) {
 		t.Errorf("refused %v, want the second as too large", q.refused)
@@ -373,7 +376,7 @@ func TestWireTooLarge(t *testing.T) {
 	stale.now.Add(1)
 	l.send(stale)
 	go send(parcelOf("0123456789"))
-	p.hears("PUB hub.a " + l.inbox + "1 10\r\n0123456789\r\n")
+	p.hears("PUB hub.a " + l.inbox + "1-1 10\r\n0123456789\r\n")
 	<-sent
 }
 

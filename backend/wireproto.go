@@ -15,18 +15,20 @@ const (
 	wireLineEnd   = "\r\n"
 	wireNobody    = "NATS/1.0 503" // begins the headers of "no responders"
 	wireSeparator = ' '
+	wireEpoch     = '-' // ends the epoch in a reply subject
+	wireBase      = 36  // of the numbers in it
 )
 
-// appendPublication appends the message of a slot, whose acknowledgement goes to
-// its number in the inbox.
-func appendPublication(dst []byte, inbox string, s *slot) []byte {
+// appendPublication appends the message of a slot. If that asks for an
+// acknowledgement, it goes to the inbox, with the epoch and the number of the slot.
+func appendPublication(dst []byte, inbox string, epoch uint64, s *slot) []byte {
 	headers := s.headers.Wire()
 	if len(headers) == 0 {
 		dst = append(dst, "PUB "...)
-		dst = appendSubjects(dst, inbox, s)
+		dst = appendSubjects(dst, inbox, epoch, s)
 	} else {
 		dst = append(dst, "HPUB "...)
-		dst = appendSubjects(dst, inbox, s)
+		dst = appendSubjects(dst, inbox, epoch, s)
 		dst = strconv.AppendInt(dst, int64(headerBlock(headers)), 10)
 		dst = append(dst, wireSeparator)
 	}
@@ -41,9 +43,24 @@ func appendPublication(dst []byte, inbox string, s *slot) []byte {
 	return append(dst, wireLineEnd...)
 }
 
-func appendSubjects(dst []byte, inbox string, s *slot) []byte {
+func appendSubjects(dst []byte, inbox string, epoch uint64, s *slot) []byte {
 	dst = append(append(dst, s.subject...), wireSeparator)
-	return append(appendReply(dst, inbox, s.seq), wireSeparator)
+	if !s.asks {
+		return dst
+	}
+	dst = append(strconv.AppendUint(append(dst, inbox...), epoch, wireBase), wireEpoch)
+	return append(strconv.AppendUint(dst, s.seq, wireBase), wireSeparator)
+}
+
+// parseReply is the inverse, of what follows the inbox.
+func parseReply(token []byte) (to, bool) {
+	epoch, seq, _ := bytes.Cut(token, []byte{wireEpoch})
+	e, err := strconv.ParseUint(view(epoch), wireBase, 64)
+	if err != nil || e == 0 {
+		return to{}, false
+	}
+	n, err := strconv.ParseUint(view(seq), wireBase, 64)
+	return to{seq: n, epoch: e}, err == nil
 }
 
 // headerBlock is how long headers are with what stands around them.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -21,20 +22,20 @@ func TestPublication(t *testing.T) {
 		body    string
 		want    string
 	}{
-		"headers":    {[][2]string{{"a", "1"}, {"b", " x"}}, "body", "HPUB hub.a _INBOX.x.2s 27 31\r\nNATS/1.0\r\na: 1\r\nb: %20x\r\n\r\nbody\r\n"},
-		"no body":    {[][2]string{{"a", "1"}}, "", "HPUB hub.a _INBOX.x.2s 18 18\r\nNATS/1.0\r\na: 1\r\n\r\n\r\n"},
-		"no headers": {nil, "body", "PUB hub.a _INBOX.x.2s 4\r\nbody\r\n"},
-		"nothing":    {nil, "", "PUB hub.a _INBOX.x.2s 0\r\n\r\n"},
+		"headers":    {[][2]string{{"a", "1"}, {"b", " x"}}, "body", "HPUB hub.a _INBOX.x.3-2s 27 31\r\nNATS/1.0\r\na: 1\r\nb: %20x\r\n\r\nbody\r\n"},
+		"no body":    {[][2]string{{"a", "1"}}, "", "HPUB hub.a _INBOX.x.3-2s 18 18\r\nNATS/1.0\r\na: 1\r\n\r\n\r\n"},
+		"no headers": {nil, "body", "PUB hub.a _INBOX.x.3-2s 4\r\nbody\r\n"},
+		"nothing":    {nil, "", "PUB hub.a _INBOX.x.3-2s 0\r\n\r\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &slot{seq: 100}
+			s := &slot{seq: 100, asks: true}
 			for _, h := range tt.headers {
 				s.headers.Add(h[0], h[1])
 			}
 			s.fill([]byte("hub.a"), []byte(tt.body))
-			if diff := cmp.Diff("x"+tt.want, string(appendPublication([]byte("x"), "_INBOX.x.", s))); diff != "" {
+			if diff := cmp.Diff("x"+tt.want, string(appendPublication([]byte("x"), "_INBOX.x.", 3, s))); diff != "" {
 				t.Errorf("publication (-want +got):\n%s", diff)
 			}
 		})
@@ -181,9 +182,9 @@ func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it co
 			t.Fatalf("pull has taken %d messages", len(p.slots))
 		}
 		for _, s := range p.slots {
-			out = appendPublication(out, l.inbox, s)
+			out = appendPublication(out, l.inbox, p.epoch+1, s)
 			acks.text = append(acks.text, "MSG "...)
-			acks.text = appendReply(acks.text, l.inbox, s.seq)
+			acks.text = fmt.Appendf(acks.text, "%s1-%s", l.inbox, strconv.FormatUint(s.seq, 36))
 			acks.text = append(acks.text, " 1 35\r\n{\"stream\":\"HUB_TELEMETRY\",\"seq\":12}\r\n"...)
 		}
 		e.release(p.slots)
