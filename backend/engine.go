@@ -26,6 +26,10 @@ import (
 // message alone, and the rest when that one has been acknowledged, so that a
 // stream that comes back in the middle does not see later messages first.
 //
+// Where nobody else writes into the stream, one acknowledgement answers for several
+// messages, and only if the stream's sequence says that it has all of them; see
+// sparse.go.
+//
 // The order rests on one thing: a stream that turns one message down also
 // turns down those that are on their way behind it. An outage that begins and
 // ends within one round trip can break that; a later message is then in the
