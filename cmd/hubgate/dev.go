@@ -23,7 +23,7 @@ type devCmd struct {
 }
 
 // Run has a development hub run until ctx ends.
-func (c *devCmd) Run(ctx context.Context, a *app) error {
+func (c *devCmd) Run(ctx context.Context, a *app) error { //nolint:unparam // kong wants an error
 	a.goOn = func() error { return c.serve(ctx, a) }
 	return nil
 }

@@ -18,7 +18,7 @@ type serveCmd struct {
 }
 
 // Run has a node run until ctx ends.
-func (c *serveCmd) Run(ctx context.Context, a *app) error {
+func (c *serveCmd) Run(ctx context.Context, a *app) error { //nolint:unparam // kong wants an error
 	a.goOn = func() error { return c.serve(ctx, a) }
 	return nil
 }
