@@ -113,6 +113,7 @@ func (e *Engine) failAll() {
 	}
 	e.letGo(len(e.held.due))
 	e.held.due = nil
+	e.calm()
 	e.mu.Unlock()
 	e.fail(answers, errStopping())
 }

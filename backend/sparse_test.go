@@ -145,6 +145,37 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// TestAloneAtTheEnd: an engine that closes keeps nobody waiting.
+func TestAloneAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	e := byWire.engine(t, s, Config{})
+	l := newLedger(t)
+	offer(e, l, 1, 1)
+	l.wait(1)
+	f.answerBy(func(uint64, int) string { return "" })
+	offer(e, l, 4, 20)
+	until(t, "some wait for others", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.unasked(e.win.next)
+	})
+	done := make(chan error)
+	go func() { done <- e.alone(context.Background(), func() error { return nil }) }()
+	until(t, "it waits", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.singles == 1
+	})
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	e.Close(over)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // model is an engine without goroutines, with a stream that works as slowly as the
 // dice will have it: what is on its way there and back outlives setbacks.
 type model struct {
