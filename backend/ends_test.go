@@ -48,6 +48,31 @@ func TestEndsOutliveTheirTellers(t *testing.T) {
 	}
 }
 
+// TestEndWhoseAnswerWasLost: a release that was stored without an answer, and a claim
+// of the same node before it is tried again. The end is told, once.
+func TestEndWhoseAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	first := a.connects(t, "d", "a1", "")
+	first.DisconnectedTime, first.Code, first.Reason = time.Now(), hub.ConnectionLost, "as the test asks"
+	later := first
+	paid := a.events.owe(ending{first.ID, first.Epoch})
+	if err := a.sessions.release(testContext(t), &first); err != nil {
+		t.Fatal(err)
+	}
+	a.connects(t, "d", "a2", "")
+	for try := range 2 {
+		if err := a.sessions.releaseLate(testContext(t), &later); err != nil {
+			t.Fatalf("try %d: %v", try, err)
+		}
+	}
+	paid()
+	if want := pair(later, hub.ConnectionLost); !strings.HasPrefix(byNumber(a.told(t, "d")), want) || strings.Count(a.told(t, "d"), "-") != 1 {
+		t.Errorf("told %s, want %s and no other end", a.told(t, "d"), want)
+	}
+}
+
 // byNumber orders what [peer.told] has found by epoch, begin and end.
 func byNumber(told string) string {
 	all := strings.Fields(told)

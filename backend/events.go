@@ -152,6 +152,13 @@ func (v *Events) owes(e ending) bool {
 	return v.owed[e] > 0
 }
 
+// owesTwice reports whether somebody besides the caller, who owes e, may tell it.
+func (v *Events) owesTwice(e ending) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.owed[e] > 1
+}
+
 // settle waits until no end is on its way any more, and reports false when ctx has
 // ended before.
 func (v *Events) settle(ctx context.Context) bool { return v.ends.wait(ctx) }

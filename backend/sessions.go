@@ -203,17 +203,39 @@ func (s *SessionStore) Release(ctx context.Context, owned *session.Session) erro
 	paid := s.ends.events.owe(ending{owned.ID, owned.Epoch})
 	s.late.Store(later.Connection, *owned)
 	s.debts.add("the end of a connection", func(ctx context.Context) error {
-		err := s.release(ctx, &later)
-		if err == nil {
-			s.ends.events.Connection(later.Ended())
+		if err := s.releaseLate(ctx, &later); err != nil {
+			return err
 		}
-		if err == nil || hub.CodeOf(err) == hub.ConnectionReplaced {
-			s.late.Delete(later.Connection)
-			paid()
-			return nil
-		}
-		return err
+		s.late.Delete(later.Connection)
+		paid()
+		return nil
 	})
+	return err
+}
+
+// releaseLate releases what an earlier try may have released already: then a claim
+// of this process has come upon a connection that had ended, and has taken its end
+// for on its way. The caller owes the end.
+func (s *SessionStore) releaseLate(ctx context.Context, owned *session.Session) error {
+	err := s.release(ctx, owned)
+	if err == nil {
+		s.ends.events.Connection(owned.Ended())
+		return nil
+	}
+	if hub.CodeOf(err) != hub.ConnectionReplaced {
+		return err
+	}
+	now, err := s.read(ctx, owned.ID)
+	if err != nil {
+		return err
+	}
+	if owned.Untold || now.Node != owned.Node || now.Instance != owned.Instance {
+		return nil // another node looks itself what is told
+	}
+	if s.ends.events.owesTwice(ending{owned.ID, owned.Epoch}) {
+		return errAgain // whoever has claimed may be telling it
+	}
+	_, err = s.ends.complete(ctx, owned.ID, []session.Past{owned.Last()})
 	return err
 }
 
