@@ -25,6 +25,9 @@ type link interface {
 	close()
 }
 
+// replyBase is the base of the numbers in reply subjects.
+const replyBase = 36
+
 // linker makes a connection whose replies go to a function, which is called by one
 // goroutine at a time.
 type linker func(replies func(*mail)) (link, error)

@@ -53,7 +53,7 @@ func linkByNATS(dial func(...nats.Option) (*nats.Conn, error), replies func(*mai
 
 // take hands on what came to the inbox.
 func (l *natsLink) take(m *nats.Msg) {
-	seq, err := strconv.ParseUint(m.Subject[len(l.inbox):], 36, 64)
+	seq, err := strconv.ParseUint(m.Subject[len(l.inbox):], replyBase, 64)
 	if err != nil {
 		return
 	}
@@ -81,7 +81,7 @@ func (l *natsLink) send(p *parcel) {
 
 // load makes the message of a slot. nats.go keeps nothing of it.
 func (l *natsLink) load(s *slot) {
-	l.reply = appendReply(l.reply[:0], l.inbox, s.seq)
+	l.reply = strconv.AppendUint(append(l.reply[:0], l.inbox...), s.seq, replyBase)
 	l.msg.Subject, l.msg.Reply, l.msg.Data = view(s.subject), view(l.reply), s.body
 	n := s.headers.Len()
 	if cap(l.cells) < n {

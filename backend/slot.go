@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"strconv"
 	"sync/atomic"
 	"unsafe"
 
@@ -49,11 +48,6 @@ type slot struct {
 func (s *slot) fill(subject, body []byte) {
 	s.buf = append(append(s.buf[:0], subject...), body...)
 	s.subject, s.body = s.buf[:len(subject)], s.buf[len(subject):]
-}
-
-// appendReply appends the reply subject of message seq in the inbox of a link.
-func appendReply(dst []byte, inbox string, seq uint64) []byte {
-	return strconv.AppendUint(append(dst, inbox...), seq, 36)
 }
 
 // empty makes the slot ready for another message.

@@ -16,7 +16,6 @@ const (
 	wireNobody    = "NATS/1.0 503" // begins the headers of "no responders"
 	wireSeparator = ' '
 	wireEpoch     = '-' // ends the epoch in a reply subject
-	wireBase      = 36  // of the numbers in it
 )
 
 // appendPublication appends the message of a slot. If that asks for an
@@ -48,18 +47,18 @@ func appendSubjects(dst []byte, inbox string, epoch uint64, s *slot) []byte {
 	if !s.asks {
 		return dst
 	}
-	dst = append(strconv.AppendUint(append(dst, inbox...), epoch, wireBase), wireEpoch)
-	return append(strconv.AppendUint(dst, s.seq, wireBase), wireSeparator)
+	dst = append(strconv.AppendUint(append(dst, inbox...), epoch, replyBase), wireEpoch)
+	return append(strconv.AppendUint(dst, s.seq, replyBase), wireSeparator)
 }
 
 // parseReply is the inverse, of what follows the inbox.
 func parseReply(token []byte) (to, bool) {
 	epoch, seq, _ := bytes.Cut(token, []byte{wireEpoch})
-	e, err := strconv.ParseUint(view(epoch), wireBase, 64)
+	e, err := strconv.ParseUint(view(epoch), replyBase, 64)
 	if err != nil || e == 0 {
 		return to{}, false
 	}
-	n, err := strconv.ParseUint(view(seq), wireBase, 64)
+	n, err := strconv.ParseUint(view(seq), replyBase, 64)
 	return to{seq: n, epoch: e}, err == nil
 }
 

@@ -184,7 +184,7 @@ func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it co
 		for _, s := range p.slots {
 			out = appendPublication(out, l.inbox, p.epoch+1, s)
 			acks.text = append(append(acks.text, "MSG "...), l.inbox...)
-			acks.text = strconv.AppendUint(append(acks.text, "1-"...), s.seq, wireBase)
+			acks.text = strconv.AppendUint(append(acks.text, "1-"...), s.seq, replyBase)
 			acks.text = append(acks.text, " 1 35\r\n{\"stream\":\"HUB_TELEMETRY\",\"seq\":12}\r\n"...)
 		}
 		e.release(p.slots)
