@@ -336,6 +336,26 @@ func TestDurableGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
+// TestConsumeLargest takes more than the bytes that are asked for at once, in
+// messages of the largest size.
+func TestConsumeLargest(t *testing.T) {
+	t.Parallel()
+	b, c := hubAndClient(t)
+	const n, size = 80, 250 << 10
+	r := &receipts{t: t}
+	r.wg.Add(n)
+	for i := range n {
+		m := &telemetry.Message{From: hub.Identity{Device: "d"}, Body: make([]byte, size), Source: telemetry.SourceTelemetry, Enqueued: time.Now()}
+		b.Telemetry().Store(m, r, uint64(i))
+	}
+	r.wg.Wait()
+	for i, e := range take(t, c, client.TelemetryOptions{FromStart: true}, n) {
+		if e.Sequence != uint64(i+1) || len(e.Body) != size {
+			t.Fatalf("message %d has number %d and %d bytes", i, e.Sequence, len(e.Body))
+		}
+	}
+}
+
 func TestConsumeNewOnly(t *testing.T) {
 	t.Parallel()
 	b, c := hubAndClient(t)

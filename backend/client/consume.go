@@ -64,9 +64,26 @@ type Event struct {
 var ErrStop = errors.New("stop consuming")
 
 const (
+	// prefetch is how many messages are asked for at once. Those that have to be
+	// acknowledged must be handled within the server's 30 s, all of them.
 	prefetch = 500
 	ackBatch = 100
+
+	// What needs no acknowledgement is asked for further ahead: a server that is busy
+	// storing comes to a request late, and delivers no more than was asked for until
+	// then.
+	readAhead      = 16384
+	readAheadBytes = 16 << 20
 )
+
+// ahead is how far ahead of the handler the server delivers.
+func (c *Client) ahead(a Ack) jetstream.PullMessagesOpt {
+	if a != AckNone {
+		return jetstream.PullMaxMessages(prefetch)
+	}
+	largest := int(c.js.Conn().MaxPayload()) // with less, the largest message would never come
+	return jetstream.PullMaxMessagesWithBytesLimit(readAhead, max(readAheadBytes, 2*largest))
+}
 
 // errGap means that messages were delivered and have not come.
 var errGap = errors.New("messages are missing from the delivery")
@@ -97,13 +114,13 @@ func (c *Client) consume(ctx context.Context, s source, handle func(Event) error
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(prefetch))
-	if err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.stream, err)
-	}
 	acks := acker{policy: o.Ack}
 	if o.Durable == "" {
 		acks.policy = AckNone
+	}
+	messages, err := consumer.Messages(c.ahead(acks.policy))
+	if err != nil {
+		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.stream, err)
 	}
 	var failed jetstream.Msg
 	defer func() { acks.giveBack(messages, failed) }()

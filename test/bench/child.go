@@ -47,7 +47,7 @@ func childNATS(ctx context.Context, dir string, secure bool, certFile, keyFile s
 	opts := natsOptions(dir)
 	opts.DontListen = false
 	opts.Host, opts.Port = "127.0.0.1", natsserver.RANDOM_PORT
-	opts.MQTT = natsserver.MQTTOpts{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT}
+	opts.MQTT = natsserver.MQTTOpts{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, MaxAckPending: drainWindow}
 	if secure {
 		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 		if err != nil {

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// drainWindow is how many messages may be on their way to the consumer: the
-	// default of nats-server's MQTT, which the others get too.
-	drainWindow = 1024
+	// drainWindow is how many messages may be on their way to the consumer: as many as
+	// backend/client asks for, which the others get too. With less, it is what is
+	// measured, and not the server.
+	drainWindow = 16384
 	drainFilter = "devices/#"
 	keptUp      = 0.9 // of what was acknowledged: a consumer below it has fallen behind
 )

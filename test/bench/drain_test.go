@@ -18,7 +18,7 @@ func testNATS(t *testing.T) *server {
 	t.Helper()
 	opts := natsOptions(t.TempDir())
 	opts.DontListen, opts.Host, opts.Port = false, "127.0.0.1", natsserver.RANDOM_PORT
-	opts.MQTT = natsserver.MQTTOpts{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT}
+	opts.MQTT = natsserver.MQTTOpts{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, MaxAckPending: drainWindow}
 	n, err := startNATS(opts)
 	if err != nil {
 		t.Fatal(err)
