@@ -25,6 +25,7 @@ type Backbone struct {
 	names subject.Names
 	nc    *nats.Conn
 	js    jetstream.JetStream
+	desk  *desk // nil: the server is not in this process
 
 	credentials    *CredentialStore
 	jobs           *JobStore
@@ -86,6 +87,9 @@ func (b *Backbone) open(ctx context.Context, d *dialer) error {
 	}
 	var err error
 	if b.js, err = openJetStream(b.nc, b.cfg.Domain); err != nil {
+		return err
+	}
+	if err := b.openDesk(d); err != nil {
 		return err
 	}
 	b.js = durably(b.js, b.commits)
@@ -245,5 +249,8 @@ func (b *Backbone) Close(ctx context.Context) {
 		_ = b.nc.FlushWithContext(ctx) // its last entries
 	}
 	b.commits.close(ctx)
+	if b.desk != nil {
+		b.desk.close()
+	}
 	b.nc.Close()
 }

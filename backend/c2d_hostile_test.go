@@ -19,23 +19,23 @@ import (
 	"github.com/hubgate/hubgate/identity"
 )
 
-// wire is a NATS connection on which a test writes bytes of its own, as any
+// rawWire is a NATS connection on which a test writes bytes of its own, as any
 // program with credentials may.
-type wire struct {
+type rawWire struct {
 	t    *testing.T
 	nc   *nats.Conn
 	conn net.Conn
 }
 
-func (w *wire) Dial(network, address string) (net.Conn, error) {
+func (w *rawWire) Dial(network, address string) (net.Conn, error) {
 	var err error
 	w.conn, err = (&net.Dialer{}).DialContext(w.t.Context(), network, address)
 	return w.conn, err
 }
 
-func openWire(t *testing.T, s *embedded.Server) *wire {
+func openRawWire(t *testing.T, s *embedded.Server) *rawWire {
 	t.Helper()
-	w := &wire{t: t}
+	w := &rawWire{t: t}
 	var err error
 	w.nc, err = nats.Connect(s.URL(), nats.UserCredentials(s.HubCreds()), nats.SetCustomDialer(w), nats.NoReconnect())
 	if err != nil {
@@ -47,7 +47,7 @@ func openWire(t *testing.T, s *embedded.Server) *wire {
 
 // publish sends a message with these headers, byte for byte, and returns its
 // number.
-func (w *wire) publish(to, headers, body string) uint64 {
+func (w *rawWire) publish(to, headers, body string) uint64 {
 	w.t.Helper()
 	inbox := w.nc.NewInbox()
 	sub, err := w.nc.SubscribeSync(inbox)
@@ -74,7 +74,7 @@ func (w *wire) publish(to, headers, body string) uint64 {
 }
 
 // hostileHub has the devices dev-1 and dev-2.
-func hostileHub(t *testing.T) (*Backbone, *wire) {
+func hostileHub(t *testing.T) (*Backbone, *rawWire) {
 	t.Helper()
 	s := serve(t, "", 0)
 	b := open(t, s, Config{})
@@ -84,7 +84,7 @@ func hostileHub(t *testing.T) (*Backbone, *wire) {
 			t.Fatal(err)
 		}
 	}
-	return b, openWire(t, s)
+	return b, openRawWire(t, s)
 }
 
 // reader is a device that acknowledges whatever it gets.

@@ -64,20 +64,29 @@ func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
+// parsed is what options say.
+func (d *dialer) parsed(role string) (*nats.Options, error) {
+	o := nats.GetDefaultOptions()
+	for _, opt := range d.options(role) {
+		if err := opt(&o); err != nil {
+			return nil, d.explain(err)
+		}
+	}
+	return &o, nil
+}
+
 // linker makes the connections of an engine: without nats.go if the server is in
 // this process. It is nats.go's options that say so.
 func (d *dialer) linker(role string) linker {
 	return func(replies func(*mail)) (link, error) {
-		o := nats.GetDefaultOptions()
-		for _, opt := range d.options(role) {
-			if err := opt(&o); err != nil {
-				return nil, d.explain(err)
-			}
+		o, err := d.parsed(role)
+		if err != nil {
+			return nil, err
 		}
 		if o.InProcessServer == nil {
 			return linkByNATS(func(opts ...nats.Option) (*nats.Conn, error) { return d.dial(role, opts...) }, replies)
 		}
-		l, err := linkByWire(&o, replies)
+		l, err := linkByWire(o, replies)
 		if err != nil {
 			return nil, d.explain(err)
 		}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/direct"
 )
 
 // durable is JetStream as the stores of this package see it when an answer of
@@ -27,6 +29,9 @@ func durably(js jetstream.JetStream, c *commits) jetstream.JetStream {
 	}
 	return durable{js, c}
 }
+
+// Asker implements what [direct.AskerOf] asks for.
+func (d durable) Asker() direct.Asker { return direct.AskerOf(d.JetStream) }
 
 // onceCommitted is the answer of a write once the disk has it.
 func onceCommitted[T any](ctx context.Context, c *commits, answer T, err error) (T, error) {

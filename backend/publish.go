@@ -11,19 +11,21 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/direct"
 )
 
 // publisher stores single messages and waits for each, as
 // [jetstream.Publisher] does and with the same errors, but reads JetStream's
 // acknowledgement without decoding JSON.
 type publisher struct {
-	nc      *nats.Conn
+	asker   direct.Asker
 	commits *commits
 }
 
 // publisherOf is the publisher of js, which waits for the disk if js does.
 func publisherOf(js jetstream.JetStream) publisher {
-	p := publisher{nc: js.Conn()}
+	p := publisher{asker: direct.AskerOf(js)}
 	if d, ok := js.(durable); ok {
 		p.commits = d.commits
 	}
@@ -44,13 +46,13 @@ func (p publisher) replace(ctx context.Context, m *nats.Msg, last uint64) (uint6
 // publish asks again while nobody takes messages for the stream: it may be between
 // two leaders.
 func (p publisher) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
-	reply, err := p.nc.RequestMsgWithContext(ctx, m)
+	reply, err := p.asker.Ask(ctx, m)
 	for try := 0; errors.Is(err, nats.ErrNoResponders) && try < jetstream.DefaultPubRetryAttempts; try++ {
 		select {
 		case <-ctx.Done():
 		case <-time.After(jetstream.DefaultPubRetryWait):
 		}
-		reply, err = p.nc.RequestMsgWithContext(ctx, m)
+		reply, err = p.asker.Ask(ctx, m)
 	}
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):

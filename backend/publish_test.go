@@ -25,7 +25,7 @@ func TestPublisherIsJetStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
-		ctx     context.Context
+		ctx     context.Context //nolint:containedctx // of the case
 		subject string
 		body    []byte
 		last    uint64

@@ -51,7 +51,18 @@ func appendSubjects(dst []byte, inbox string, epoch uint64, s *slot) []byte {
 	return append(strconv.AppendUint(dst, s.seq, replyBase), wireSeparator)
 }
 
-// parseReply is the inverse, of what follows the inbox.
+// isSubject reports whether s can be the subject of a message: no byte of it ends
+// the word.
+func isSubject(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// parseReply is the inverse of what [appendPublication] puts behind the inbox.
 func parseReply(token []byte) (to, bool) {
 	epoch, seq, _ := bytes.Cut(token, []byte{wireEpoch})
 	e, err := strconv.ParseUint(view(epoch), replyBase, 64)
@@ -93,8 +104,8 @@ const (
 	frameError
 )
 
-// wireBuffer is how much is read at once. No frame that is of use is longer: a
-// message that is, is not from JetStream.
+// wireBuffer is how much is read at once. No acknowledgement is longer: a message
+// that is, is not from JetStream.
 const wireBuffer = 64 << 10
 
 // maxDigits bounds a size, far above all that a server can be configured to send.
@@ -108,17 +119,22 @@ var (
 // wireReader reads what a server sends. Its memory is its buffer.
 type wireReader struct {
 	buf        []byte
-	begin, end int // of what is not parsed yet
-	skip       int // how much of a message is to come that is too long
+	begin, end int  // of what is not parsed yet
+	skip       int  // how much of a message is to come that is too long
+	grows      bool // no message is too long
+	size       int  // of buf, but for a long message
 }
 
-func newWireReader(size int) *wireReader { return &wireReader{buf: make([]byte, size)} }
+func newWireReader(size int) *wireReader { return &wireReader{buf: make([]byte, size), size: size} }
 
 // fill reads once. The frames before are gone then.
 func (r *wireReader) fill(from io.Reader) error {
 	if r.begin > 0 {
 		r.end = copy(r.buf, r.buf[r.begin:r.end])
 		r.begin = 0
+	}
+	if r.end == 0 && len(r.buf) > r.size {
+		r.buf = make([]byte, r.size)
 	}
 	n, err := from.Read(r.buf[r.end:])
 	r.end += n
@@ -155,7 +171,7 @@ func (r *wireReader) next() (f frame, ok bool, err error) {
 		}
 		total := n + size.total + len(wireLineEnd)
 		if total > len(r.buf) {
-			r.skip = total
+			r.exceed(total)
 			continue
 		}
 		if total > len(b) {
@@ -171,6 +187,17 @@ func (r *wireReader) next() (f frame, ok bool, err error) {
 		r.begin += total
 		return f, true, nil
 	}
+}
+
+// exceed makes room for a message of so many bytes, or has it skipped.
+func (r *wireReader) exceed(total int) {
+	if !r.grows {
+		r.skip = total
+		return
+	}
+	r.end = copy(r.buf, r.buf[r.begin:r.end])
+	r.begin = 0
+	r.buf = append(make([]byte, 0, total), r.buf[:r.end]...)[:total]
 }
 
 // sizes are those of a message: of its headers, and of all.

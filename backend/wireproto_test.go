@@ -160,10 +160,10 @@ func (noReceipt) Stored(uint64, error) {}
 func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it counts
 	const batch = 50
 	e := &Engine{win: newWindow(100, 1<<30), stream: telemetryStream, state: flowing, pumping: make(chan struct{}, 1)}
-	l := &wireLink{inbox: "_INBOX.x.", to: e.receive}
+	m := &wireMail{to: e.receive}
+	l := &wire{inbox: "_INBOX.x.", to: m}
 	in := newWireReader(wireBuffer)
 	acks := &repeated{}
-	var m mail
 	var out, name []byte
 	p := parcel{now: &e.epoch}
 	msg := message(device(1), 7)
@@ -191,10 +191,10 @@ func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it co
 		if err := in.fill(acks); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.takeAll(in, &m); err != nil || len(m.responses) != batch {
+		if err := l.takeAll(in); err != nil || len(m.responses) != batch {
 			t.Fatalf("%d replies, error %v", len(m.responses), err)
 		}
-		l.to(&m)
+		m.read()
 	}
 	if n := testing.AllocsPerRun(100, round); n != 0 {
 		t.Errorf("%d messages cost %v allocations", batch, n)

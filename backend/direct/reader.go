@@ -27,7 +27,7 @@ type Message struct {
 
 // Reader reads one stream. It is safe for concurrent use.
 type Reader struct {
-	nc            *nats.Conn
+	asker         Asker
 	direct, exact string // subjects of the two ways
 	fresh         bool   // only exact will do
 }
@@ -38,7 +38,7 @@ func New(js jetstream.JetStream, stream string) *Reader {
 	if domain := js.Options().Domain; domain != "" {
 		prefix = "$JS." + domain + ".API."
 	}
-	return &Reader{nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream}
+	return &Reader{asker: AskerOf(js), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream}
 }
 
 // FromLeader is [New] for answers that know of every write which has been
@@ -92,7 +92,7 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 	if r.fresh {
 		return r.readExactly(ctx, body)
 	}
-	reply, err := r.nc.RequestWithContext(ctx, r.direct, body)
+	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.direct, Data: body})
 	switch {
 	case errors.Is(err, nats.ErrNoResponders): // the stream has no direct gets
 		return r.readExactly(ctx, body)
@@ -109,30 +109,25 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 
 const headerLine = "NATS/1.0\r\n"
 
-// headerBytes is how long the headers of a received message are on the wire.
-func headerBytes(m *nats.Msg) int {
-	return m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
-}
-
 // isNotFound reports whether the server says, and not a publisher, that there
 // is no message.
-func isNotFound(m *nats.Msg) bool {
+func isNotFound(m Reply) bool {
 	const status = "404"
 	text := m.Header.Get("Description")
 	return len(m.Header) == 2 && len(m.Data) == 0 && m.Header.Get("Status") == status &&
-		headerBytes(m) == len(headerLine)+len(" ")+len(status)+len(" ")+len(text)+len("\r\n")
+		m.HeaderBytes == len(headerLine)+len(" ")+len(status)+len(" ")+len(text)+len("\r\n")
 }
 
 // parse reads the answer to a direct get. It fails when there are bytes in the
 // headers that nobody has read.
-func parse(m *nats.Msg) (Message, bool) {
+func parse(m Reply) (Message, bool) {
 	n := len(headerLine) + len("\r\n")
 	for name, values := range m.Header {
 		for _, v := range values {
 			n += len(name) + len(": ") + len(v) + len("\r\n")
 		}
 	}
-	if n != headerBytes(m) {
+	if n != m.HeaderBytes {
 		return Message{}, false
 	}
 	var err error
@@ -170,7 +165,7 @@ func Size(h nats.Header) int {
 
 // readExactly reads a message by the API.
 func (r *Reader) readExactly(ctx context.Context, body []byte) (Message, error) {
-	reply, err := r.nc.RequestWithContext(ctx, r.exact, body)
+	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.exact, Data: body})
 	if err != nil {
 		return Message{}, err
 	}

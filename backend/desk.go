@@ -1,0 +1,317 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/backend/direct"
+)
+
+// desk sends requests to a server in this process, by a [wire] of its own: for half
+// of what nats.go's cost, which pass from one goroutine to the next twice on either
+// way. What many ask at once is written at once. While the wire is lost, nats.go
+// asks. It is safe for concurrent use.
+type desk struct {
+	byConn  direct.Asker
+	connect func(wireReceiver) (*wire, error)
+	log     zerolog.Logger
+
+	mu      sync.Mutex
+	wire    *wire // nil: it is lost
+	last    uint64
+	asked   map[uint64]*question
+	out     []byte // is to be written
+	kept    []byte // its room after that
+	writing bool   // somebody does
+
+	behind chan struct{} // has room for one: writeLoop shall write
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+var (
+	_ direct.Asker = (*desk)(nil)
+	_ wireReceiver = (*desk)(nil)
+)
+
+// question is one request that waits for its answer. Whoever takes it out of the desk's
+// map answers it.
+type question struct {
+	number  uint64
+	headers bytes.Buffer  // of the request
+	done    chan struct{} // has room for one
+
+	answer []byte // headers, then data; the asker's
+	split  int    // where the data begins
+	err    error
+}
+
+//nolint:gochecknoglobals // a pool
+var questions = sync.Pool{New: func() any { return &question{done: make(chan struct{}, 1)} }}
+
+// errCut is why a request has no answer. What it was for may have been done.
+var errCut = errors.New("the connection to NATS was lost before the answer came")
+
+// openDesk connects.
+func openDesk(connect func(wireReceiver) (*wire, error), byConn direct.Asker, log zerolog.Logger) (*desk, error) {
+	d := &desk{byConn: byConn, connect: connect, log: log, asked: map[uint64]*question{}, behind: make(chan struct{}, 1)}
+	w, err := connect(d)
+	if err != nil {
+		return nil, err
+	}
+	d.wire = w
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	d.wg.Go(func() { d.tend(ctx, w) })
+	d.wg.Go(func() { d.writeLoop(ctx) })
+	return d, nil
+}
+
+// close ends the wire. Who waits for an answer gets none.
+func (d *desk) close() {
+	d.stop()
+	d.wg.Wait()
+}
+
+// Ask implements [direct.Asker].
+func (d *desk) Ask(ctx context.Context, m *nats.Msg) (direct.Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return direct.Reply{}, err
+	}
+	q, _ := questions.Get().(*question)
+	defer questions.Put(q)
+	asked, err := d.send(q, m)
+	if err != nil {
+		return direct.Reply{}, err
+	}
+	if !asked {
+		return d.byConn.Ask(ctx, m)
+	}
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		if d.pick(q.number) != nil {
+			return direct.Reply{}, ctx.Err()
+		}
+		<-q.done // it is just being answered
+	}
+	return q.reply()
+}
+
+// send sends a request, unless there is no wire.
+func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
+	q.headers.Reset()
+	if len(m.Header) > 0 {
+		_ = http.Header(m.Header).Write(&q.headers) // a buffer takes everything
+	}
+	if !isSubject(m.Subject) {
+		return false, nats.ErrBadSubject
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.wire == nil {
+		return false, nil
+	}
+	if int64(headerBlock(q.headers.Bytes())+len(m.Data)) > d.wire.maxPayload.Load() {
+		return false, nats.ErrMaxPayload
+	}
+	d.last++
+	q.number = d.last
+	d.asked[q.number] = q
+	d.out = q.append(d.out, d.wire.inbox, m)
+	if d.writing {
+		return true, nil
+	}
+	d.writing = true
+	d.mu.Unlock()
+	runtime.Gosched() // so that one write takes what others have to ask, too
+	d.mu.Lock()
+	d.write()
+	if len(d.out) > 0 { // others have asked meanwhile, and more may
+		d.behind <- struct{}{}
+		return true, nil
+	}
+	d.writing = false
+	return true, nil
+}
+
+// append appends the request, with the number by which its answer is known.
+func (q *question) append(dst []byte, inbox string, m *nats.Msg) []byte {
+	headers := q.headers.Bytes()
+	op := "PUB "
+	if len(headers) > 0 {
+		op = "HPUB "
+	}
+	dst = append(append(append(dst, op...), m.Subject...), wireSeparator)
+	dst = append(strconv.AppendUint(append(dst, inbox...), q.number, replyBase), wireSeparator)
+	if len(headers) > 0 {
+		dst = append(strconv.AppendInt(dst, int64(headerBlock(headers)), 10), wireSeparator)
+	}
+	dst = append(strconv.AppendInt(dst, int64(headerBlock(headers)+len(m.Data)), 10), wireLineEnd...)
+	if len(headers) > 0 {
+		dst = append(append(append(dst, wireVersion...), headers...), wireLineEnd...)
+	}
+	return append(append(dst, m.Data...), wireLineEnd...)
+}
+
+// write writes what there is. d.mu is held, but not meanwhile.
+func (d *desk) write() {
+	w, b := d.wire, d.out
+	d.out, d.kept = d.kept[:0], nil
+	d.mu.Unlock()
+	if err := w.write(b); err != nil {
+		w.end(err)
+	}
+	d.mu.Lock()
+	if cap(b) <= keepOut {
+		d.kept = b
+	}
+}
+
+// writeLoop writes what askers leave to it.
+func (d *desk) writeLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.behind:
+		}
+		d.mu.Lock()
+		for len(d.out) > 0 {
+			d.write()
+		}
+		d.writing = false
+		d.mu.Unlock()
+	}
+}
+
+// pick takes a request out of those that wait; nil: it is answered.
+func (d *desk) pick(number uint64) *question {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.asked[number]
+	delete(d.asked, number)
+	return q
+}
+
+// take implements [wireReceiver].
+func (d *desk) take(token []byte, f frame) {
+	number, err := strconv.ParseUint(view(token), replyBase, 64)
+	if err != nil {
+		return
+	}
+	q := d.pick(number)
+	if q == nil {
+		return // it came too late
+	}
+	q.answer = append(append(make([]byte, 0, len(f.headers)+len(f.data)), f.headers...), f.data...)
+	q.split = len(f.headers)
+	q.done <- struct{}{}
+}
+
+// read implements [wireReceiver].
+func (*desk) read() {}
+
+// reply reads the answer, and forgets it.
+func (q *question) reply() (direct.Reply, error) {
+	answer, err := q.answer, q.err
+	q.answer, q.err = nil, nil
+	if err != nil {
+		return direct.Reply{}, err
+	}
+	r := direct.Reply{Data: answer[q.split:], HeaderBytes: q.split}
+	if q.split > 0 {
+		r.Header, _ = nats.DecodeHeadersMsg(answer[:q.split]) // nats.go, too, hands on what it can't read
+	}
+	if len(r.Data) == 0 && r.Header.Get("Status") == "503" {
+		return direct.Reply{}, nats.ErrNoResponders
+	}
+	return r, nil
+}
+
+// tend replaces the wire when it is lost.
+func (d *desk) tend(ctx context.Context, w *wire) {
+	for {
+		select {
+		case <-ctx.Done():
+		case <-w.gone:
+		}
+		d.use(nil)
+		w.close()
+		if ctx.Err() != nil {
+			return
+		}
+		d.log.Warn().AnErr("cause", w.err).Msg("connection to NATS for requests is lost")
+		if w = d.reconnect(ctx); w == nil {
+			return
+		}
+		d.use(w)
+	}
+}
+
+// reconnect tries until it succeeds; nil when ctx ended first.
+func (d *desk) reconnect(ctx context.Context) *wire {
+	for n := 1; wait(ctx, backoff(n)); n++ {
+		w, err := d.connect(d)
+		if err == nil {
+			return w
+		}
+		d.log.Debug().Err(err).Int("attempt", n).Msg("NATS is not back yet")
+	}
+	return nil
+}
+
+// use has requests go by w from now on. Those that the one before has not answered
+// fail.
+func (d *desk) use(w *wire) {
+	d.mu.Lock()
+	cut := d.asked
+	d.wire, d.asked, d.out = w, map[uint64]*question{}, d.out[:0]
+	d.mu.Unlock()
+	for _, q := range cut {
+		q.err = errCut
+		q.done <- struct{}{}
+	}
+}
+
+// asking is JetStream of which the requests that this package makes itself go by a
+// desk.
+type asking struct {
+	jetstream.JetStream
+	desk *desk
+}
+
+// Asker implements what [direct.AskerOf] asks for.
+func (a asking) Asker() direct.Asker { return a.desk }
+
+// openDesk has the requests for js go by a wire, if its server is in this process.
+func (b *Backbone) openDesk(d *dialer) error {
+	o, err := d.parsed("requests")
+	if err != nil || o.InProcessServer == nil {
+		return err
+	}
+	connect := func(to wireReceiver) (*wire, error) {
+		in := newWireReader(wireBuffer)
+		in.grows = true // a message that is read may have any size
+		w, err := openWire(o, in, to)
+		if err != nil {
+			return nil, d.explain(err)
+		}
+		return w, nil
+	}
+	if b.desk, err = openDesk(connect, direct.ByConn(b.nc), b.cfg.Log); err != nil {
+		return fmt.Errorf("open a connection for requests: %w", err)
+	}
+	b.js = asking{b.js, b.desk}
+	return nil
+}

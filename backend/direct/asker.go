@@ -1,0 +1,46 @@
+package direct
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Asker sends a request to NATS and waits for one reply. It is safe for concurrent
+// use, and fails as [nats.Conn.RequestMsgWithContext] does.
+type Asker interface {
+	Ask(ctx context.Context, m *nats.Msg) (Reply, error)
+}
+
+// Reply is what was answered.
+type Reply struct {
+	Header nats.Header // nil: there are none, or none that can be read
+	Data   []byte
+	// HeaderBytes is how long the headers are on the wire.
+	HeaderBytes int
+}
+
+// AskerOf is how requests for js are sent: as js itself says, if it has a method
+// Asker, and else by its connection.
+func AskerOf(js jetstream.JetStream) Asker {
+	if own, ok := js.(interface{ Asker() Asker }); ok {
+		return own.Asker()
+	}
+	return ByConn(js.Conn())
+}
+
+// ByConn asks by a connection.
+func ByConn(nc *nats.Conn) Asker { return conn{nc} }
+
+type conn struct{ nc *nats.Conn }
+
+// Ask implements [Asker].
+func (c conn) Ask(ctx context.Context, m *nats.Msg) (Reply, error) {
+	reply, err := c.nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return Reply{}, err
+	}
+	n := reply.Size() - len(reply.Subject) - len(reply.Reply) - len(reply.Data)
+	return Reply{Header: reply.Header, Data: reply.Data, HeaderBytes: n}, nil
+}
