@@ -26,6 +26,7 @@ var errStale = errors.New("the revision is no longer current")
 type bucket struct {
 	kv     jetstream.KeyValue
 	js     jetstream.JetStream
+	writer publisher
 	reader *direct.Reader // see readerOf
 	name   string
 	// marker is how long a deleted key leaves a marker for those who watch. 0:
@@ -56,7 +57,7 @@ func openBucket(ctx context.Context, js jetstream.JetStream, name string) (*buck
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", name, err)
 	}
-	return &bucket{kv: kv, js: js, reader: readerOf(js, s), name: name}, nil
+	return &bucket{kv: kv, js: js, writer: publisherOf(js), reader: readerOf(js, s), name: name}, nil
 }
 
 // get reads a key, as the leader of the bucket has it; see readerOf.
@@ -94,10 +95,10 @@ func isMarker(h nats.Header) bool {
 func (b *bucket) create(ctx context.Context, key string, value []byte) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	rev, err := b.kv.Update(ctx, key, value, 0)
+	rev, err := b.replace(ctx, key, value, 0)
 	if errors.Is(b.fault("create", key, err), errStale) {
 		if last, readErr := b.last(ctx, key); readErr == nil && gone(last) {
-			rev, err = b.kv.Update(ctx, key, value, last.Sequence)
+			rev, err = b.replace(ctx, key, value, last.Sequence)
 		}
 	}
 	b.wrote(rev)
@@ -111,9 +112,18 @@ func (b *bucket) create(ctx context.Context, key string, value []byte) (uint64, 
 func (b *bucket) update(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	rev, err := b.kv.Update(ctx, key, value, rev)
+	rev, err := b.replace(ctx, key, value, rev)
 	b.wrote(rev)
 	return rev, b.fault("write", key, err)
+}
+
+// replace writes a key whose last message has this revision. Its errors are those
+// of JetStream. The caller bounds ctx.
+func (b *bucket) replace(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
+	if !isKey(key) {
+		return 0, jetstream.ErrInvalidKey
+	}
+	return b.writer.replace(ctx, &nats.Msg{Subject: b.putSubject(key), Data: value}, rev)
 }
 
 // put creates a key for revision 0 and updates it otherwise.

@@ -172,15 +172,15 @@ func (s *TwinStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {
 func (s *TwinStore) write(ctx context.Context, m *nats.Msg, next twin.Twin) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	ack, err := s.bucket.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(next.Revision))
+	revision, err := s.bucket.writer.replace(ctx, m, next.Revision)
 	if err := s.bucket.fault("write", subject.Key(next.ID), err); err != nil {
 		if errors.Is(err, errStale) {
 			return 0, hub.Errorf(hub.PreconditionFailed, "the twin of %s has been written meanwhile", next.ID)
 		}
 		return 0, err
 	}
-	s.bucket.wrote(ack.Sequence)
-	return ack.Sequence, nil
+	s.bucket.wrote(revision)
+	return revision, nil
 }
 
 // maxAuthor is how much of a writer's name is kept, in bytes.
