@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/plainjson"
 )
 
 // Message is a message of a stream.
@@ -64,6 +66,11 @@ type get struct {
 // Latest returns the last message of a subject, or fails with
 // [jetstream.ErrMsgNotFound].
 func (r *Reader) Latest(ctx context.Context, subject string) (Message, error) {
+	w := plainjson.Write(len(`{"last_by_subj":""}`) + len(subject))
+	w.Text("last_by_subj", subject)
+	if body, ok := w.Done(); ok {
+		return r.ask(ctx, body)
+	}
 	return r.read(ctx, get{Last: subject})
 }
 
@@ -89,6 +96,11 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
+	return r.ask(ctx, body)
+}
+
+// ask sends a request.
+func (r *Reader) ask(ctx context.Context, body []byte) (Message, error) {
 	if r.fresh {
 		return r.readExactly(ctx, body)
 	}
