@@ -18,11 +18,15 @@ type stored struct {
 
 // parse reads a value.
 func (v *stored) parse(value []byte) error {
-	if plain, ok := plainStored(value); ok {
+	plain, ok := plainStored(value)
+	if ok {
 		*v = plain
 		return nil
 	}
-	return json.Unmarshal(value, v)
+	var odd stored // and not v, which then need not be on the heap
+	err := json.Unmarshal(value, &odd)
+	*v = odd
+	return err
 }
 
 // text is the value.
@@ -30,7 +34,7 @@ func (v *stored) text() ([]byte, error) {
 	if plain, ok := v.plainText(); ok {
 		return plain, nil
 	}
-	return json.Marshal(v)
+	return json.Marshal(*v)
 }
 
 func plainStored(value []byte) (v stored, ok bool) {
