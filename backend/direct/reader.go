@@ -11,8 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/hubgate/hubgate/plainjson"
 )
 
 // Message is a message of a stream.
@@ -66,12 +64,11 @@ type get struct {
 // Latest returns the last message of a subject, or fails with
 // [jetstream.ErrMsgNotFound].
 func (r *Reader) Latest(ctx context.Context, subject string) (Message, error) {
-	w := plainjson.Write(len(`{"last_by_subj":""}`) + len(subject))
-	w.Text("last_by_subj", subject)
-	if body, ok := w.Done(); ok {
-		return r.ask(ctx, body)
+	if r.fresh {
+		return r.readExactly(ctx, get{Last: subject})
 	}
-	return r.read(ctx, get{Last: subject})
+	reply, err := r.nc.RequestWithContext(ctx, r.direct+"."+subject, nil) // for which nobody reads JSON
+	return r.answer(ctx, get{Last: subject}, reply, err)
 }
 
 // Next returns the first message with a number of at least from whose subject
@@ -92,22 +89,22 @@ func (r *Reader) Get(ctx context.Context, sequence uint64) (Message, error) {
 }
 
 func (r *Reader) read(ctx context.Context, g get) (Message, error) {
+	if r.fresh {
+		return r.readExactly(ctx, g)
+	}
 	body, err := json.Marshal(g)
 	if err != nil {
 		return Message{}, err
 	}
-	return r.ask(ctx, body)
+	reply, err := r.nc.RequestWithContext(ctx, r.direct, body)
+	return r.answer(ctx, g, reply, err)
 }
 
-// ask sends a request.
-func (r *Reader) ask(ctx context.Context, body []byte) (Message, error) {
-	if r.fresh {
-		return r.readExactly(ctx, body)
-	}
-	reply, err := r.nc.RequestWithContext(ctx, r.direct, body)
+// answer is what a direct get has met, or what the API says instead.
+func (r *Reader) answer(ctx context.Context, g get, reply *nats.Msg, err error) (Message, error) {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders): // the stream has no direct gets
-		return r.readExactly(ctx, body)
+		return r.readExactly(ctx, g)
 	case err != nil:
 		return Message{}, err
 	case isNotFound(reply):
@@ -116,7 +113,7 @@ func (r *Reader) ask(ctx context.Context, body []byte) (Message, error) {
 	if m, ok := parse(reply); ok {
 		return m, nil
 	}
-	return r.readExactly(ctx, body)
+	return r.readExactly(ctx, g)
 }
 
 const headerLine = "NATS/1.0\r\n"
@@ -181,7 +178,11 @@ func Size(h nats.Header) int {
 }
 
 // readExactly reads a message by the API.
-func (r *Reader) readExactly(ctx context.Context, body []byte) (Message, error) {
+func (r *Reader) readExactly(ctx context.Context, g get) (Message, error) {
+	body, err := json.Marshal(g)
+	if err != nil {
+		return Message{}, err
+	}
 	reply, err := r.nc.RequestWithContext(ctx, r.exact, body)
 	if err != nil {
 		return Message{}, err
