@@ -44,7 +44,7 @@ func (c *checker) publishing() []probe {
 		for _, verb := range []string{"STREAM.INFO.", "STREAM.CREATE.", "STREAM.UPDATE.", "CONSUMER.CREATE."} {
 			probes = append(probes, probe{api + verb + s, api + verb + s})
 		}
-		probes = append(probes, probe{api + "DIRECT.GET." + s, api + "DIRECT.GET." + s})
+		probes = append(probes, probe{api + "DIRECT.GET." + s, api + "DIRECT.GET." + s}, probe{api + "DIRECT.GET." + s + ".>", api + "DIRECT.GET." + s + ".check"})
 	}
 	for _, b := range n.Buckets() {
 		kv := "$KV." + b + "."

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/plainjson"
 	"github.com/hubgate/hubgate/session"
 )
 
@@ -140,10 +142,33 @@ func (s *SessionStore) claim(m *nats.Msg) (session.Claim, bool) {
 	if err != nil {
 		return session.Claim{}, false
 	}
-	var c session.Claim
-	if json.Unmarshal(m.Data, &c) != nil {
-		return session.Claim{}, false
-	}
+	c, err := parseClaim(m.Data)
 	c.ID = id
-	return c, true
+	return c, err == nil
+}
+
+// claimBody is the JSON of an announcement.
+func claimBody(c session.Claim) ([]byte, error) {
+	const room = 128
+	w := plainjson.Write(room)
+	w.Uint("epoch", c.Epoch)
+	w.Text("node", c.Node)
+	w.Text("connection", c.Connection)
+	if text, ok := w.Done(); ok {
+		return text, nil
+	}
+	return json.Marshal(c)
+}
+
+// parseClaim reads the JSON of an announcement.
+func parseClaim(body []byte) (c session.Claim, err error) {
+	r := plainjson.Read(body)
+	c.Epoch = r.Uint("epoch", math.MaxUint64)
+	c.Node = r.Text("node")
+	c.Connection = r.Text("connection")
+	if !r.Done() {
+		c = session.Claim{}
+		err = json.Unmarshal(body, &c)
+	}
+	return c, err
 }

@@ -159,7 +159,7 @@ func record(e jetstream.KeyValueEntry) (identity.Record, error) {
 // parseRecord reads the value of the key of id.
 func parseRecord(id hub.Identity, value []byte) (identity.Record, error) {
 	var r identity.Record
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := r.UnmarshalJSON(value); err != nil { // not by json.Unmarshal, which would read it twice
 		return identity.Record{}, hub.Errorf(hub.ServerError, "the record of %s is damaged: %w", id, err)
 	}
 	if r.ID != id {

@@ -92,8 +92,8 @@ func (s *SessionStore) forgetWill(id hub.Identity, will string) {
 
 // sendWills has the wills sent that a session owes.
 func (s *SessionStore) sendWills(v session.Session) {
-	if len(v.Owed) > 0 {
-		s.debts.add("a will", func(ctx context.Context) error { return s.payWills(ctx, v.ID) })
+	if id := v.ID; len(v.Owed) > 0 {
+		s.debts.add("a will", func(ctx context.Context) error { return s.payWills(ctx, id) })
 	}
 }
 

@@ -77,8 +77,6 @@ type farewell struct {
 // yet, and which of them it tells. Of its own connections a node knows what it has
 // told, and what is on its way.
 func (s *SessionStore) takeOver(ctx context.Context, prev session.Session, claimed *session.Session) (farewell, error) {
-	ctx, cancel := context.WithTimeout(ctx, endsPatience)
-	defer cancel()
 	claimed.Ends = slices.DeleteFunc(claimed.Ends, func(p session.Past) bool {
 		return claimed.ConnectedTime.Sub(p.DisconnectedTime) > s.ends.known
 	})
@@ -106,17 +104,24 @@ func (s *SessionStore) takeOver(ctx context.Context, prev session.Session, claim
 // awaitMost drops what this node has told, but for a connection that is displaced,
 // and waits until no more than the claim may list are on their way.
 func (s *SessionStore) awaitMost(ctx context.Context, claimed *session.Session, displaced func(session.Past) bool) error {
-	for {
-		claimed.Ends = slices.DeleteFunc(claimed.Ends, func(p session.Past) bool {
-			return !displaced(p) && !s.ends.events.owes(ending{claimed.ID, p.Epoch})
-		})
-		if len(claimed.Ends) <= session.MaxEnds {
-			return nil
-		}
+	told := func(p session.Past) bool {
+		return !displaced(p) && !s.ends.events.owes(ending{claimed.ID, p.Epoch})
+	}
+	most := func() bool {
+		claimed.Ends = slices.DeleteFunc(claimed.Ends, told)
+		return len(claimed.Ends) <= session.MaxEnds
+	}
+	if most() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, endsPatience)
+	defer cancel()
+	for !most() {
 		if !wait(ctx, retryPause) {
 			return hub.Errorf(hub.ServiceUnavailable, "%d connections of %s have ended, which is not told yet", len(claimed.Ends), claimed.ID)
 		}
 	}
+	return nil
 }
 
 // tellMost sees to it that all but the last are told when they are more than the
@@ -126,6 +131,8 @@ func (s *SessionStore) tellMost(ctx context.Context, claimed *session.Session) e
 	if before < session.MaxEnds {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, endsPatience)
+	defer cancel()
 	if _, err := s.ends.complete(ctx, claimed.ID, claimed.Ends[:before]); err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "%d connections of %s have ended, and nobody can tell it now: %w", before, claimed.ID, err)
 	}

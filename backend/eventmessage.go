@@ -7,13 +7,14 @@ import (
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/plainjson"
 	"github.com/hubgate/hubgate/session"
 )
 
 // ConnectionMessage is the message by which the beginning or the end of a
 // connection gets into the stream of events, for who tells it without a node.
 func ConnectionMessage(names subject.Names, hostName string, e session.Event) (*nats.Msg, error) {
-	body, err := json.Marshal(e)
+	body, err := eventBody(e)
 	if err != nil {
 		return nil, hub.Errorf(hub.ServerError, "write the event of %s as JSON: %w", e.ID, err)
 	}
@@ -24,4 +25,22 @@ func ConnectionMessage(names subject.Names, hostName string, e session.Event) (*
 		m.Header.Add(h[0], h[1])
 	}
 	return m, nil
+}
+
+// eventBody is the JSON of an event.
+func eventBody(e session.Event) ([]byte, error) {
+	const room = 256
+	w := plainjson.Write(room)
+	w.Text("sequenceNumber", e.SequenceNumber())
+	w.TextIfAny("node", e.Node)
+	w.TextIfAny("connection", e.Connection)
+	w.TextIfAny("remote", e.Remote)
+	w.TextIfAny("clientAgent", e.ClientAgent)
+	w.TextIfAny("reason", e.Reason)
+	w.IntIfAny("errorCode", int64(e.Code))
+	w.FloatIfAny("durationSeconds", e.Duration.Seconds())
+	if text, ok := w.Done(); ok {
+		return text, nil
+	}
+	return json.Marshal(e)
 }

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -165,27 +164,11 @@ func (v *Events) settle(ctx context.Context) bool { return v.ends.wait(ctx) }
 
 // connection is the message of a connection event.
 func (v *Events) connection(e session.Event) (notice, error) {
-	body, err := json.Marshal(connectionEvent{
-		SequenceNumber: e.SequenceNumber(), Node: e.Node, Connection: e.Connection, Remote: e.Remote,
-		ClientAgent: e.ClientAgent, Reason: e.Reason, Code: e.Code, Duration: e.Duration.Seconds(),
-	})
+	body, err := eventBody(e)
 	return notice{
 		id: e.ID, subject: v.names.ConnectionEvent(e.ID), body: body,
 		headers: v.headers(e.ID, e.Time, kind{session.EventSource, session.EventSchema, e.Type()}),
 	}, err
-}
-
-// connectionEvent is the body: IoT Hub's sequence number, and what Hubgate
-// knows besides.
-type connectionEvent struct {
-	SequenceNumber string   `json:"sequenceNumber"`
-	Node           string   `json:"node,omitempty"`
-	Connection     string   `json:"connection,omitempty"`
-	Remote         string   `json:"remote,omitempty"`
-	ClientAgent    string   `json:"clientAgent,omitempty"`
-	Reason         string   `json:"reason,omitempty"`
-	Code           hub.Code `json:"errorCode,omitempty"`
-	Duration       float64  `json:"durationSeconds,omitempty"`
 }
 
 // kind is what an event is about.

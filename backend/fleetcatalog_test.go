@@ -177,3 +177,18 @@ func TestFleetPassesOverDamage(t *testing.T) {
 		t.Errorf("rows = %v, %v, want one like %s", rows, err, v.AppendJSON(nil))
 	}
 }
+
+// The part of a session is what a view of its identity has of it.
+func TestPresenceIsPartOfAView(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+	for _, s := range []session.Session{
+		{}, {Connected: true, ConnectedTime: at, ModelID: "dtmi:a;1"}, {ConnectedTime: at, DisconnectedTime: at.Add(time.Second), ModelID: "\"größe\""},
+	} {
+		a, v := activityOf(s), blank()
+		v.Connected, v.LastActivity, v.ModelID = a.Connected, a.LastActivity, s.ModelID
+		if got, want := presenceOf(s), part(v.AppendJSON(nil), presencePart); string(got) != string(want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

@@ -162,10 +162,10 @@ func defaultTwin(id hub.Identity, generation string) []byte {
 
 // presenceOf is the part of a session.
 func presenceOf(s session.Session) []byte {
+	const room = 128
 	a := activityOf(s)
-	v := blank()
-	v.Connected, v.LastActivity, v.ModelID = a.Connected, a.LastActivity, s.ModelID
-	return part(v.AppendJSON(nil), presencePart)
+	v := twin.View{Connected: a.Connected, LastActivity: a.LastActivity, ModelID: s.ModelID}
+	return v.AppendPresence(make([]byte, 0, room))
 }
 
 // activityOf is what a session tells of its identity. What a device sends

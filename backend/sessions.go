@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -37,13 +36,6 @@ type SessionStore struct {
 }
 
 var _ session.Store = (*SessionStore)(nil)
-
-// stored is the value of a key. A claim has no epoch in it: its revision is
-// the epoch.
-type stored struct {
-	session.Session
-	Epoch uint64 `json:"epoch,omitempty"`
-}
 
 // Claim implements [session.Store]: one read and one compare-and-set when
 // nobody else claims the same identity at the same moment, and one write before
@@ -121,7 +113,7 @@ func isRefused(err error) bool {
 // announce tells the other nodes. What is announced holds without it: an older
 // owner who misses it is refused at its next write.
 func (s *SessionStore) announce(id hub.Identity, c session.Claim) {
-	body, err := json.Marshal(c)
+	body, err := claimBody(c)
 	if err == nil {
 		err = s.nc.Publish(s.names.Claimed(id), body)
 	}
@@ -307,7 +299,7 @@ func sessionOf(id hub.Identity, value []byte, revision uint64) session.Session {
 // says.
 func parseSession(id hub.Identity, value []byte) (s session.Session, ok bool) {
 	var v stored
-	if json.Unmarshal(value, &v) != nil {
+	if v.parse(value) != nil {
 		return session.Session{ID: id}, false
 	}
 	v.ID, v.Session.Epoch = id, v.Epoch
@@ -315,7 +307,7 @@ func parseSession(id hub.Identity, value []byte) (s session.Session, ok bool) {
 }
 
 func (s *SessionStore) write(ctx context.Context, key string, v stored, rev uint64) (uint64, error) {
-	value, err := json.Marshal(v)
+	value, err := v.text()
 	if err != nil {
 		return 0, hub.Errorf(hub.ServerError, "write the session of %s as JSON: %w", v.ID, err)
 	}

@@ -115,13 +115,18 @@ func (c *conn) ended() error {
 	return c.cause
 }
 
-// serve runs the connection to its end; in holds what came after CONNECT. It
-// is the connection's reader.
+// serve runs the connection until it ends; in holds what came after CONNECT. It
+// is the connection's reader. What is done at the end would have grown its stack.
 func (c *conn) serve(in *inbox) {
+	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
+	c.srv.workers.start(c.finish)
+}
+
+// finish is the end of the connection. What the reader owned is its own.
+func (c *conn) finish() {
 	defer c.srv.live.done()
 	defer c.srv.Limiter.leave()
 	defer c.srv.counts.left(c)
-	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
 	c.settle()
 	c.close()
 	c.srv.live.drop(c)

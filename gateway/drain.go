@@ -26,6 +26,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	select {
 	case <-done:
 		s.writers.stop()
+		s.workers.stop()
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

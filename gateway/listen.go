@@ -86,7 +86,7 @@ func (s *Server) serve(ln net.Listener, handshake secure) error {
 		// their own, peers of a crowd could overtake a device and push it out.
 		own := s.turns.enter()
 		own.ticket = s.gate.enter(entrant{nc, own})
-		go s.receive(nc, own, handshake)
+		s.workers.start(func() { s.receive(nc, own, handshake) })
 	}
 }
 

@@ -54,6 +54,7 @@ type Server struct {
 	inboxes     inboxes
 	outputs     outputs
 	writers     *writers
+	workers     *workers
 	rounds      *rounds
 	logLimit    logLimit
 
@@ -133,7 +134,7 @@ func (s *Server) init() {
 		s.connections.Store(int64(s.Limits.Connections))
 		s.memory.limit.Store(max(s.Limits.Memory, 0))
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
-		s.writers, s.rounds = newWriters(), newRounds()
+		s.writers, s.workers, s.rounds = newWriters(), newWorkers(), newRounds()
 		s.turns = newTurns()
 		s.offences.seed = maphash.MakeSeed()
 		s.offences.set(s.Penalty)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/plainjson"
 )
 
 // The JSON forms. Their fields are in the order in which IoT Hub prints them.
@@ -107,6 +108,19 @@ func (r Record) MarshalJSON() ([]byte, error) {
 // registry decides itself, for SDKs send back all that they were sent. It
 // fails with ArgumentInvalid; the error never holds what was read.
 func (r *Record) UnmarshalJSON(b []byte) error {
+	read, ok := plainRecord(b)
+	if !ok {
+		var err error
+		if read, err = anyRecord(b); err != nil {
+			return err
+		}
+	}
+	*r = read
+	return nil
+}
+
+// anyRecord is UnmarshalJSON for whatever there may be.
+func anyRecord(b []byte) (Record, error) {
 	var j struct {
 		deviceJSON
 		ModuleID          string  `json:"moduleId"`
@@ -114,15 +128,14 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 		StatusUpdatedTime instant `json:"statusUpdatedTime"`
 	}
 	if err := json.Unmarshal(b, &j); err != nil {
-		return notAnIdentity(err)
+		return Record{}, notAnIdentity(err)
 	}
-	*r = Record{
+	return Record{
 		ID: hub.Identity{Device: j.DeviceID, Module: j.ModuleID}, GenerationID: j.GenerationID, ETag: j.ETag,
 		Status: j.Status, StatusReason: string(j.StatusReason), StatusUpdatedTime: j.StatusUpdatedTime.Time,
 		CreatedTime: timeOf(j.GenerationID), Authentication: j.Authentication,
 		Edge: j.Capabilities.IoTEdge, ManagedBy: j.ManagedBy, Scope: j.DeviceScope, ParentScopes: j.ParentScopes,
-	}
-	return nil
+	}, nil
 }
 
 func notAnIdentity(err error) error {
@@ -142,9 +155,52 @@ func (i *instant) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	i.Time = time.Time{}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		i.Time = t.UTC()
-	}
+	i.Time = parseInstant(s)
 	return nil
+}
+
+func parseInstant(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// plainRecord is UnmarshalJSON for what MarshalJSON has written, if it is plain.
+func plainRecord(b []byte) (record Record, ok bool) {
+	r := plainjson.Read(b)
+	record.ID.Module = r.Text("moduleId")
+	record.ManagedBy = r.TextOrNull("managedBy")
+	record.ID.Device = r.Text("deviceId")
+	record.GenerationID = r.Text("generationId")
+	record.ETag = r.Text("etag")
+	record.Status = Status(r.Text("status"))
+	record.StatusReason = r.TextOrNull("statusReason")
+	record.StatusUpdatedTime = parseInstant(r.Text("statusUpdatedTime"))
+	if r.Object("authentication") {
+		a := &record.Authentication
+		if r.Object("symmetricKey") {
+			a.SymmetricKey = SymmetricKey{r.TextOrNull("primaryKey"), r.TextOrNull("secondaryKey")}
+			r.End()
+		}
+		if r.Object("x509Thumbprint") {
+			a.X509Thumbprint = Thumbprints{r.TextOrNull("primaryThumbprint"), r.TextOrNull("secondaryThumbprint")}
+			r.End()
+		}
+		a.Type = AuthType(r.Text("type"))
+		r.End()
+	}
+	if r.Object("capabilities") {
+		record.Edge = r.Bool("iotEdge")
+		r.End()
+	}
+	record.Scope = r.Text("deviceScope")
+	if r.List("parentScopes") {
+		for r.More() {
+			record.ParentScopes = append(record.ParentScopes, r.ElementText())
+		}
+	}
+	record.CreatedTime = timeOf(record.GenerationID)
+	return record, r.Done()
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
@@ -55,11 +54,21 @@ func (e Event) Type() string {
 // SequenceNumber orders the events of one identity: compared as text, the
 // later event has the greater one. It has 64 hexadecimal digits, as IoT Hub's.
 func (e Event) SequenceNumber() string {
-	end := 1
-	if e.Connected {
-		end = 0
+	const (
+		length = 64
+		epoch  = 48 // where that ends
+	)
+	var number [length]byte
+	for i := range number {
+		number[i] = '0'
 	}
-	return fmt.Sprintf("%048X%016X", e.Epoch, end)
+	for i, n := epoch-1, e.Epoch; n > 0; i, n = i-1, n>>4 {
+		number[i] = "0123456789ABCDEF"[n&0xF]
+	}
+	if !e.Connected {
+		number[length-1] = '1'
+	}
+	return string(number[:])
 }
 
 // MarshalJSON implements json.Marshaler.

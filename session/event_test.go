@@ -2,6 +2,8 @@ package session
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -51,6 +53,16 @@ func TestSequenceNumbersGoUp(t *testing.T) {
 	for _, n := range got {
 		if len(n) != 64 {
 			t.Errorf("sequence number %s has %d digits, want 64", n, len(n))
+		}
+	}
+}
+
+func TestSequenceNumberIsHexadecimal(t *testing.T) {
+	for _, epoch := range []uint64{0, 1, 0xF, 0x10, 0xABCDEF, math.MaxUint64} {
+		for end, e := range []Event{{Epoch: epoch, Connected: true}, {Epoch: epoch}} {
+			if want := fmt.Sprintf("%048X%016X", epoch, end); e.SequenceNumber() != want {
+				t.Errorf("%s, want %s", e.SequenceNumber(), want)
+			}
 		}
 	}
 }

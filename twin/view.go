@@ -98,16 +98,28 @@ func (v View) appendRegistered(dst []byte) []byte {
 }
 
 func (v View) appendActivity(dst []byte) []byte {
+	dst = v.appendState(append(dst, ','))
+	dst = append(dst, `,"cloudToDeviceMessageCount":`...)
+	return strconv.AppendInt(dst, int64(v.Messages), 10)
+}
+
+func (v View) appendState(dst []byte) []byte {
 	state := "Disconnected"
 	if v.Connected {
 		state = "Connected"
 	}
-	dst = append(dst, `,"connectionState":`...)
+	dst = append(dst, `"connectionState":`...)
 	dst = appendString(dst, state)
 	dst = append(dst, `,"lastActivityTime":`...)
-	dst = appendTime(dst, ticksOf(v.LastActivity))
-	dst = append(dst, `,"cloudToDeviceMessageCount":`...)
-	return strconv.AppendInt(dst, int64(v.Messages), 10)
+	return appendTime(dst, ticksOf(v.LastActivity))
+}
+
+// AppendPresence appends, as an object of its own, what a view says of the
+// identity's connection: connectionState, lastActivityTime and modelId.
+func (v View) AppendPresence(dst []byte) []byte {
+	dst = v.appendState(append(dst, '{'))
+	dst = append(dst, `,"modelId":`...)
+	return append(appendString(dst, v.ModelID), '}')
 }
 
 func (v View) appendCredentials(dst []byte) []byte {

@@ -64,7 +64,11 @@ type get struct {
 // Latest returns the last message of a subject, or fails with
 // [jetstream.ErrMsgNotFound].
 func (r *Reader) Latest(ctx context.Context, subject string) (Message, error) {
-	return r.read(ctx, get{Last: subject})
+	if r.fresh {
+		return r.readExactly(ctx, get{Last: subject})
+	}
+	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.direct + "." + subject}) // for which nobody reads JSON
+	return r.answer(ctx, get{Last: subject}, reply, err)
 }
 
 // Next returns the first message with a number of at least from whose subject
@@ -85,17 +89,22 @@ func (r *Reader) Get(ctx context.Context, sequence uint64) (Message, error) {
 }
 
 func (r *Reader) read(ctx context.Context, g get) (Message, error) {
+	if r.fresh {
+		return r.readExactly(ctx, g)
+	}
 	body, err := json.Marshal(g)
 	if err != nil {
 		return Message{}, err
 	}
-	if r.fresh {
-		return r.readExactly(ctx, body)
-	}
 	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.direct, Data: body})
+	return r.answer(ctx, g, reply, err)
+}
+
+// answer is what a direct get has met, or what the API says instead.
+func (r *Reader) answer(ctx context.Context, g get, reply Reply, err error) (Message, error) {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders): // the stream has no direct gets
-		return r.readExactly(ctx, body)
+		return r.readExactly(ctx, g)
 	case err != nil:
 		return Message{}, err
 	case isNotFound(reply):
@@ -104,7 +113,7 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 	if m, ok := parse(reply); ok {
 		return m, nil
 	}
-	return r.readExactly(ctx, body)
+	return r.readExactly(ctx, g)
 }
 
 const headerLine = "NATS/1.0\r\n"
@@ -164,7 +173,11 @@ func Size(h nats.Header) int {
 }
 
 // readExactly reads a message by the API.
-func (r *Reader) readExactly(ctx context.Context, body []byte) (Message, error) {
+func (r *Reader) readExactly(ctx context.Context, g get) (Message, error) {
+	body, err := json.Marshal(g)
+	if err != nil {
+		return Message{}, err
+	}
 	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.exact, Data: body})
 	if err != nil {
 		return Message{}, err

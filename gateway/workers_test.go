@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Every task is run at once, however many there are, and a few workers stay for a
+// moment for those that come next.
+func TestWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorkers()
+		const tasks = 3 * maxIdleWorkers
+		for range 3 {
+			release := make(chan struct{})
+			var running, done sync.WaitGroup
+			running.Add(tasks)
+			done.Add(tasks)
+			for range tasks {
+				w.start(func() {
+					running.Done()
+					<-release
+					done.Done()
+				})
+			}
+			running.Wait() // none waits for another
+			close(release)
+			done.Wait()
+			synctest.Wait()
+			if n := w.idle.Load(); n != maxIdleWorkers {
+				t.Errorf("%d workers are idle, want %d", n, maxIdleWorkers)
+			}
+			time.Sleep(workerPatience / 2)
+			ran := make(chan struct{})
+			w.start(func() { close(ran) })
+			<-ran
+			synctest.Wait()
+			if n := w.idle.Load(); n != maxIdleWorkers {
+				t.Errorf("%d workers are idle after a task that one of them should have run, want %d", n, maxIdleWorkers)
+			}
+			time.Sleep(workerPatience / 2)
+			synctest.Wait()
+			if n := w.idle.Load(); n != 1 {
+				t.Errorf("%d workers are idle, want the one that has had something to do", n)
+			}
+			time.Sleep(workerPatience)
+			synctest.Wait()
+			if n := w.idle.Load(); n != 0 {
+				t.Errorf("%d workers are idle after all this time", n)
+			}
+		}
+		w.start(func() {})
+		synctest.Wait()
+		w.stop() // nobody stays, or the bubble does not end
+		w.start(func() {})
+	})
+}
