@@ -7,7 +7,7 @@ import (
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
-	"github.com/hubgate/hubgate/plainjson"
+	"github.com/hubgate/hubgate/internal/plainjson"
 	"github.com/hubgate/hubgate/session"
 )
 

@@ -5,7 +5,7 @@ import (
 	"math"
 
 	"github.com/hubgate/hubgate/hub"
-	"github.com/hubgate/hubgate/plainjson"
+	"github.com/hubgate/hubgate/internal/plainjson"
 	"github.com/hubgate/hubgate/session"
 )
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
-	"github.com/hubgate/hubgate/plainjson"
+	"github.com/hubgate/hubgate/internal/plainjson"
 )
 
 // The JSON forms. Their fields are in the order in which IoT Hub prints them.

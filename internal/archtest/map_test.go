@@ -22,12 +22,12 @@ func arrows() map[string]rule {
 		"span": {imports: []string{"hub"}},
 
 		// The fast lane of encoding/json, for what is read and written all the time.
-		"plainjson": {},
+		"internal/plainjson": {},
 
 		// Features: their rules, their types and the store they need. No feature
 		// imports another one.
 		"sas":       {imports: []string{"hub"}},
-		"identity":  {imports: []string{"hub", "plainjson"}, tests: suite},
+		"identity":  {imports: []string{"hub", "internal/plainjson"}, tests: suite},
 		"telemetry": {imports: []string{"hub", "span"}},
 		"session":   {imports: []string{"hub"}, tests: suite},
 		"twin":      {imports: []string{"hub"}},
@@ -66,7 +66,7 @@ func arrows() map[string]rule {
 		"backend/direct":   {tests: []string{"backend/embedded"}},
 		"backend/embedded": {tests: []string{"trust/trusttest"}},
 		"backend": {
-			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "trust", "query", "jobs", "configuration", "meter", "span", "plainjson", "backend/subject", "backend/direct"},
+			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "trust", "query", "jobs", "configuration", "meter", "span", "internal/plainjson", "backend/subject", "backend/direct"},
 			tests:   []string{"backend/embedded", "backend/backendtest", "trust/trusttest"},
 		},
 		// The stores know nothing of copies of them.
