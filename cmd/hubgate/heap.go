@@ -24,8 +24,11 @@ const (
 	busyRate = 4 << 20
 	// heapEvery is how often the node looks, and heapQuiet for how many looks it has
 	// little to do before what piled up is given back.
-	heapEvery = 500 * time.Millisecond
-	heapQuiet = 2
+	heapEvery = 250 * time.Millisecond
+	heapQuiet = 4
+	// growing is by which part more is in use than one collection before when a node
+	// keeps what it allocates: connections come.
+	growing = 8
 
 	standardPercent = 100 // GOGC's default
 )
@@ -37,14 +40,21 @@ type heapPace struct {
 	percent int    // of debug.SetGCPercent
 	owes    bool   // something may have piled up that was not given back
 	quiet   int    // looks since the node had much to do
-	before  uint64
+	before  heapState
 	samples []metrics.Sample
+}
+
+// heapState is what the runtime says of the heap.
+type heapState struct {
+	allocated   uint64 // bytes, since the start
+	live        uint64 // bytes, after the last collection
+	collections uint64
 }
 
 // newHeapPace is for a process that may use so many bytes of memory.
 func newHeapPace(memory uint64) *heapPace {
 	return &heapPace{busy: min(busyHeap, memory/busyShare), percent: standardPercent, samples: []metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
 	}}
 }
 
@@ -73,7 +83,7 @@ func (p *heapPace) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		metrics.Read(p.samples)
-		percent, release := p.look(p.samples[0].Value.Uint64(), p.samples[1].Value.Uint64())
+		percent, release := p.look(heapState{p.samples[0].Value.Uint64(), p.samples[1].Value.Uint64(), p.samples[2].Value.Uint64()})
 		if percent != p.percent {
 			p.percent = percent
 			debug.SetGCPercent(percent)
@@ -89,15 +99,22 @@ func (p *heapPace) run(ctx context.Context) {
 }
 
 // look says at which growth of the heap to collect, and whether to give memory back
-// now, when so much was allocated since the start and so much was in use after the
-// last collection.
-func (p *heapPace) look(allocated, live uint64) (percent int, release bool) {
-	grown := allocated - p.before
-	p.before = allocated
-	if grown >= uint64(busyRate*heapEvery/time.Second) {
+// now. While much of what is allocated stays, it is collected as usual: what stays
+// lies close together then, with little between that can't be given back.
+func (p *heapPace) look(now heapState) (percent int, release bool) {
+	before := p.before
+	p.before = now
+	if now.allocated-before.allocated >= uint64(busyRate*heapEvery/time.Second) {
 		p.quiet = 0
-		p.owes = live < p.busy
-		return max(standardPercent, p.percentFor(live)), false
+		p.owes = now.live < p.busy
+		switch {
+		case now.collections == before.collections:
+			return p.percent, false // it is not known what stays
+		case now.live > before.live+before.live/growing:
+			return standardPercent, false
+		default:
+			return max(standardPercent, p.percentFor(now.live)), false
+		}
 	}
 	if p.quiet++; p.quiet < heapQuiet {
 		return p.percent, false

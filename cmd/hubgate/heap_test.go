@@ -5,14 +5,17 @@ import "testing"
 func TestHeapPace(t *testing.T) {
 	t.Parallel()
 	p := newHeapPace(8 << 30)
-	var allocated uint64
-	look := func(grown, live uint64) (int, bool) {
-		allocated += grown
-		percent, release := p.look(allocated, live)
+	p.before.live = 20 << 20
+	var now heapState
+	look := func(grown, live uint64) (int, bool) { // after a collection
+		now.allocated += grown
+		now.live = live
+		now.collections++
+		percent, release := p.look(now)
 		p.percent = percent
 		return percent, release
 	}
-	if percent, release := look(1<<20, 20<<20); percent != 100 || release {
+	if percent, release := look(1<<19, 20<<20); percent != 100 || release {
 		t.Errorf("little to do: %d %%, release %t", percent, release)
 	}
 	for range 3 {
@@ -22,6 +25,20 @@ func TestHeapPace(t *testing.T) {
 	}
 	if percent, _ := look(30<<20, 22<<20); percent != 600 {
 		t.Errorf("with 22 MiB live: %d %%, want 600", percent)
+	}
+	if percent, _ := look(30<<20, 25<<20); percent != 100 {
+		t.Errorf("while more and more is live: %d %%, want 100", percent)
+	}
+	now.allocated += 30 << 20
+	if percent, _ := p.look(now); percent != 100 {
+		t.Errorf("without a collection since: %d %%, want 100", percent)
+	}
+	if percent, _ := look(30<<20, 22<<20); percent != 600 {
+		t.Errorf("with 22 MiB live: %d %%, want 600", percent)
+	}
+	now.allocated += 30 << 20
+	if percent, _ := p.look(now); percent != 600 {
+		t.Errorf("without a collection since: %d %%, want 600", percent)
 	}
 	for range heapQuiet - 1 {
 		if percent, release := look(1<<10, 20<<20); percent != 600 || release {
@@ -39,13 +56,17 @@ func TestHeapPace(t *testing.T) {
 	if percent, _ := look(30<<20, 100<<20); percent != 100 {
 		t.Errorf("with 100 MiB live: %d %%, want 100", percent)
 	}
-	if _, release := look(0, 100<<20); release {
-		t.Error("released at the first quiet look")
+	for range heapQuiet - 1 {
+		if _, release := look(0, 100<<20); release {
+			t.Error("released before it is quiet")
+		}
 	}
 	if _, release := look(0, 100<<20); !release {
 		t.Error("nothing is released with 100 MiB live")
 	}
-	if percent, _ := newHeapPace(256<<20).look(30<<20, 20<<20); percent != 100 {
+	small := newHeapPace(256 << 20)
+	small.before.live = 20 << 20
+	if percent, _ := small.look(heapState{30 << 20, 20 << 20, 1}); percent != 100 {
 		t.Errorf("with 256 MiB of memory: %d %%, want 100", percent)
 	}
 	look(30<<20, 3<<30)
