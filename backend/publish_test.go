@@ -25,21 +25,25 @@ func TestPublisherIsJetStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
-		ctx     context.Context
 		subject string
 		body    []byte
 		last    uint64
+		late    bool
 	}{
-		"stale":        {ctx, bucket.putSubject("first"), nil, first + 1},
-		"there":        {ctx, bucket.putSubject("first"), nil, 0},
-		"too large":    {ctx, bucket.putSubject("large"), make([]byte, maxRecordBytes+1), 0},
-		"over payload": {ctx, bucket.putSubject("larger"), make([]byte, b.nc.MaxPayload()+1), 0},
-		"no stream":    {ctx, b.nc.NewInbox(), nil, 0},
-		"too late":     {over, bucket.putSubject("late"), nil, 0},
+		"stale":        {bucket.putSubject("first"), nil, first + 1, false},
+		"there":        {bucket.putSubject("first"), nil, 0, false},
+		"too large":    {bucket.putSubject("large"), make([]byte, maxRecordBytes+1), 0, false},
+		"over payload": {bucket.putSubject("larger"), make([]byte, b.nc.MaxPayload()+1), 0, false},
+		"no stream":    {b.nc.NewInbox(), nil, 0, false},
+		"too late":     {bucket.putSubject("late"), nil, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, got := bucket.writer.replace(tc.ctx, &nats.Msg{Subject: tc.subject, Data: tc.body}, tc.last)
-			_, want := b.js.PublishMsg(tc.ctx, &nats.Msg{Subject: tc.subject, Header: nats.Header{}, Data: tc.body}, jetstream.WithExpectLastSequencePerSubject(tc.last))
+			ctx := ctx
+			if tc.late {
+				ctx = over
+			}
+			_, got := bucket.writer.replace(ctx, &nats.Msg{Subject: tc.subject, Data: tc.body}, tc.last)
+			_, want := b.js.PublishMsg(ctx, &nats.Msg{Subject: tc.subject, Header: nats.Header{}, Data: tc.body}, jetstream.WithExpectLastSequencePerSubject(tc.last))
 			if got == nil || want == nil || got.Error() != want.Error() || apiCode(got) != apiCode(want) {
 				t.Errorf("replace = %v, JetStream's client says %v", got, want)
 			}
