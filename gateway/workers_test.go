@@ -32,7 +32,7 @@ func TestWorkers(t *testing.T) {
 			if n := w.idle.Load(); n != maxIdleWorkers {
 				t.Errorf("%d workers are idle, want %d", n, maxIdleWorkers)
 			}
-			time.Sleep(workerPatience / 2)
+			<-time.After(workerPatience / 2)
 			ran := make(chan struct{})
 			w.start(func() { close(ran) })
 			<-ran
@@ -40,12 +40,12 @@ func TestWorkers(t *testing.T) {
 			if n := w.idle.Load(); n != maxIdleWorkers {
 				t.Errorf("%d workers are idle after a task that one of them should have run, want %d", n, maxIdleWorkers)
 			}
-			time.Sleep(workerPatience / 2)
+			<-time.After(workerPatience / 2)
 			synctest.Wait()
 			if n := w.idle.Load(); n != 1 {
 				t.Errorf("%d workers are idle, want the one that has had something to do", n)
 			}
-			time.Sleep(workerPatience)
+			<-time.After(workerPatience)
 			synctest.Wait()
 			if n := w.idle.Load(); n != 0 {
 				t.Errorf("%d workers are idle after all this time", n)
