@@ -73,10 +73,11 @@ func TestEndWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
-// byNumber orders what [peer.told] has found by epoch, begin and end.
+// byNumber orders what [peer.told] has found by epoch, begin and end: where epochs
+// have as many digits, by their value.
 func byNumber(told string) string {
 	all := strings.Fields(told)
-	slices.Sort(all) // of a few epochs, all of one digit
+	slices.Sort(all)
 	return strings.Join(all, " ")
 }
 
@@ -128,8 +129,9 @@ func TestEndsAreToldOnce(t *testing.T) {
 	if got := peers[1].session(t, "d").Ends; len(got) > 0 {
 		t.Errorf("what is told is kept: %+v", got)
 	}
-	if got := peers[0].told(t, "d"); got != strings.Join(want, " ") {
-		t.Errorf("told\n%s, want\n%s", got, strings.Join(want, " "))
+	// Who has taken over may tell an end before the begin of its connection is stored.
+	if got, want := byNumber(peers[0].told(t, "d")), byNumber(strings.Join(want, " ")); got != want {
+		t.Errorf("told\n%s, want\n%s", got, want)
 	}
 }
 
