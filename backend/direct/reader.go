@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,8 +29,9 @@ type Message struct {
 // Reader reads one stream. It is safe for concurrent use.
 type Reader struct {
 	nc            *nats.Conn
-	direct, exact string // subjects of the two ways
-	fresh         bool   // only exact will do
+	direct, exact string      // subjects of the two ways
+	fresh         bool        // only exact will do
+	single        atomic.Bool // the server knows of no batches
 }
 
 // New returns the reader of a stream, which need not be there yet.
@@ -59,6 +61,8 @@ type get struct {
 	Since    *time.Time `json:"start_time,omitempty"` // only direct gets know it; others begin with the first message
 	Subjects string     `json:"next_by_subj,omitempty"`
 	Last     string     `json:"last_by_subj,omitempty"`
+	Batch    int        `json:"batch,omitempty"`     // only direct gets know it
+	MaxBytes int        `json:"max_bytes,omitempty"` // of a batch
 }
 
 // Latest returns the last message of a subject, or fails with
@@ -98,7 +102,8 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 		return r.readExactly(ctx, body)
 	case err != nil:
 		return Message{}, err
-	case isNotFound(reply):
+	}
+	if code, ok := statusOf(reply); ok && code == statusNotFound {
 		return Message{}, jetstream.ErrMsgNotFound
 	}
 	if m, ok := parse(reply); ok {
@@ -114,25 +119,29 @@ func headerBytes(m *nats.Msg) int {
 	return m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
 }
 
-// isNotFound reports whether the server says, and not a publisher, that there
-// is no message.
-func isNotFound(m *nats.Msg) bool {
-	const status = "404"
-	text := m.Header.Get("Description")
-	return len(m.Header) == 2 && len(m.Data) == 0 && m.Header.Get("Status") == status &&
-		headerBytes(m) == len(headerLine)+len(" ")+len(status)+len(" ")+len(text)+len("\r\n")
-}
-
-// parse reads the answer to a direct get. It fails when there are bytes in the
-// headers that nobody has read.
-func parse(m *nats.Msg) (Message, bool) {
-	n := len(headerLine) + len("\r\n")
-	for name, values := range m.Header {
+// canonicalBytes is how long headers are as the server writes them, with an end
+// but without a first line.
+func canonicalBytes(h nats.Header) (n, lines int) {
+	n = len("\r\n")
+	for name, values := range h {
 		for _, v := range values {
 			n += len(name) + len(": ") + len(v) + len("\r\n")
 		}
+		lines += len(values)
 	}
-	if n != headerBytes(m) {
+	return n, lines
+}
+
+// maxLines is how many header lines an answer that is believed has at most. A
+// publisher may leave out two bytes in each line, the space and the carriage
+// return. So many as the server adds, 92 at least, must not be hidden by that
+// behind an early end.
+const maxLines = 40
+
+// parse reads the answer to a direct get. It fails when there may be bytes in the
+// headers that nobody has read.
+func parse(m *nats.Msg) (Message, bool) {
+	if n, lines := canonicalBytes(m.Header); len(headerLine)+n != headerBytes(m) || lines > maxLines {
 		return Message{}, false
 	}
 	var err error
@@ -206,7 +215,11 @@ func decode(b []byte) (h nats.Header, damaged bool) {
 		return nil, false
 	}
 	h, err := nats.DecodeHeadersMsg(b)
-	if err != nil || bytes.Index(b, []byte("\r\n\r\n")) != len(b)-len("\r\n\r\n") {
+	if err != nil || !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
+		return nil, true
+	}
+	inner := b[:len(b)-len("\n\r\n")]
+	if bytes.Contains(inner, []byte("\n\n")) || bytes.Contains(inner, []byte("\n\r\n")) {
 		return nil, true
 	}
 	return h, false
