@@ -81,6 +81,34 @@ func (s *C2DStore) next(ctx context.Context, subjects string, after uint64) (c2d
 	return s.message(raw), nil
 }
 
+// c2dBatch is what one read of all queues has brought.
+type c2dBatch struct {
+	messages []c2d.Message
+	last     uint64 // number up to which was read
+	more     bool
+}
+
+// scan reads the messages of all queues behind after, in order.
+func (s *C2DStore) scan(ctx context.Context, after uint64, room direct.Room) (c2dBatch, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	raw, more, err := s.reader.NextBatch(ctx, after+1, "", room) // to count what a filter passes, NATS looks at all subjects
+	if err != nil {
+		return c2dBatch{}, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.names.C2DStream(), err)
+	}
+	b := c2dBatch{last: after, more: more}
+	for _, m := range raw {
+		b.last = m.Sequence
+		if token, ok := strings.CutPrefix(m.Subject, s.queuePrefix()); ok && !strings.Contains(token, ".") {
+			b.messages = append(b.messages, s.message(m))
+		}
+	}
+	return b, nil
+}
+
+// queuePrefix is what the subjects of all queues begin with.
+func (s *C2DStore) queuePrefix() string { return strings.TrimSuffix(s.names.C2DAll(), "*") }
+
 // Holds implements [c2d.Store]. It knows, because the reader sees every write; see
 // readerOf.
 func (s *C2DStore) Holds(ctx context.Context, sequence uint64) (bool, error) {
@@ -106,7 +134,7 @@ func (s *C2DStore) message(raw direct.Message) c2d.Message {
 	id, err := s.names.Parse("c2d", raw.Subject)
 	m.Device = id.Device
 	if err != nil {
-		m.Device = clipToken(strings.TrimPrefix(raw.Subject, strings.TrimSuffix(s.names.C2DAll(), "*")))
+		m.Device = clipToken(strings.TrimPrefix(raw.Subject, s.queuePrefix()))
 		m.Fault, m.Ack = err, c2d.AckNone // nobody can be told
 	}
 	return m

@@ -113,7 +113,7 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 	if hub.ValidID(m.Device) { // what is not may be of any length
 		o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
 	}
-	invalid := q.Limits.Validate(&m, m.Enqueued)
+	due, invalid := q.due(&m)
 	switch {
 	case errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}):
 		o.refuse(err)
@@ -121,12 +121,27 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 		return false, err
 	case invalid != nil:
 		o.refuse(invalid)
-	case q.now().Before(q.Limits.Deadline(&m).Add(q.Limits.lock() + 5*time.Second)):
+	case q.now().Before(due):
 		return false, nil
 	default:
 		o.expire()
 	}
 	return true, q.settle(ctx, o)
+}
+
+// Due returns from when on Inspect settles a message whose device exists: the zero
+// time if it does at once.
+func (q *Queues) Due(m *Message) time.Time {
+	due, _ := q.due(m)
+	return due
+}
+
+// due is Due, and what breaks the rules.
+func (q *Queues) due(m *Message) (time.Time, error) {
+	if err := q.Limits.Validate(m, m.Enqueued); err != nil {
+		return time.Time{}, err
+	}
+	return q.Limits.Deadline(m).Add(q.Limits.lock() + 5*time.Second), nil
 }
 
 // Purge removes the messages of a device and returns how many there were.
