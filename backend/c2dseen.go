@@ -40,8 +40,11 @@ type stretch struct {
 	count int   // of messages
 }
 
-// forget makes the next pass look at everything.
+// forget makes the next sweep begin anew.
 func (s *c2dSeen) forget() { *s = c2dSeen{} }
+
+// lookAgain makes the next pass look at everything.
+func (s *c2dSeen) lookAgain() { s.stretches, s.at = nil, 0 }
 
 // last is the number up to which messages were seen.
 func (s *c2dSeen) last() uint64 {

@@ -122,7 +122,7 @@ func (w *c2dKeeper) sweepDeleted(ctx context.Context, until time.Time) error {
 	if err != nil || last == w.seen.registry {
 		return err
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
+	ctx, cancel := context.WithDeadline(ctx, until.Add(-sweepTime/2)) // the rest is for what is due
 	defer cancel()
 	var failed error
 	next, err := devices.deletedSince(ctx, w.seen.registry+1, func(device string) {
@@ -132,7 +132,7 @@ func (w *c2dKeeper) sweepDeleted(ctx context.Context, until time.Time) error {
 	})
 	w.seen.registry = next - 1
 	if failed != nil {
-		w.seen.forget() // a look at everything finds it
+		w.seen.lookAgain()
 	}
 	return errors.Join(err, failed)
 }

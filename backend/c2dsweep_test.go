@@ -143,6 +143,30 @@ func TestC2DSweepOfADeletedDevice(t *testing.T) {
 	}
 }
 
+// What is left of a deleted device and can't be settled is tried again by each
+// sweep.
+func TestC2DSweepOfADeletedDeviceTriesAgain(t *testing.T) {
+	t.Parallel()
+	b := crowd(t, serve(t, "", 0), 3)
+	out := &fullGrave{Outcomes: b.C2D().Outcomes, device: "dev-1"}
+	w := newSweeper(t, b, out)
+	w.sweeps(0)
+	if err := b.devices.bucket.remove(testContext(t), subject.Key(device(1)), 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		w.now = w.now.Add(sweepEvery)
+		if err := w.sweep(testContext(t), w.now); err == nil {
+			t.Error("the sweep has not failed")
+		}
+	}
+	out.device = ""
+	w.sweeps(sweepEvery)
+	if n := len(outcomesOf(t, b, b.names.DeadLetterStream())); n != 3 {
+		t.Errorf("%d dead letters, want 3", n)
+	}
+}
+
 // What could not be settled is tried again by the next pass, whenever it expires.
 func TestC2DSweepTriesAgain(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,11 @@ func (r *Reader) ask(ctx context.Context, body []byte, most int) (batch, error) 
 	for !b.ended {
 		select {
 		case m := <-answers:
-			b.add(m)
+			if b.addStatus(m) {
+				continue
+			}
+			found, believed := r.parse(m)
+			b.add(answer{found, believed})
 		case <-ctx.Done():
 			return b, ctx.Err()
 		}
@@ -127,31 +131,37 @@ type batch struct {
 	refused string // what the server says instead
 }
 
-// add takes the next answer.
-func (b *batch) add(m *nats.Msg) {
-	if code, ok := statusOf(m); ok {
-		b.ended = true
-		switch code {
-		case statusNotFound:
-		case statusAbsent:
-			b.absent = true
-		case statusEnd:
-			pending, _ := strconv.ParseUint(m.Header.Get(pendingHeader), 10, 64)
-			b.more = pending > 0
-			b.lost = !b.follows(m.Header)
-		default:
-			b.refused = code + " " + m.Header.Get(descriptionHeader)
-		}
-		return
+// addStatus takes the next answer if it is no message.
+func (b *batch) addStatus(m *nats.Msg) bool {
+	code, ok := statusOf(m)
+	if !ok {
+		return false
 	}
-	found, ok := parse(m)
-	if ok && len(b.answers) == 0 && m.Header.Get(pendingHeader) == "" {
+	b.ended = true
+	switch code {
+	case statusNotFound:
+	case statusAbsent:
+		b.absent = true
+	case statusEnd:
+		pending, _ := strconv.ParseUint(m.Header.Get(pendingHeader), 10, 64)
+		b.more = pending > 0
+		b.lost = !b.follows(m.Header)
+	default:
+		b.refused = code + " " + m.Header.Get(descriptionHeader)
+	}
+	return true
+}
+
+// add takes the next message.
+func (b *batch) add(a answer) {
+	switch {
+	case a.believed && len(b.answers) == 0 && a.Header.Get(pendingHeader) == "":
 		b.single, b.ended = true, true
-	} else if ok && !b.follows(m.Header) {
+	case a.believed && !b.follows(a.Header):
 		b.lost, b.ended = true, true
 		return
 	}
-	b.answers = append(b.answers, answer{found, ok})
+	b.answers = append(b.answers, a)
 }
 
 // follows reports whether what has these headers comes behind the last answer,

@@ -31,6 +31,7 @@ type Reader struct {
 	nc            *nats.Conn
 	direct, exact string      // subjects of the two ways
 	fresh         bool        // only exact will do
+	lines         int         // see maxLines
 	single        atomic.Bool // the server knows of no batches
 }
 
@@ -40,7 +41,7 @@ func New(js jetstream.JetStream, stream string) *Reader {
 	if domain := js.Options().Domain; domain != "" {
 		prefix = "$JS." + domain + ".API."
 	}
-	return &Reader{nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream}
+	return &Reader{nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream, lines: maxLines(stream)}
 }
 
 // FromLeader is [New] for answers that know of every write which has been
@@ -106,7 +107,7 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 	if code, ok := statusOf(reply); ok && code == statusNotFound {
 		return Message{}, jetstream.ErrMsgNotFound
 	}
-	if m, ok := parse(reply); ok {
+	if m, ok := r.parse(reply); ok {
 		return m, nil
 	}
 	return r.readExactly(ctx, body)
@@ -134,14 +135,17 @@ func canonicalBytes(h nats.Header) (n, lines int) {
 
 // maxLines is how many header lines an answer that is believed has at most. A
 // publisher may leave out two bytes in each line, the space and the carriage
-// return. So many as the server adds, 92 at least, must not be hidden by that
-// behind an early end.
-const maxLines = 40
+// return. That must not make room, behind an early end, for the least that the
+// server adds.
+func maxLines(stream string) int {
+	const least = "Nats-Stream: \r\nNats-Subject: s\r\nNats-Sequence: 1\r\nNats-Time-Stamp: 2006-01-02T15:04:05Z\r\n\r\n"
+	return (len(least) + len(stream) - len("\r\r\n")) / len(" \r")
+}
 
 // parse reads the answer to a direct get. It fails when there may be bytes in the
 // headers that nobody has read.
-func parse(m *nats.Msg) (Message, bool) {
-	if n, lines := canonicalBytes(m.Header); len(headerLine)+n != headerBytes(m) || lines > maxLines {
+func (r *Reader) parse(m *nats.Msg) (Message, bool) {
+	if n, lines := canonicalBytes(m.Header); len(headerLine)+n != headerBytes(m) || lines > r.lines {
 		return Message{}, false
 	}
 	var err error
