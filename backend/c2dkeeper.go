@@ -27,8 +27,8 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	store.claims = b.sessions.bucket
-	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Claims: store, Limits: b.cfg.C2D, Dropped: b.dropped, Settled: b.settled.add, Trouble: func(device string, err error) {
+	store.claims, store.commits = b.sessions.bucket, b.commits
+	b.queues = &c2d.Queues{Store: store, Bulk: store, Outcomes: store, Devices: b.devices, Claims: store, Limits: b.cfg.C2D, Dropped: b.dropped, Settled: b.settled.add, Trouble: func(device string, err error) {
 		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
 	}}
 	b.feedback = &FeedbackQueue{js: b.js, states: store.states, names: b.names, now: time.Now}
