@@ -54,6 +54,23 @@ func TestLooks(t *testing.T) {
 	})
 }
 
+// One look brings few large messages.
+func TestLooksOfLargeMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		for range 4 {
+			f.put(text(strings.Repeat("x", lookBytes/2), ""))
+		}
+		m, l := open(t, f.queues(), 1)
+		defer m.Close()
+		m.Start()
+		synctest.Wait()
+		if len(l.got) != 4 || f.looks != 3 {
+			t.Errorf("%d messages with %d looks, want 2 at once, and then one with each look", len(l.got), f.looks)
+		}
+	})
+}
+
 // A message that comes while the mailbox finds the queue empty is delivered.
 func TestMessageAfterTheLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -355,11 +355,17 @@ func (m *Mailbox) deliverAll(ctx context.Context, first []Message) (all bool, er
 	return true, nil
 }
 
+// lookBytes is how many bytes of messages one look brings, and the rest of the last
+// one: when many devices come at once, each with a full queue, what the store
+// answers must not be too much for the connection to it.
+const lookBytes = 64 << 10
+
 // read reads what is next. When nothing is under way, everything up to the reader
 // is settled, and the queue is read from its begin, several messages at once: from
 // elsewhere a store has to count what is left out.
 func (m *Mailbox) read(ctx context.Context, room Room) (first []Message, more bool, err error) {
 	after := m.reader
+	room.Bytes = min(room.Bytes, lookBytes)
 	if room.Messages == m.queues.Limits.window() {
 		after = 0
 	} else {
