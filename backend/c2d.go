@@ -25,15 +25,18 @@ import (
 // their outcomes in HUB_FEEDBACK and HUB_DEADLETTERS. It is safe for concurrent
 // use.
 type C2DStore struct {
-	js     jetstream.JetStream
-	queue  jetstream.Stream
-	reader *direct.Reader // of queue
-	states *bucket
-	claims *bucket // of sessions
-	names  subject.Names
-	limit  int64  // bytes of a NATS message
-	last   uint64 // the number of the last message when the store was opened
-	made   int64  // when the stream was, in Unix nanoseconds: in another one, numbers begin anew
+	js      jetstream.JetStream
+	queue   jetstream.Stream
+	reader  *direct.Reader // of queue
+	states  *bucket
+	claims  *bucket // of sessions
+	names   subject.Names
+	api     string   // what the subjects of JetStream's API begin with
+	commits *commits // nil: an answer of the server is enough
+	outages *outages
+	limit   int64  // bytes of a NATS message
+	last    uint64 // the number of the last message when the store was opened
+	made    int64  // when the stream was, in Unix nanoseconds: in another one, numbers begin anew
 }
 
 // storedState is a state as it is kept. It is about messages of one stream.
@@ -44,6 +47,7 @@ type storedState struct {
 
 var (
 	_ c2d.Store    = (*C2DStore)(nil)
+	_ c2d.Bulk     = (*C2DStore)(nil)
 	_ c2d.Outcomes = (*C2DStore)(nil)
 )
 
@@ -58,13 +62,28 @@ func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (
 	}
 	return &C2DStore{
 		js: js, queue: queue, reader: readerOf(js, queue), states: states, names: names, limit: js.Conn().MaxPayload(),
-		made: queue.CachedInfo().Created.UnixNano(), last: queue.CachedInfo().State.LastSeq,
+		api: apiPrefix(js), outages: &outages{nc: js.Conn()}, made: queue.CachedInfo().Created.UnixNano(), last: queue.CachedInfo().State.LastSeq,
 	}, nil
 }
 
 // Next implements [c2d.Store].
 func (s *C2DStore) Next(ctx context.Context, device string, after uint64) (c2d.Message, error) {
 	return s.next(ctx, s.names.C2D(device), after)
+}
+
+// Waiting implements [c2d.Bulk].
+func (s *C2DStore) Waiting(ctx context.Context, device string, after uint64, room c2d.Room) (first []c2d.Message, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	raw, more, err := s.reader.NextBatch(ctx, after+1, s.names.C2D(device), direct.Room(room))
+	if err != nil {
+		return nil, false, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.names.C2DStream(), err)
+	}
+	first = make([]c2d.Message, len(raw))
+	for i := range raw {
+		first[i] = s.message(raw[i])
+	}
+	return first, more, nil
 }
 
 // next is Next for a subject, which may have a wildcard.
@@ -80,6 +99,34 @@ func (s *C2DStore) next(ctx context.Context, subjects string, after uint64) (c2d
 	}
 	return s.message(raw), nil
 }
+
+// c2dBatch is what one read of all queues has brought.
+type c2dBatch struct {
+	messages []c2d.Message
+	last     uint64 // number up to which was read
+	more     bool
+}
+
+// scan reads the messages of all queues behind after, in order.
+func (s *C2DStore) scan(ctx context.Context, after uint64, room direct.Room) (c2dBatch, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	raw, more, err := s.reader.NextBatch(ctx, after+1, "", room) // to count what a filter passes, NATS looks at all subjects
+	if err != nil {
+		return c2dBatch{}, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", s.names.C2DStream(), err)
+	}
+	b := c2dBatch{last: after, more: more}
+	for _, m := range raw {
+		b.last = m.Sequence
+		if token, ok := strings.CutPrefix(m.Subject, s.queuePrefix()); ok && !strings.Contains(token, ".") {
+			b.messages = append(b.messages, s.message(m))
+		}
+	}
+	return b, nil
+}
+
+// queuePrefix is what the subjects of all queues begin with.
+func (s *C2DStore) queuePrefix() string { return strings.TrimSuffix(s.names.C2DAll(), "*") }
 
 // Holds implements [c2d.Store]. It knows, because the reader sees every write; see
 // readerOf.
@@ -106,7 +153,7 @@ func (s *C2DStore) message(raw direct.Message) c2d.Message {
 	id, err := s.names.Parse("c2d", raw.Subject)
 	m.Device = id.Device
 	if err != nil {
-		m.Device = clipToken(strings.TrimPrefix(raw.Subject, strings.TrimSuffix(s.names.C2DAll(), "*")))
+		m.Device = clipToken(strings.TrimPrefix(raw.Subject, s.queuePrefix()))
 		m.Fault, m.Ack = err, c2d.AckNone // nobody can be told
 	}
 	return m
@@ -120,20 +167,6 @@ func clipToken(token string) string {
 		return token
 	}
 	return token[:most] + "…"
-}
-
-// Remove implements [c2d.Store].
-func (s *C2DStore) Remove(ctx context.Context, sequence uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	err := s.queue.DeleteMsg(ctx, sequence)
-	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if held, holdsErr := s.Holds(ctx, sequence); holdsErr == nil && !held {
-		return nil
-	}
-	return hub.Errorf(hub.ServiceUnavailable, "delete message %d of stream %s: %w", sequence, s.names.C2DStream(), err)
 }
 
 // key is the key of a device's state. The subject of a message that nobody can

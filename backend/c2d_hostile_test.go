@@ -248,7 +248,7 @@ func TestC2DSweepGoesOn(t *testing.T) {
 	out := &fullGrave{Outcomes: b.C2D().Outcomes, device: "dev-1"}
 	queues := &c2d.Queues{Store: b.C2D().Store, Outcomes: out, Devices: b.devices}
 	w := &c2dKeeper{backbone: b, store: b.C2D().Store.(*C2DStore), queues: queues}
-	if _, err := w.pass(testContext(t), 0, time.Now().Add(testTimeout)); err == nil || !hasAll(err.Error(), "no room for it", fmt.Sprint(bad)) {
+	if _, err := w.pass(testContext(t), time.Now(), time.Now().Add(testTimeout)); err == nil || !hasAll(err.Error(), "no room for it", fmt.Sprint(bad)) {
 		t.Errorf("pass = %v", err)
 	}
 	if n := len(outcomesOf(t, b, b.names.DeadLetterStream())); n != 1 {
@@ -258,7 +258,7 @@ func TestC2DSweepGoesOn(t *testing.T) {
 		publish(t, b, "dev-1", "bad", "absolute-expiry-time", past)
 	}
 	out.tries = 0
-	if cursor, err := w.pass(testContext(t), 0, time.Now().Add(testTimeout)); err == nil || out.tries != maxFailed || cursor == 0 {
-		t.Errorf("pass = %d, %v after %d tries", cursor, err, out.tries)
+	if _, err := w.pass(testContext(t), time.Now(), time.Now().Add(testTimeout)); err == nil || out.tries != maxFailed || w.seen.at == 0 {
+		t.Errorf("pass = %v after %d tries, stopped at %d", err, out.tries, w.seen.at)
 	}
 }

@@ -89,7 +89,7 @@ func TestC2DOneOutcome(t *testing.T) {
 	for _, node := range []*Backbone{a, b} {
 		w := &c2dKeeper{backbone: node, store: node.C2D().Store.(*C2DStore), queues: node.C2D()}
 		wg.Go(func() {
-			if _, err := w.pass(testContext(t), 0, time.Now().Add(testTimeout)); err != nil {
+			if _, err := w.pass(testContext(t), time.Now(), time.Now().Add(testTimeout)); err != nil {
 				t.Errorf("sweep: %v", err)
 			}
 		})

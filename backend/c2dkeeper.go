@@ -2,9 +2,7 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -29,8 +27,8 @@ func (b *Backbone) openQueues(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	store.claims = b.sessions.bucket
-	b.queues = &c2d.Queues{Store: store, Outcomes: store, Devices: b.devices, Claims: store, Limits: b.cfg.C2D, Dropped: b.dropped, Settled: b.settled.add, Trouble: func(device string, err error) {
+	store.claims, store.commits = b.sessions.bucket, b.commits
+	b.queues = &c2d.Queues{Store: store, Bulk: store, Outcomes: store, Devices: b.devices, Claims: store, Limits: b.cfg.C2D, Dropped: b.dropped, Settled: b.settled.add, Trouble: func(device string, err error) {
 		b.cfg.Log.Warn().Err(err).Str("device_id", device).Msg("cloud-to-device messages wait")
 	}}
 	b.feedback = &FeedbackQueue{js: b.js, states: store.states, names: b.names, now: time.Now}
@@ -73,6 +71,7 @@ type c2dKeeper struct {
 	backbone *Backbone
 	store    *C2DStore
 	queues   *c2d.Queues
+	seen     c2dSeen // of the sweeps
 }
 
 const (
@@ -175,90 +174,6 @@ func (w *c2dKeeper) check(ctx context.Context, m *nats.Msg) error {
 	}
 	_, err = w.queues.Inspect(ctx, found)
 	return err
-}
-
-const (
-	sweepEvery = time.Minute
-	sweepTime  = 20 * time.Second // of one sweep at most
-	sweepKey   = "sweep.lease"    // of two tokens: no device has it
-	maxFailed  = 5                // of one sweep
-)
-
-// lease is the value of the key by which nodes agree on who sweeps, and from
-// where.
-type lease struct {
-	Next   time.Time `json:"next"`   // nobody sweeps before
-	Cursor uint64    `json:"cursor"` // everything up to it was looked at
-}
-
-// sweepLoop settles what has expired in the queues of devices that are not
-// connected.
-func (w *c2dKeeper) sweepLoop(ctx context.Context) {
-	for wait(ctx, sweepEvery/2) {
-		if err := w.sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			w.backbone.cfg.Log.Warn().Err(err).Msg("the sweep of cloud-to-device messages was cut short")
-		}
-	}
-}
-
-// sweep does one sweep, unless another node has begun one within the last
-// minute. A sweep that has no time for all goes on the next time.
-func (w *c2dKeeper) sweep(ctx context.Context, now time.Time) error {
-	var l lease
-	var rev uint64
-	e, err := w.store.states.get(ctx, sweepKey)
-	if err == nil {
-		rev = e.Revision()
-		if json.Unmarshal(e.Value(), &l) == nil && l.Next.After(now) && l.Next.Before(now.Add(2*sweepEvery)) {
-			return nil
-		}
-	} else if !errors.Is(err, jetstream.ErrKeyNotFound) {
-		return err
-	}
-	if rev, err = w.hold(ctx, lease{now.Add(sweepEvery), l.Cursor}, rev); err != nil {
-		if isConflict(err) {
-			return nil // another node is faster
-		}
-		return err
-	}
-	l.Cursor, err = w.pass(ctx, l.Cursor, now.Add(sweepTime))
-	_, holdErr := w.hold(ctx, lease{now.Add(sweepEvery), l.Cursor}, rev)
-	if isConflict(holdErr) {
-		holdErr = nil
-	}
-	return errors.Join(err, holdErr)
-}
-
-func (w *c2dKeeper) hold(ctx context.Context, l lease, rev uint64) (uint64, error) {
-	value, err := json.Marshal(l)
-	if err != nil {
-		return 0, err
-	}
-	return w.store.states.put(ctx, sweepKey, value, rev)
-}
-
-// pass inspects all messages behind cursor until there are no more, for which
-// it returns 0, or until the time is up. A message that can't be settled does
-// not keep it from the others.
-func (w *c2dKeeper) pass(ctx context.Context, cursor uint64, until time.Time) (uint64, error) {
-	var failed []error
-	for time.Now().Before(until) {
-		m, err := w.store.next(ctx, w.backbone.names.C2DAll(), cursor)
-		if err != nil {
-			return cursor, errors.Join(append(failed, err)...)
-		}
-		if m.Sequence == 0 {
-			return 0, errors.Join(failed...)
-		}
-		if _, err := w.queues.Inspect(ctx, m); err != nil {
-			failed = append(failed, fmt.Errorf("message %d: %w", m.Sequence, err))
-			if len(failed) == maxFailed { // it is the store
-				return cursor, errors.Join(failed...)
-			}
-		}
-		cursor = m.Sequence
-	}
-	return cursor, errors.Join(failed...)
 }
 
 // emptyQueue drops what waits for a device that has been deleted.

@@ -128,6 +128,22 @@ func (d *DeviceStore) Watch(ctx context.Context, changed func(identity.Change)) 
 	return nil
 }
 
+// deletedSince tells of the devices that were deleted from a revision on, up to
+// now, and returns the first revision that it has not seen.
+func (d *DeviceStore) deletedSince(ctx context.Context, from uint64, deleted func(device string)) (next uint64, err error) {
+	upToNow, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return d.bucket.follow(upToNow, from, func(e jetstream.KeyValueEntry) {
+		if e == nil {
+			cancel()
+			return
+		}
+		if c, ok := change(e); ok && c.Record == nil && !c.ID.IsModule() {
+			deleted(c.ID.Device)
+		}
+	})
+}
+
 // change reads a watched entry. Keys and values that the hub has not written
 // are passed over.
 func change(e jetstream.KeyValueEntry) (identity.Change, bool) {

@@ -110,6 +110,9 @@ func promises(ctx context.Context, t *testing.T, b *Backbone, r identity.Record)
 		"subscriptions":           func(ctx context.Context) error { return b.Sessions().Save(ctx, &owned) },
 		"the end of a connection": func(ctx context.Context) error { return b.Sessions().release(ctx, &owned) },
 		"completing a message":    func(ctx context.Context) error { return store.Remove(ctx, done) },
+		"completing messages": func(ctx context.Context) error {
+			return b.C2D().Bulk.RemoveAll(ctx, c2d.Removal{Device: "dev-9", Sequences: []uint64{1, 2, 3, 4}, AloneSince: time.Now()})
+		},
 		"a message that is gone":  func(ctx context.Context) error { return store.Remove(ctx, gone) },
 		"the state of deliveries": func(ctx context.Context) error { return store.Save(ctx, "dev-1", c2d.State{}) },
 		"feedback": func(ctx context.Context) error {

@@ -20,5 +20,6 @@
 // goes on with step 2. So no message is lost, none is delivered after its
 // feedback was stored, and no two feedbacks contradict each other. A message
 // without feedback needs no outcome: it is removed when it was delivered, and
-// delivered again when a crash came between.
+// delivered again when a crash came between. Messages that are acknowledged
+// together take each step together.
 package c2d

@@ -3,6 +3,7 @@ package c2d
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -26,6 +27,11 @@ type fakeStore struct {
 	dead     []DeadLetter
 	unknown  map[string]bool
 	unread   map[uint64]bool // messages that a replica which is behind has not got
+	looks    int             // into queues
+	looked   func()          // is called when a look is over; nil: nothing is
+	reread   func()          // is called before a message is read again
+	removals []Removal
+	undead   uint64 // a message that stays when it is removed
 	writes   int
 	dieAfter int    // writes; 0: never
 	forgot   uint64 // sessions with epochs from here on were never claimed; 0: all were
@@ -40,7 +46,7 @@ func newFake() *fakeStore {
 }
 
 func (f *fakeStore) queues() *Queues {
-	return &Queues{Store: f, Outcomes: f, Devices: f, Claims: f, Limits: Limits{Deliveries: 3}}
+	return &Queues{Store: f, Bulk: f, Outcomes: f, Devices: f, Claims: f, Limits: Limits{Deliveries: 3}}
 }
 
 func (f *fakeStore) put(m Message) uint64 {
@@ -62,6 +68,13 @@ func (f *fakeStore) write() error {
 }
 
 func (f *fakeStore) Next(_ context.Context, device string, after uint64) (Message, error) {
+	if f.reread != nil {
+		f.reread()
+	}
+	return f.next(device, after)
+}
+
+func (f *fakeStore) next(device string, after uint64) (Message, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, n := range slices.Sorted(maps.Keys(f.messages)) {
@@ -72,6 +85,22 @@ func (f *fakeStore) Next(_ context.Context, device string, after uint64) (Messag
 	return Message{}, nil
 }
 
+func (f *fakeStore) Waiting(_ context.Context, device string, after uint64, room Room) (first []Message, more bool, err error) {
+	f.mu.Lock()
+	f.looks++
+	f.mu.Unlock()
+	for bytes := 0; ; {
+		m, err := f.next(device, after)
+		if err != nil || m.Sequence == 0 || len(first) == room.Messages || bytes >= room.Bytes {
+			if f.looked != nil {
+				f.looked()
+			}
+			return first, m.Sequence > 0, err
+		}
+		first, after, bytes = append(first, m), m.Sequence, bytes+len(m.Body)
+	}
+}
+
 func (f *fakeStore) Holds(_ context.Context, n uint64) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,13 +108,29 @@ func (f *fakeStore) Holds(_ context.Context, n uint64) (bool, error) {
 	return there, nil
 }
 
-func (f *fakeStore) Remove(_ context.Context, n uint64) error {
+func (f *fakeStore) Remove(ctx context.Context, n uint64) error {
+	return f.RemoveAll(ctx, Removal{Sequences: []uint64{n}})
+}
+
+func (f *fakeStore) RemoveAll(_ context.Context, r Removal) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.write(); err != nil {
-		return err
+	f.removals = append(f.removals, r)
+	if !r.AloneSince.IsZero() {
+		for n, m := range f.messages {
+			if last := r.Sequences[len(r.Sequences)-1]; m.Device == r.Device && n <= last && !slices.Contains(r.Sequences, n) {
+				return fmt.Errorf("message %d is lost when %v go", n, r.Sequences)
+			}
+		}
 	}
-	delete(f.messages, n)
+	for _, n := range r.Sequences {
+		if err := f.write(); err != nil {
+			return err
+		}
+		if n != f.undead {
+			delete(f.messages, n)
+		}
+	}
 	return nil
 }
 

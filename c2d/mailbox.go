@@ -45,6 +45,7 @@ type Mailbox struct {
 	packets map[uint16]uint64 // sequences by packet identifier
 	acked   []uint64          // sequences to be settled
 	hint    uint64            // sequence that was announced
+	reasons int               // to look into the queue, so far
 	tries   int               // failures in a row
 	timer   *time.Timer
 	delay   *time.Timer
@@ -53,8 +54,11 @@ type Mailbox struct {
 	// Of the goroutine at work.
 	taken  bool
 	state  State
-	reader uint64 // everything up to here was read
-	doubts int    // how many of the next messages an earlier connection may have sent
+	reader uint64    // everything up to here was read
+	doubts int       // how many of the next messages an earlier connection may have sent
+	began  time.Time // when it has looked first
+	unsure bool      // there was a message that should be gone
+	looked int       // how many reasons there were when the queue had nothing more
 }
 
 // flight is a message that was sent and waits for its acknowledgement. It has
@@ -101,6 +105,7 @@ func (m *Mailbox) start() {
 		m.queues.enter(m)
 	}
 	m.blocked = false
+	m.reasons++
 	m.kick()
 }
 
@@ -129,6 +134,7 @@ func (m *Mailbox) Wake(sequence uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hint = max(m.hint, sequence)
+	m.reasons++
 	m.kick()
 }
 

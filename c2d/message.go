@@ -96,6 +96,26 @@ func (m *Message) Size() int {
 	return n
 }
 
+// ending is how the success of a message is settled.
+type ending int
+
+const (
+	plain   ending = iota // it is removed, and that is all
+	alone                 // what is known of it goes first
+	decided               // its sender hears of it
+)
+
+func (m *Message) ending() ending {
+	switch {
+	case m.Ack.word() != string(AckNone):
+		return decided
+	case m.Deliveries > 0:
+		return alone
+	default:
+		return plain
+	}
+}
+
 func (m *Message) validateText() error {
 	for _, p := range m.texts() {
 		if !utf8.ValidString(p.value) {

@@ -16,6 +16,7 @@ import (
 // must not change afterwards. It is safe for concurrent use.
 type Queues struct {
 	Store    Store
+	Bulk     Bulk // of Store; nil: messages are read and removed one by one
 	Outcomes Outcomes
 	Devices  Devices
 	Claims   Claims
@@ -113,7 +114,7 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 	if hub.ValidID(m.Device) { // what is not may be of any length
 		o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
 	}
-	invalid := q.Limits.Validate(&m, m.Enqueued)
+	due, invalid := q.due(&m)
 	switch {
 	case errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}):
 		o.refuse(err)
@@ -121,12 +122,27 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 		return false, err
 	case invalid != nil:
 		o.refuse(invalid)
-	case q.now().Before(q.Limits.Deadline(&m).Add(q.Limits.lock() + 5*time.Second)):
+	case q.now().Before(due):
 		return false, nil
 	default:
 		o.expire()
 	}
 	return true, q.settle(ctx, o)
+}
+
+// Due returns from when on Inspect settles a message whose device exists: the zero
+// time if it does at once.
+func (q *Queues) Due(m *Message) time.Time {
+	due, _ := q.due(m)
+	return due
+}
+
+// due is Due, and what breaks the rules.
+func (q *Queues) due(m *Message) (time.Time, error) {
+	if err := q.Limits.Validate(m, m.Enqueued); err != nil {
+		return time.Time{}, err
+	}
+	return q.Limits.Deadline(m).Add(q.Limits.lock() + 5*time.Second), nil
 }
 
 // Purge removes the messages of a device and returns how many there were.
@@ -177,21 +193,26 @@ func (o *outcome) expire() { o.status, o.reason = Expired, "Message expired" }
 // settle ends a message; see the package's comment for the order. It fails with
 // ConnectionReplaced when a newer connection delivers the messages now.
 func (q *Queues) settle(ctx context.Context, o outcome) error {
-	m := &o.message
-	if o.disputable() {
-		present, err := q.decide(ctx, &o)
-		if err != nil || !present {
-			return err
-		}
-	} else if m.Deliveries > 0 {
-		if err := q.forget(ctx, m); err != nil {
-			return err
-		}
+	return q.settleAll(ctx, []outcome{o}, time.Time{})
+}
+
+// settleAll is settle for messages of one device, in order, of which all are
+// disputable or none is. For aloneSince see [Removal].
+func (q *Queues) settleAll(ctx context.Context, all []outcome, aloneSince time.Time) (err error) {
+	if all[0].disputable() {
+		all, err = q.decide(ctx, all)
+	} else if m := &all[0].message; m.Deliveries > 0 {
+		err = q.forget(ctx, m)
 	}
-	if err := q.tell(ctx, o); err != nil {
+	if err != nil {
 		return err
 	}
-	return q.remove(ctx, o)
+	for i := range all {
+		if err := q.tell(ctx, all[i]); err != nil {
+			return errors.Join(err, q.remove(ctx, all[:i], time.Time{}))
+		}
+	}
+	return q.remove(ctx, all, aloneSince)
 }
 
 // tell gives the sender the feedback that he has asked for, and keeps a message that
@@ -219,13 +240,50 @@ func (q *Queues) tell(ctx context.Context, o outcome) error {
 	return nil
 }
 
-// remove takes a message that is settled out of its queue.
-func (q *Queues) remove(ctx context.Context, o outcome) error {
-	err := q.Store.Remove(ctx, o.message.Sequence)
-	if err == nil && q.Settled != nil {
-		q.Settled(o.message, o.status)
+// remove takes messages that are settled out of their queue.
+func (q *Queues) remove(ctx context.Context, settled []outcome, aloneSince time.Time) error {
+	if q.Bulk == nil || len(settled) == 1 {
+		for i := range settled {
+			if err := q.Store.Remove(ctx, settled[i].message.Sequence); err != nil {
+				return err
+			}
+			q.tellSettled(settled[i : i+1])
+		}
+		return nil
+	}
+	if len(settled) == 0 {
+		return nil
+	}
+	r := Removal{Device: settled[0].message.Device, AloneSince: aloneSince}
+	for i := range settled {
+		r.Sequences = append(r.Sequences, settled[i].message.Sequence)
+	}
+	err := q.Bulk.RemoveAll(ctx, r)
+	if err == nil {
+		q.tellSettled(settled)
 	}
 	return err
+}
+
+func (q *Queues) tellSettled(settled []outcome) {
+	if q.Settled == nil {
+		return
+	}
+	for i := range settled {
+		q.Settled(settled[i].message, settled[i].status)
+	}
+}
+
+// waiting reads the first messages of a device behind after.
+func (q *Queues) waiting(ctx context.Context, device string, after uint64, room Room) (first []Message, more bool, err error) {
+	if q.Bulk != nil {
+		return q.Bulk.Waiting(ctx, device, after, room)
+	}
+	m, err := q.Store.Next(ctx, device, after)
+	if err != nil || m.Sequence == 0 {
+		return nil, false, err
+	}
+	return []Message{m}, true, nil
 }
 
 // clipID shortens an id that no valid message has.
@@ -236,28 +294,34 @@ func clipID(id string) string {
 	return strings.ToValidUTF8(id[:maxID], "")
 }
 
-// decide writes the outcome into the device's state, or takes the one that is
-// there. It reports whether the message is there still: one that somebody else
-// has settled to the end is nobody's business any more.
-func (q *Queues) decide(ctx context.Context, o *outcome) (present bool, err error) {
-	m := &o.message
-	err = q.change(ctx, m.Device, func(s *State) (bool, error) {
-		present, err = q.Store.Holds(ctx, m.Sequence)
-		if err != nil || !present {
-			return false, err
-		}
-		if decided, ok := s.Settled[m.Sequence]; ok {
-			if o.status != decided {
+// decide writes outcomes into the device's state, or takes those that are there. It
+// returns those of messages that are there still: one that somebody else has
+// settled to the end is nobody's business any more.
+func (q *Queues) decide(ctx context.Context, all []outcome) (present []outcome, err error) {
+	device := all[0].message.Device
+	err = q.change(ctx, device, func(s *State) (changed bool, err error) {
+		present = nil
+		for _, o := range all {
+			n := o.message.Sequence
+			held, err := q.Store.Holds(ctx, n)
+			if err != nil {
+				return false, err
+			}
+			if !held {
+				continue
+			}
+			if decided, ok := s.Settled[n]; !ok {
+				if o.epoch > 0 && s.Epoch > o.epoch {
+					return false, replaced(device)
+				}
+				s.Settled, changed = remember(s.Settled, n, o.status), true
+				delete(s.Failures, n)
+			} else if o.status != decided {
 				o.status, o.reason = decided, string(decided)
 			}
-			return false, nil
+			present = append(present, o)
 		}
-		if o.epoch > 0 && s.Epoch > o.epoch {
-			return false, replaced(m.Device)
-		}
-		s.Settled = remember(s.Settled, m.Sequence, o.status)
-		delete(s.Failures, m.Sequence)
-		return true, nil
+		return changed, nil
 	})
 	return present, err
 }

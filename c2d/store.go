@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -13,7 +14,7 @@ import (
 type Store interface {
 	// Next returns the first message of a device with a number above after; the
 	// zero Message when there is none. It may not know yet of one that was stored
-	// just now.
+	// just now, but passes over none that was stored before the one it returns.
 	Next(ctx context.Context, device string, after uint64) (Message, error)
 	// Holds reports whether a message that was stored is still there. It knows.
 	Holds(ctx context.Context, sequence uint64) (bool, error)
@@ -24,6 +25,28 @@ type Store interface {
 	// Save writes it if it still has the revision of s, and fails with
 	// PreconditionFailed otherwise.
 	Save(ctx context.Context, device string, s State) error
+}
+
+// Bulk is what a [Store] may be able to do with several messages at once.
+type Bulk interface {
+	// Waiting returns the first messages of a device with numbers above after, in
+	// order and as Next does, for which there is room. more says that there may be
+	// others behind them.
+	Waiting(ctx context.Context, device string, after uint64, room Room) (first []Message, more bool, err error)
+	// RemoveAll is Remove for several messages.
+	RemoveAll(ctx context.Context, r Removal) error
+}
+
+// Room is how much may be read at once. What reaches Bytes is the last.
+type Room struct{ Messages, Bytes int }
+
+// Removal is messages of one device that go.
+type Removal struct {
+	Device    string
+	Sequences []uint64 // in order
+	// AloneSince is since when it is known that the device has no other message up
+	// to the last of them; zero: it may have.
+	AloneSince time.Time
 }
 
 // Outcomes keeps what became of messages. Both methods may be called again for

@@ -1,6 +1,7 @@
 package c2d
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -116,8 +117,8 @@ func (m *Mailbox) alarm() {
 
 // step does one piece of work and reports whether there may be more.
 func (m *Mailbox) step(ctx context.Context) (more bool, err error) {
-	if n, ok := m.firstAcked(); ok {
-		return true, m.complete(ctx, n)
+	if done := m.firstAcked(); len(done) > 0 {
+		return true, m.complete(ctx, done)
 	}
 	if m.isClosed() {
 		return false, m.abandon(ctx)
@@ -128,19 +129,32 @@ func (m *Mailbox) step(ctx context.Context) (more bool, err error) {
 	if until := m.unwanted(); !until.IsZero() {
 		return true, m.discardNext(ctx, until)
 	}
-	if !m.hasRoom() {
-		return false, nil
-	}
 	return m.next(ctx)
 }
 
-func (m *Mailbox) firstAcked() (uint64, bool) {
+// firstAcked returns the first messages that the device has acknowledged and that
+// are settled in the same way, in the order of the queue.
+func (m *Mailbox) firstAcked() []Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.acked) == 0 {
-		return 0, false
+	var done []Message
+	for _, n := range m.acked {
+		message := m.flights[n].message
+		if len(done) > 0 && (message.ending() != done[0].ending() || message.ending() == alone) {
+			break
+		}
+		done = append(done, message)
 	}
-	return m.acked[0], true
+	slices.SortFunc(done, func(a, b Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return done
+}
+
+// isAcked reports whether a message that was sent is complete.
+func (m *Mailbox) isAcked(n uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.flights[n]
+	return f != nil && f.acked
 }
 
 func (m *Mailbox) isClosed() bool {
@@ -154,29 +168,57 @@ func (m *Mailbox) isClosed() bool {
 // all of them would have been in vain.
 const windowBytes = 512 << 10
 
-func (m *Mailbox) hasRoom() bool {
+// room is for how much the connection has room.
+func (m *Mailbox) room() Room {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	bytes := 0
-	for _, f := range m.flights {
-		bytes += f.size
+	if !m.started || m.blocked || m.closed {
+		return Room{}
 	}
-	return bytes < windowBytes && m.started && !m.blocked && len(m.flights) < m.queues.Limits.window()
+	r := Room{m.queues.Limits.window() - len(m.flights), windowBytes}
+	for _, f := range m.flights {
+		r.Bytes -= f.size
+	}
+	return r
 }
 
-// complete settles a message that the device has acknowledged.
-func (m *Mailbox) complete(ctx context.Context, n uint64) error {
-	m.mu.Lock()
-	f := m.flights[n]
-	m.mu.Unlock()
-	if err := m.settle(ctx, outcome{message: f.message, status: Success, reason: "Success"}); err != nil {
+// isFull reports whether nothing can be sent.
+func (r Room) isFull() bool { return r.Messages <= 0 || r.Bytes <= 0 }
+
+// complete settles messages that the device has acknowledged, the first ones.
+func (m *Mailbox) complete(ctx context.Context, done []Message) error {
+	all := make([]outcome, len(done))
+	for i, message := range done {
+		all[i] = outcome{message: message, status: Success, reason: "Success", epoch: m.owner.Epoch, generation: m.owner.Generation}
+	}
+	if err := m.queues.settleAll(ctx, all, m.aloneSince(done)); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.acked = m.acked[1:]
-	delete(m.flights, n)
+	m.acked = m.acked[len(done):]
+	for _, message := range done {
+		delete(m.flights, message.Sequence)
+	}
 	return nil
+}
+
+// aloneSince is since when the device has no other message up to the last of
+// these; zero: it may have. Everything up to the reader is under way or gone, since
+// the first look.
+func (m *Mailbox) aloneSince(done []Message) time.Time {
+	last, before := done[len(done)-1].Sequence, 0
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n := range m.flights {
+		if n <= last {
+			before++
+		}
+	}
+	if m.unsure || last > m.reader || before != len(done) {
+		return time.Time{}
+	}
+	return m.began
 }
 
 func (m *Mailbox) settle(ctx context.Context, o outcome) error {
@@ -217,7 +259,11 @@ func (m *Mailbox) abandon(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.flights = nil // counted once
+	for _, n := range lost {
+		if f := m.flights[n]; f != nil && !f.acked {
+			delete(m.flights, n) // counted once
+		}
+	}
 	return nil
 }
 
@@ -252,24 +298,98 @@ func (m *Mailbox) retry(ctx context.Context, late []uint64) error {
 	return nil
 }
 
-// next delivers the next message of the queue, and reports whether there was
-// one.
-func (m *Mailbox) next(ctx context.Context) (bool, error) {
-	message, err := m.queues.Store.Next(ctx, m.owner.Device, m.reader)
+// next delivers what is next in the queue, and reports whether there may be more.
+// It does not look when nobody has told of a message since there was none.
+func (m *Mailbox) next(ctx context.Context) (more bool, err error) {
+	room, reasons := m.room(), m.reasonsToLook()
+	if room.isFull() || reasons == m.looked {
+		return false, nil
+	}
+	if m.began.IsZero() {
+		m.began = m.queues.now()
+	}
+	first, more, err := m.read(ctx, room)
 	if err != nil {
 		return false, err
 	}
-	if message.Sequence == 0 {
-		m.doubts = 0 // what comes now is new
-		return false, m.behind(ctx)
+	if all, err := m.deliverAll(ctx, first); err != nil || !all {
+		return false, err
+	}
+	if more {
+		return true, nil
+	}
+	m.doubts = 0 // what comes now is new
+	if len(first) > 0 && m.announced() > m.reader {
+		return true, nil // it came after the look
+	}
+	if err := m.behind(ctx); err != nil {
+		return false, err
+	}
+	m.looked = reasons
+	return false, nil
+}
+
+// deliverAll delivers messages until the connection takes no more, and reports
+// whether it has taken all.
+func (m *Mailbox) deliverAll(ctx context.Context, first []Message) (all bool, err error) {
+	if len(first) == 0 {
+		return true, nil
 	}
 	if err := m.takeOver(ctx); err != nil {
 		return false, err
 	}
-	if err := m.deliver(ctx, message); err != nil {
-		return false, err
+	for _, message := range first {
+		if m.room().isFull() {
+			return false, nil
+		}
+		if err := m.deliver(ctx, message); err != nil || m.reader < message.Sequence {
+			return false, err
+		}
+		if !m.isAcked(message.Sequence) {
+			continue
+		}
+		if err := m.complete(ctx, m.firstAcked()); err != nil { // with QoS 0, before the next one is sent
+			return false, err
+		}
 	}
 	return true, nil
+}
+
+// lookBytes is how many bytes of messages one look brings, and the rest of the last
+// one: when many devices come at once, each with a full queue, what the store
+// answers must not be too much for the connection to it.
+const lookBytes = 64 << 10
+
+// read reads what is next. When nothing is under way, everything up to the reader
+// is settled, and the queue is read from its begin, several messages at once: from
+// elsewhere a store has to count what is left out.
+func (m *Mailbox) read(ctx context.Context, room Room) (first []Message, more bool, err error) {
+	after := m.reader
+	room.Bytes = min(room.Bytes, lookBytes)
+	if room.Messages == m.queues.Limits.window() {
+		after = 0
+	} else {
+		room.Messages = 1
+	}
+	first, more, err = m.queues.waiting(ctx, m.owner.Device, after, room)
+	if len(first) == 0 || first[0].Sequence > m.reader {
+		return first, more, err
+	}
+	m.unsure = true // something was passed over, or is still there that should be gone
+	return m.queues.waiting(ctx, m.owner.Device, m.reader, room)
+}
+
+func (m *Mailbox) reasonsToLook() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reasons
+}
+
+// announced is the highest number that was announced.
+func (m *Mailbox) announced() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hint
 }
 
 // behindTries is how often a message that was announced is looked for, before
@@ -378,9 +498,10 @@ func (m *Mailbox) packetID(n uint64) uint16 {
 	return id
 }
 
-// land forgets a delivery.
+// land forgets a delivery, acknowledged or not.
 func (m *Mailbox) land(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.flights, n)
+	m.acked = slices.DeleteFunc(m.acked, func(acked uint64) bool { return acked == n })
 }

@@ -41,6 +41,10 @@ func (c conn) Ask(ctx context.Context, m *nats.Msg) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	n := reply.Size() - len(reply.Subject) - len(reply.Reply) - len(reply.Data)
-	return Reply{Header: reply.Header, Data: reply.Data, HeaderBytes: n}, nil
+	return replyOf(reply), nil
+}
+
+func replyOf(m *nats.Msg) Reply {
+	n := m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
+	return Reply{Header: m.Header, Data: m.Data, HeaderBytes: n}
 }

@@ -1,5 +1,5 @@
 // Package direct reads the messages of a stream to which anybody may publish,
-// one at a time and without a consumer. Its one invariant is that the subject,
+// one or some at a time and without a consumer. Its one invariant is that the subject,
 // the number and the time of a message are what the server says, whatever its
 // publisher has written into the headers.
 //
@@ -9,5 +9,7 @@
 // not seen any more, and may write a status line that looks like the answer
 // that there is no message. So an answer whose headers do not account for each
 // of its bytes is not believed: the message is read again by the API of
-// JetStream, which keeps them apart.
+// JetStream, which keeps them apart. Lines that are shorter than they look, for
+// want of a space or a carriage return, must not make room for what is hidden; so
+// an answer with many lines is read again too.
 package direct

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,8 +29,11 @@ type Message struct {
 // Reader reads one stream. It is safe for concurrent use.
 type Reader struct {
 	asker         Asker
-	direct, exact string // subjects of the two ways
-	fresh         bool   // only exact will do
+	nc            *nats.Conn  // for batches
+	direct, exact string      // subjects of the two ways
+	fresh         bool        // only exact will do
+	lines         int         // see maxLines
+	single        atomic.Bool // the server knows of no batches
 }
 
 // New returns the reader of a stream, which need not be there yet.
@@ -38,7 +42,7 @@ func New(js jetstream.JetStream, stream string) *Reader {
 	if domain := js.Options().Domain; domain != "" {
 		prefix = "$JS." + domain + ".API."
 	}
-	return &Reader{asker: AskerOf(js), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream}
+	return &Reader{asker: AskerOf(js), nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream, lines: maxLines(stream)}
 }
 
 // FromLeader is [New] for answers that know of every write which has been
@@ -59,6 +63,8 @@ type get struct {
 	Since    *time.Time `json:"start_time,omitempty"` // only direct gets know it; others begin with the first message
 	Subjects string     `json:"next_by_subj,omitempty"`
 	Last     string     `json:"last_by_subj,omitempty"`
+	Batch    int        `json:"batch,omitempty"`     // only direct gets know it
+	MaxBytes int        `json:"max_bytes,omitempty"` // of a batch
 }
 
 // Latest returns the last message of a subject, or fails with
@@ -107,10 +113,11 @@ func (r *Reader) answer(ctx context.Context, g get, reply Reply, err error) (Mes
 		return r.readExactly(ctx, g)
 	case err != nil:
 		return Message{}, err
-	case isNotFound(reply):
+	}
+	if code, ok := statusOf(reply); ok && code == statusNotFound {
 		return Message{}, jetstream.ErrMsgNotFound
 	}
-	if m, ok := parse(reply); ok {
+	if m, ok := r.parse(reply); ok {
 		return m, nil
 	}
 	return r.readExactly(ctx, g)
@@ -118,25 +125,32 @@ func (r *Reader) answer(ctx context.Context, g get, reply Reply, err error) (Mes
 
 const headerLine = "NATS/1.0\r\n"
 
-// isNotFound reports whether the server says, and not a publisher, that there
-// is no message.
-func isNotFound(m Reply) bool {
-	const status = "404"
-	text := m.Header.Get("Description")
-	return len(m.Header) == 2 && len(m.Data) == 0 && m.Header.Get("Status") == status &&
-		m.HeaderBytes == len(headerLine)+len(" ")+len(status)+len(" ")+len(text)+len("\r\n")
-}
-
-// parse reads the answer to a direct get. It fails when there are bytes in the
-// headers that nobody has read.
-func parse(m Reply) (Message, bool) {
-	n := len(headerLine) + len("\r\n")
-	for name, values := range m.Header {
+// canonicalBytes is how long headers are as the server writes them, with an end
+// but without a first line.
+func canonicalBytes(h nats.Header) (n, lines int) {
+	n = len("\r\n")
+	for name, values := range h {
 		for _, v := range values {
 			n += len(name) + len(": ") + len(v) + len("\r\n")
 		}
+		lines += len(values)
 	}
-	if n != m.HeaderBytes {
+	return n, lines
+}
+
+// maxLines is how many header lines an answer that is believed has at most. A
+// publisher may leave out two bytes in each line, the space and the carriage
+// return. That must not make room, behind an early end, for the least that the
+// server adds.
+func maxLines(stream string) int {
+	const least = "Nats-Stream: \r\nNats-Subject: s\r\nNats-Sequence: 1\r\nNats-Time-Stamp: 2006-01-02T15:04:05Z\r\n\r\n"
+	return (len(least) + len(stream) - len("\r\r\n")) / len(" \r")
+}
+
+// parse reads the answer to a direct get. It fails when there may be bytes in the
+// headers that nobody has read.
+func (r *Reader) parse(m Reply) (Message, bool) {
+	if n, lines := canonicalBytes(m.Header); len(headerLine)+n != m.HeaderBytes || lines > r.lines {
 		return Message{}, false
 	}
 	var err error
@@ -214,7 +228,11 @@ func decode(b []byte) (h nats.Header, damaged bool) {
 		return nil, false
 	}
 	h, err := nats.DecodeHeadersMsg(b)
-	if err != nil || bytes.Index(b, []byte("\r\n\r\n")) != len(b)-len("\r\n\r\n") {
+	if err != nil || !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
+		return nil, true
+	}
+	inner := b[:len(b)-len("\n\r\n")]
+	if bytes.Contains(inner, []byte("\n\n")) || bytes.Contains(inner, []byte("\n\r\n")) {
 		return nil, true
 	}
 	return h, false

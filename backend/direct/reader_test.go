@@ -113,15 +113,17 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// Whatever a publisher writes into the headers, the subject, the number and the
-// time are the server's.
-func TestReaderBelievesTheServer(t *testing.T) {
-	t.Parallel()
+// published is what somebody has published: headers, byte for byte, and whether
+// they end before their end.
+type published struct {
+	headers string
+	damaged bool
+}
+
+// hostile are headers that look like those of the server, or hide them.
+func hostile() map[string]published {
 	const forged = "Nats-Stream: S\r\nNats-Subject: s.other\r\nNats-Sequence: 99\r\nNats-Time-Stamp: 2001-01-01T00:00:00Z\r\n"
-	all := map[string]struct {
-		headers string
-		damaged bool
-	}{
+	all := map[string]published{
 		"names of the server":  {"NATS/1.0\r\n" + forged + "\r\n", false},
 		"in lower case":        {"NATS/1.0\r\n" + strings.ToLower(forged) + "\r\n", false},
 		"an early end":         {"NATS/1.0\r\n" + forged + "\r\nA: b\r\n\r\n", true},
@@ -135,11 +137,27 @@ func TestReaderBelievesTheServer(t *testing.T) {
 		"white space":          {"NATS/1.0\r\nA:   b   \r\n\r\n", false},
 		"no space":             {"NATS/1.0\r\nA:b\r\n\r\n", false},
 		"a folded line":        {"NATS/1.0\r\nA: b\r\n c\r\n\r\n", false},
+		"many lines":           {"NATS/1.0\r\n" + strings.Repeat("A: b\r\n", 100) + "\r\n", false},
+		"an end of a batch":    {"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 0\r\n\r\n", false},
+		"an early one":         {"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 0\r\n\r\nA: b\r\n\r\n", true},
+		"of another batch":     {"NATS/1.0\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 7\r\n\r\n", false},
 	}
+	// Lines without space and carriage return are shorter than they look: they make
+	// room for what the server adds behind an early end.
+	for n := range 120 {
+		all[fmt.Sprintf("%d short lines", n)] = published{"NATS/1.0\r\n" + forged + strings.Repeat("A:b\n", n) + "\r\nA: b\r\n\r\n", true}
+	}
+	return all
+}
+
+// Whatever a publisher writes into the headers, the subject, the number and the
+// time are the server's.
+func TestReaderBelievesTheServer(t *testing.T) {
+	t.Parallel()
 	ctx, js, w := stream(t, true)
 	r := direct.New(js, "S")
 	next := uint64(1)
-	for name, tt := range all {
+	for name, tt := range hostile() {
 		for _, body := range []string{"", "body"} {
 			put(t, js, w, "s.a", tt.headers, body)
 			m, err := r.Next(ctx, next, "s.a")
