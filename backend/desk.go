@@ -1,11 +1,9 @@
 package backend
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime"
 	"strconv"
 	"sync"
@@ -32,11 +30,11 @@ type desk struct {
 	asked   map[uint64]*question
 	out     []byte // is to be written
 	kept    []byte // its room after that
-	writing bool   // somebody does
+	writing bool   // writeLoop does, or is told to
 
-	behind chan struct{} // has room for one: writeLoop shall write
-	stop   context.CancelFunc
-	wg     sync.WaitGroup
+	due  chan struct{} // has room for one: there is something to write
+	stop context.CancelFunc
+	wg   sync.WaitGroup
 }
 
 var (
@@ -48,7 +46,7 @@ var (
 // map answers it.
 type question struct {
 	number  uint64
-	headers bytes.Buffer  // of the request
+	headers []byte        // of the request, lines
 	done    chan struct{} // has room for one
 
 	answer []byte // headers, then data; the asker's
@@ -64,7 +62,7 @@ var errCut = errors.New("the connection to NATS was lost before the answer came"
 
 // openDesk connects.
 func openDesk(connect func(wireReceiver) (*wire, error), byConn direct.Asker, log zerolog.Logger) (*desk, error) {
-	d := &desk{byConn: byConn, connect: connect, log: log, asked: map[uint64]*question{}, behind: make(chan struct{}, 1)}
+	d := &desk{byConn: byConn, connect: connect, log: log, asked: map[uint64]*question{}, due: make(chan struct{}, 1)}
 	w, err := connect(d)
 	if err != nil {
 		return nil, err
@@ -110,56 +108,46 @@ func (d *desk) Ask(ctx context.Context, m *nats.Msg) (direct.Reply, error) {
 
 // send sends a request, unless there is no wire.
 func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
-	q.headers.Reset()
-	if len(m.Header) > 0 {
-		_ = http.Header(m.Header).Write(&q.headers) // a buffer takes everything
-	}
 	if !isSubject(m.Subject) {
 		return false, nats.ErrBadSubject
+	}
+	var ok bool
+	if q.headers, ok = appendHeaders(q.headers[:0], m.Header); !ok {
+		return false, nats.ErrBadHeaderMsg
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.wire == nil {
 		return false, nil
 	}
-	if int64(headerBlock(q.headers.Bytes())+len(m.Data)) > d.wire.maxPayload.Load() {
+	if int64(headerBlock(q.headers)+len(m.Data)) > d.wire.maxPayload.Load() {
 		return false, nats.ErrMaxPayload
 	}
 	d.last++
 	q.number = d.last
 	d.asked[q.number] = q
 	d.out = q.append(d.out, d.wire.inbox, m)
-	if d.writing {
-		return true, nil
+	if !d.writing {
+		d.writing = true
+		d.due <- struct{}{}
 	}
-	d.writing = true
-	d.mu.Unlock()
-	runtime.Gosched() // so that one write takes what others have to ask, too
-	d.mu.Lock()
-	d.write()
-	if len(d.out) > 0 { // others have asked meanwhile, and more may
-		d.behind <- struct{}{}
-		return true, nil
-	}
-	d.writing = false
 	return true, nil
 }
 
 // append appends the request, with the number by which its answer is known.
 func (q *question) append(dst []byte, inbox string, m *nats.Msg) []byte {
-	headers := q.headers.Bytes()
 	op := "PUB "
-	if len(headers) > 0 {
+	if len(q.headers) > 0 {
 		op = "HPUB "
 	}
 	dst = append(append(append(dst, op...), m.Subject...), wireSeparator)
 	dst = append(strconv.AppendUint(append(dst, inbox...), q.number, replyBase), wireSeparator)
-	if len(headers) > 0 {
-		dst = append(strconv.AppendInt(dst, int64(headerBlock(headers)), 10), wireSeparator)
+	if len(q.headers) > 0 {
+		dst = append(strconv.AppendInt(dst, int64(headerBlock(q.headers)), 10), wireSeparator)
 	}
-	dst = append(strconv.AppendInt(dst, int64(headerBlock(headers)+len(m.Data)), 10), wireLineEnd...)
-	if len(headers) > 0 {
-		dst = append(append(append(dst, wireVersion...), headers...), wireLineEnd...)
+	dst = append(strconv.AppendInt(dst, int64(headerBlock(q.headers)+len(m.Data)), 10), wireLineEnd...)
+	if len(q.headers) > 0 {
+		dst = append(append(append(dst, wireVersion...), q.headers...), wireLineEnd...)
 	}
 	return append(append(dst, m.Data...), wireLineEnd...)
 }
@@ -178,13 +166,15 @@ func (d *desk) write() {
 	}
 }
 
-// writeLoop writes what askers leave to it.
+// writeLoop writes what is asked. Before it begins it lets those run who have more
+// to ask, so that one write takes it all.
 func (d *desk) writeLoop(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.behind:
+		case <-d.due:
+			runtime.Gosched()
 		}
 		d.mu.Lock()
 		for len(d.out) > 0 {

@@ -114,7 +114,7 @@ func TestDeskAsks(t *testing.T) {
 	}{
 		"plain":        {nats.Msg{Subject: "a.b", Data: []byte("hi")}, "PUB a.b INBOX 2", "hi", "", "ho", direct.Reply{Data: []byte("ho")}, nil},
 		"empty":        {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "", "", direct.Reply{Data: []byte{}}, nil},
-		"headers":      {nats.Msg{Subject: "a", Header: nats.Header{"B": {"2\n"}, "A": {"1"}}}, "HPUB a INBOX 24 24", "NATS/1.0\r\nA: 1\r\nB: 2\r\n\r\n", "NATS/1.0 404 No\r\nC: d\r\n\r\n", "x", direct.Reply{Header: nats.Header{"Status": {"404"}, "Description": {"No"}, "C": {"d"}}, Data: []byte("x"), HeaderBytes: 25}, nil},
+		"headers":      {nats.Msg{Subject: "a", Header: nats.Header{"A(": {" 1 ", "2\r\nB: 3"}}}, "HPUB a INBOX 32 32", "NATS/1.0\r\nA(: 1\r\nA(: 2  B: 3\r\n\r\n", "NATS/1.0 404 No\r\nC: d\r\n\r\n", "x", direct.Reply{Header: nats.Header{"Status": {"404"}, "Description": {"No"}, "C": {"d"}}, Data: []byte("x"), HeaderBytes: 25}, nil},
 		"no responder": {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "NATS/1.0 503\r\n\r\n", "", direct.Reply{}, nats.ErrNoResponders},
 		"bad headers":  {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "nonsense\r\n\r\n", "x", direct.Reply{Data: []byte("x"), HeaderBytes: 12}, nil},
 		"large":        {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "", large, direct.Reply{Data: []byte(large)}, nil},
@@ -145,6 +145,7 @@ func TestDeskRefuses(t *testing.T) {
 		want error
 	}{
 		"subject":           {t.Context(), nats.Msg{Subject: "a\r\nPUB b 0"}, nats.ErrBadSubject},
+		"header":            {t.Context(), nats.Msg{Subject: "a", Header: nats.Header{"A:": {"b"}}}, nats.ErrBadHeaderMsg},
 		"no subject":        {t.Context(), nats.Msg{}, nats.ErrBadSubject},
 		"size":              {t.Context(), nats.Msg{Subject: "a", Data: make([]byte, 1001)}, nats.ErrMaxPayload},
 		"size with headers": {t.Context(), nats.Msg{Subject: "a", Data: make([]byte, 990), Header: nats.Header{"A": {"b"}}}, nats.ErrMaxPayload},

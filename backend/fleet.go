@@ -39,6 +39,7 @@ type Fleet struct {
 	log      zerolog.Logger
 	began    time.Time
 	missing  atomic.Int32 // feeds that have not told yet all that was there
+	twinText []byte       // of the feed of twins: the part that is taken
 
 	twinTold  atomic.Pointer[func(hub.Identity, uint64)]
 	claimTold atomic.Pointer[func(session.Claim)]
@@ -193,8 +194,8 @@ func (f *Fleet) visitTwin(w written, reading uint8) {
 		}
 		text = t.AppendJSON(nil)
 	}
-	text = part(text, twinPart)
-	if err := f.catalog.twin(id, text, f.catalog.generation(generation), reading); err != nil {
+	f.twinText = appendPart(f.twinText[:0], text, twinPart)
+	if err := f.catalog.twin(id, f.twinText, f.catalog.generation(generation), reading); err != nil {
 		f.leftOut(id, err)
 	}
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/hubgate/hubgate/hub"
@@ -16,7 +17,8 @@ const (
 	feedCount
 )
 
-// twin takes the twin part of an identity; own is the generation that it is of.
+// twin takes the twin part of an identity, and keeps nothing of the text; own is the
+// generation that it is of.
 func (x *catalog) twin(id hub.Identity, text []byte, own generation, reading uint8) error {
 	key := id.String()
 	s := x.at(key)
@@ -34,7 +36,7 @@ func (x *catalog) twin(id hub.Identity, text []byte, own generation, reading uin
 			x.noTwin(id, &e)
 		}
 	} else {
-		st.twin, st.ofTwin = text, own
+		st.twin, st.ofTwin = bytes.Clone(text), own
 		x.noTwin(id, &e)
 	}
 	s.keep(key, st)

@@ -58,8 +58,11 @@ func collections() (devices, modules *query.Collection) {
 
 // part is the members of a twin's JSON that belong to one part, as an object;
 // nil when there are none. The text is what [twin.View] or [twin.Twin] prints.
-func part(text []byte, which int) []byte {
-	object := make([]byte, 0, len(text))
+func part(text []byte, which int) []byte { return appendPart(make([]byte, 0, len(text)), text, which) }
+
+// appendPart is part in the place of dst, which is empty.
+func appendPart(dst, text []byte, which int) []byte {
+	object := dst
 	members(text, func(name, value []byte) {
 		if partOf(name) != which {
 			return

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/textproto"
 	"strconv"
+
+	"github.com/nats-io/nats.go"
 )
 
 // What goes to the server. See https://docs.nats.io/reference/reference-protocols/nats-protocol.
@@ -56,6 +59,37 @@ func appendSubjects(dst []byte, inbox string, epoch uint64, s *slot) []byte {
 func isSubject(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// appendHeaders appends headers as lines, as nats.go writes them: of a line break in
+// a value there is a blank left. A name that would not be read again is not written.
+func appendHeaders(dst []byte, headers nats.Header) (lines []byte, ok bool) {
+	for name, values := range headers {
+		if !isHeaderName(name) {
+			return dst, false
+		}
+		for _, value := range values {
+			dst = append(append(dst, name...), ": "...)
+			begin := len(dst)
+			dst = append(dst, textproto.TrimString(value)...)
+			for i, c := range dst[begin:] {
+				if c == '\r' || c == '\n' {
+					dst[begin+i] = ' '
+				}
+			}
+			dst = append(dst, wireLineEnd...)
+		}
+	}
+	return dst, true
+}
+
+func isHeaderName(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' || s[i] == ':' {
 			return false
 		}
 	}
