@@ -26,9 +26,9 @@ const (
 	// little to do before what piled up is given back.
 	heapEvery = 250 * time.Millisecond
 	heapQuiet = 4
-	// growing is by which part more is in use than one collection before when a node
-	// keeps what it allocates: connections come.
-	growing = 8
+	// growing is by which part there are more connections than at the look before when
+	// the node keeps much of what it allocates.
+	growing = 64
 
 	standardPercent = 100 // GOGC's default
 )
@@ -36,25 +36,27 @@ const (
 // heapPace has a busy node collect its garbage less often, and a quiet one give the
 // memory back. GOMEMLIMIT holds in any case, and who sets GOGC has his way.
 type heapPace struct {
-	busy    uint64 // bytes that the heap of a busy node may have
-	percent int    // of debug.SetGCPercent
-	owes    bool   // something may have piled up that was not given back
-	quiet   int    // looks since the node had much to do
+	busy    uint64     // bytes that the heap of a busy node may have
+	percent int        // of debug.SetGCPercent
+	count   func() int // of connections
+	owes    bool       // something may have piled up that was not given back
+	quiet   int        // looks since the node had much to do
 	before  heapState
 	samples []metrics.Sample
 }
 
-// heapState is what the runtime says of the heap.
+// heapState is what the heap is like at one look.
 type heapState struct {
 	allocated   uint64 // bytes, since the start
 	live        uint64 // bytes, after the last collection
-	collections uint64
+	connections int
 }
 
-// newHeapPace is for a process that may use so many bytes of memory.
-func newHeapPace(memory uint64) *heapPace {
-	return &heapPace{busy: min(busyHeap, memory/busyShare), percent: standardPercent, samples: []metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+// newHeapPace is for a process that may use so many bytes of memory, and has so many
+// connections.
+func newHeapPace(memory uint64, count func() int) *heapPace {
+	return &heapPace{count: count, busy: min(busyHeap, memory/busyShare), percent: standardPercent, samples: []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
 	}}
 }
 
@@ -83,7 +85,7 @@ func (p *heapPace) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		metrics.Read(p.samples)
-		percent, release := p.look(heapState{p.samples[0].Value.Uint64(), p.samples[1].Value.Uint64(), p.samples[2].Value.Uint64()})
+		percent, release := p.look(heapState{p.samples[0].Value.Uint64(), p.samples[1].Value.Uint64(), p.count()})
 		if percent != p.percent {
 			p.percent = percent
 			debug.SetGCPercent(percent)
@@ -99,22 +101,18 @@ func (p *heapPace) run(ctx context.Context) {
 }
 
 // look says at which growth of the heap to collect, and whether to give memory back
-// now. While much of what is allocated stays, it is collected as usual: what stays
-// lies close together then, with little between that can't be given back.
+// now. While connections come it is collected as usual: what they keep lies close
+// together then, with little between that can't be given back.
 func (p *heapPace) look(now heapState) (percent int, release bool) {
 	before := p.before
 	p.before = now
 	if now.allocated-before.allocated >= uint64(busyRate*heapEvery/time.Second) {
 		p.quiet = 0
 		p.owes = now.live < p.busy
-		switch {
-		case now.collections == before.collections:
-			return p.percent, false // it is not known what stays
-		case now.live > before.live+before.live/growing:
+		if now.connections > before.connections+before.connections/growing {
 			return standardPercent, false
-		default:
-			return max(standardPercent, p.percentFor(now.live)), false
 		}
+		return max(standardPercent, p.percentFor(now.live)), false
 	}
 	if p.quiet++; p.quiet < heapQuiet {
 		return p.percent, false

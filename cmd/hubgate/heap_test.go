@@ -4,13 +4,11 @@ import "testing"
 
 func TestHeapPace(t *testing.T) {
 	t.Parallel()
-	p := newHeapPace(8 << 30)
-	p.before.live = 20 << 20
+	p := newHeapPace(8<<30, nil)
 	var now heapState
-	look := func(grown, live uint64) (int, bool) { // after a collection
+	look := func(grown, live uint64) (int, bool) {
 		now.allocated += grown
 		now.live = live
-		now.collections++
 		percent, release := p.look(now)
 		p.percent = percent
 		return percent, release
@@ -26,19 +24,17 @@ func TestHeapPace(t *testing.T) {
 	if percent, _ := look(30<<20, 22<<20); percent != 600 {
 		t.Errorf("with 22 MiB live: %d %%, want 600", percent)
 	}
+	now.connections = 1000
 	if percent, _ := look(30<<20, 25<<20); percent != 100 {
-		t.Errorf("while more and more is live: %d %%, want 100", percent)
+		t.Errorf("while connections come: %d %%, want 100", percent)
 	}
-	now.allocated += 30 << 20
-	if percent, _ := p.look(now); percent != 100 {
-		t.Errorf("without a collection since: %d %%, want 100", percent)
-	}
+	now.connections += 10
 	if percent, _ := look(30<<20, 22<<20); percent != 600 {
-		t.Errorf("with 22 MiB live: %d %%, want 600", percent)
+		t.Errorf("while few connections come: %d %%, want 600", percent)
 	}
-	now.allocated += 30 << 20
-	if percent, _ := p.look(now); percent != 600 {
-		t.Errorf("without a collection since: %d %%, want 600", percent)
+	now.connections = 900
+	if percent, _ := look(30<<20, 22<<20); percent != 600 {
+		t.Errorf("while connections end: %d %%, want 600", percent)
 	}
 	for range heapQuiet - 1 {
 		if percent, release := look(1<<10, 20<<20); percent != 600 || release {
@@ -64,9 +60,7 @@ func TestHeapPace(t *testing.T) {
 	if _, release := look(0, 100<<20); !release {
 		t.Error("nothing is released with 100 MiB live")
 	}
-	small := newHeapPace(256 << 20)
-	small.before.live = 20 << 20
-	if percent, _ := small.look(heapState{30 << 20, 20 << 20, 1}); percent != 100 {
+	if percent, _ := newHeapPace(256<<20, nil).look(heapState{30 << 20, 20 << 20, 0}); percent != 100 {
 		t.Errorf("with 256 MiB of memory: %d %%, want 100", percent)
 	}
 	look(30<<20, 3<<30)

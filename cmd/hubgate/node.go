@@ -369,7 +369,7 @@ func (n *node) paceHeap() {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.onStop(func(context.Context) { cancel() })
 	n.background(func() error {
-		newHeapPace(usableMemory()).run(ctx)
+		newHeapPace(usableMemory(), n.gateway.Connected).run(ctx)
 		return nil
 	})
 }
