@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -103,7 +104,7 @@ func (s *ConfigurationStore) List(ctx context.Context) ([]configuration.Configur
 			all = append(all, c)
 		}
 	}
-	slices.SortFunc(all, func(a, b configuration.Configuration) int { return strings.Compare(a.ID, b.ID) })
+	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
 	return all, nil
 }
 

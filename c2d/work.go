@@ -1,7 +1,6 @@
 package c2d
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -137,15 +136,19 @@ func (m *Mailbox) step(ctx context.Context) (more bool, err error) {
 func (m *Mailbox) firstAcked() []Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var done []Message
-	for _, n := range m.acked {
-		message := m.flights[n].message
-		if len(done) > 0 && (message.ending() != done[0].ending() || message.ending() == alone) {
+	count := 0
+	for ; count < len(m.acked); count++ {
+		first, next := &m.flights[m.acked[0]].message, &m.flights[m.acked[count]].message
+		if count > 0 && (next.ending() != first.ending() || next.ending() == alone) {
 			break
 		}
-		done = append(done, message)
 	}
-	slices.SortFunc(done, func(a, b Message) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	numbers := slices.Clone(m.acked[:count])
+	slices.Sort(numbers)
+	done := make([]Message, 0, count)
+	for _, n := range numbers {
+		done = append(done, m.flights[n].message)
+	}
 	return done
 }
 
