@@ -21,14 +21,16 @@ func (n *node) buildJobs() {
 // startJobs lets this node work on scheduled jobs, and answers those who ask for
 // them. When the node stops its jobs go to others, before its devices do.
 func (n *node) startJobs() error {
+	ctx, cancel := context.WithCancel(context.Background())
 	r := &jobs.Runner{
 		Jobs: n.jobs, Node: n.cfg.Node, Rows: n.back.Jobs(), Targets: jobTargets{n.back.Fleet()},
 		Actions: jobActions{twins: n.twins, invoker: n.methods.Invoker},
 		Report: func(job string, err error) {
-			n.log.Warn().Err(err).Str("job", job).Msg("a job is held up; it goes on by itself")
+			if ctx.Err() == nil { // else it is the stop that holds it up
+				n.log.Warn().Err(err).Str("job", job).Msg("a job is held up; it goes on by itself")
+			}
 		},
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	runs, follows := n.keepRunning(ctx, r.Run), make(chan struct{})
 	go func() {
 		defer close(follows)
