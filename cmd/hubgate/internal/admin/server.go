@@ -82,7 +82,7 @@ func (s *Server) Allow(a *Access, pprof bool) {
 			DisableGeneralOptionsHandler: true,
 		}
 	}
-	if before := s.access.Load(); before != nil && a.cert == nil {
+	if before := s.access.Load(); before != nil && before.cert != nil && a.cert == nil {
 		a.cert = before.cert // that there is TLS is settled by the start
 	}
 	s.access.Store(a)
