@@ -136,20 +136,9 @@ func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
 
 // append appends the request, with the number by which its answer is known.
 func (q *question) append(dst []byte, inbox string, m *nats.Msg) []byte {
-	op := "PUB "
-	if len(q.headers) > 0 {
-		op = "HPUB "
-	}
-	dst = append(append(append(dst, op...), m.Subject...), wireSeparator)
+	dst = append(append(appendOp(dst, q.headers), m.Subject...), wireSeparator)
 	dst = append(strconv.AppendUint(append(dst, inbox...), q.number, replyBase), wireSeparator)
-	if len(q.headers) > 0 {
-		dst = append(strconv.AppendInt(dst, int64(headerBlock(q.headers)), 10), wireSeparator)
-	}
-	dst = append(strconv.AppendInt(dst, int64(headerBlock(q.headers)+len(m.Data)), 10), wireLineEnd...)
-	if len(q.headers) > 0 {
-		dst = append(append(append(dst, wireVersion...), q.headers...), wireLineEnd...)
-	}
-	return append(append(dst, m.Data...), wireLineEnd...)
+	return appendContent(dst, q.headers, m.Data)
 }
 
 // write writes what there is. d.mu is held, but not meanwhile.
@@ -242,23 +231,12 @@ func (d *desk) tend(ctx context.Context, w *wire) {
 			return
 		}
 		d.log.Warn().AnErr("cause", w.err).Msg("connection to NATS for requests is lost")
-		if w = d.reconnect(ctx); w == nil {
+		var ok bool
+		if w, ok = reconnect(ctx, d.log, func() (*wire, error) { return d.connect(d) }); !ok {
 			return
 		}
 		d.use(w)
 	}
-}
-
-// reconnect tries until it succeeds; nil when ctx ended first.
-func (d *desk) reconnect(ctx context.Context) *wire {
-	for n := 1; wait(ctx, backoff(n)); n++ {
-		w, err := d.connect(d)
-		if err == nil {
-			return w
-		}
-		d.log.Debug().Err(err).Int("attempt", n).Msg("NATS is not back yet")
-	}
-	return nil
 }
 
 // use has requests go by w from now on. Those that the one before has not answered

@@ -3,6 +3,8 @@ package backend
 import (
 	"context"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // link is one connection to NATS with its reply inbox. It does not reconnect:
@@ -45,7 +47,8 @@ func (e *Engine) linkLoop(ctx context.Context, l link) {
 		e.down()
 		l.close() // its last replies come before those of the next one
 		e.log.Warn().AnErr("cause", l.cause()).Int("in_flight", e.InFlight()).Msg("connection to NATS for storing messages is lost")
-		if l = e.reconnect(ctx); l == nil {
+		var ok bool
+		if l, ok = reconnect(ctx, e.log, func() (link, error) { return e.connect(e.receive) }); !ok {
 			return
 		}
 		e.reconnects.Add(1)
@@ -54,18 +57,16 @@ func (e *Engine) linkLoop(ctx context.Context, l link) {
 	}
 }
 
-// reconnect tries until it succeeds; nil when ctx ended first.
-func (e *Engine) reconnect(ctx context.Context) link {
-	for n := 1; ; n++ {
-		if !wait(ctx, backoff(n)) {
-			return nil
-		}
-		l, err := e.connect(e.receive)
+// reconnect tries until it succeeds; ok is false when ctx ended first.
+func reconnect[T any](ctx context.Context, log zerolog.Logger, connect func() (T, error)) (connected T, ok bool) {
+	for n := 1; wait(ctx, backoff(n)); n++ {
+		got, err := connect()
 		if err == nil {
-			return l
+			return got, true
 		}
-		e.log.Debug().Err(err).Int("attempt", n).Msg("NATS is not back yet")
+		log.Debug().Err(err).Int("attempt", n).Msg("NATS is not back yet")
 	}
+	return connected, false
 }
 
 // wait reports whether d went by before ctx ended.

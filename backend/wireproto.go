@@ -25,24 +25,30 @@ const (
 // acknowledgement, it goes to the inbox, with the epoch and the number of the slot.
 func appendPublication(dst []byte, inbox string, epoch uint64, s *slot) []byte {
 	headers := s.headers.Wire()
+	return appendContent(appendSubjects(appendOp(dst, headers), inbox, epoch, s), headers, s.body)
+}
+
+// appendOp appends what a publication with these headers begins with: its subjects
+// come next, then [appendContent].
+func appendOp(dst, headers []byte) []byte {
 	if len(headers) == 0 {
-		dst = append(dst, "PUB "...)
-		dst = appendSubjects(dst, inbox, epoch, s)
-	} else {
-		dst = append(dst, "HPUB "...)
-		dst = appendSubjects(dst, inbox, epoch, s)
-		dst = strconv.AppendInt(dst, int64(headerBlock(headers)), 10)
-		dst = append(dst, wireSeparator)
+		return append(dst, "PUB "...)
 	}
-	dst = strconv.AppendInt(dst, int64(payloadSize(s)), 10)
-	dst = append(dst, wireLineEnd...)
-	if len(headers) > 0 {
-		dst = append(dst, wireVersion...)
-		dst = append(dst, headers...)
-		dst = append(dst, wireLineEnd...)
+	return append(dst, "HPUB "...)
+}
+
+// appendContent appends all of a publication that stands behind its subjects: sizes,
+// headers, which are lines, and body.
+func appendContent(dst, headers, body []byte) []byte {
+	block := headerBlock(headers)
+	if block > 0 {
+		dst = append(strconv.AppendInt(dst, int64(block), 10), wireSeparator)
 	}
-	dst = append(dst, s.body...)
-	return append(dst, wireLineEnd...)
+	dst = append(strconv.AppendInt(dst, int64(block+len(body)), 10), wireLineEnd...)
+	if block > 0 {
+		dst = append(append(append(dst, wireVersion...), headers...), wireLineEnd...)
+	}
+	return append(append(dst, body...), wireLineEnd...)
 }
 
 func appendSubjects(dst []byte, inbox string, epoch uint64, s *slot) []byte {
