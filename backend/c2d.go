@@ -62,7 +62,7 @@ func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (
 	}
 	return &C2DStore{
 		js: js, queue: queue, reader: readerOf(js, queue), states: states, names: names, limit: js.Conn().MaxPayload(),
-		api: apiPrefix(js), outages: &outages{nc: js.Conn()}, made: queue.CachedInfo().Created.UnixNano(), last: queue.CachedInfo().State.LastSeq,
+		api: direct.API(js), outages: &outages{nc: js.Conn()}, made: queue.CachedInfo().Created.UnixNano(), last: queue.CachedInfo().State.LastSeq,
 	}, nil
 }
 

@@ -102,11 +102,3 @@ func (o *outages) none(since time.Time) bool {
 	}
 	return !since.IsZero() && o.last.Before(since)
 }
-
-// apiPrefix is what the subjects of JetStream's API begin with.
-func apiPrefix(js jetstream.JetStream) string {
-	if domain := js.Options().Domain; domain != "" {
-		return "$JS." + domain + ".API."
-	}
-	return "$JS.API."
-}

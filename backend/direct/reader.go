@@ -36,12 +36,17 @@ type Reader struct {
 	single        atomic.Bool // the server knows of no batches
 }
 
+// API is what the subjects of JetStream's API begin with.
+func API(js jetstream.JetStream) string {
+	if domain := js.Options().Domain; domain != "" {
+		return "$JS." + domain + ".API."
+	}
+	return "$JS.API."
+}
+
 // New returns the reader of a stream, which need not be there yet.
 func New(js jetstream.JetStream, stream string) *Reader {
-	prefix := "$JS.API."
-	if domain := js.Options().Domain; domain != "" {
-		prefix = "$JS." + domain + ".API."
-	}
+	prefix := API(js)
 	return &Reader{asker: AskerOf(js), nc: js.Conn(), direct: prefix + "DIRECT.GET." + stream, exact: prefix + "STREAM.MSG.GET." + stream, lines: maxLines(stream)}
 }
 
