@@ -52,10 +52,11 @@ func (w *c2dKeeper) sweep(ctx context.Context, now time.Time) error {
 		return err
 	}
 	until := time.Now().Add(sweepTime)
-	if err := w.checkSeen(ctx); err != nil {
+	registry, err := w.checkSeen(ctx)
+	if err != nil {
 		return err
 	}
-	err = w.sweepDeleted(ctx, until)
+	err = w.sweepDeleted(ctx, registry, until)
 	_, passErr := w.pass(ctx, now, until)
 	return errors.Join(err, passErr)
 }
@@ -94,38 +95,38 @@ func (w *c2dKeeper) takeTurn(ctx context.Context, now time.Time) (bool, error) {
 
 // checkSeen forgets what was seen when it may be of other messages than those
 // that are there: the stream was made anew, or a NATS server has lost the end of
-// it in a crash and gives the same numbers once more.
-func (w *c2dKeeper) checkSeen(ctx context.Context) error {
+// it in a crash and gives the same numbers once more. It returns the last revision
+// of the registry.
+func (w *c2dKeeper) checkSeen(ctx context.Context) (registry uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	info, err := w.store.queue.Info(ctx)
 	if err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "look up stream %s: %w", w.store.names.C2DStream(), err)
+		return 0, hub.Errorf(hub.ServiceUnavailable, "look up stream %s: %w", w.store.names.C2DStream(), err)
 	}
-	registry, err := w.backbone.devices.bucket.lastRevision(ctx)
+	registry, err = w.backbone.devices.bucket.lastRevision(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	stream := c2dSource{made: info.Created, reconnects: w.backbone.nc.Stats().Reconnects}
 	if s := &w.seen; !s.began || s.source != stream || info.State.LastSeq < s.last() || registry < s.registry {
 		s.forget()
 		s.began, s.source, s.registry = true, stream, registry
 	}
-	return nil
+	return registry, nil
 }
 
 // sweepDeleted looks at the queues of the devices that were deleted since the
-// last sweep: who has deleted one may have died before the queue was empty.
-func (w *c2dKeeper) sweepDeleted(ctx context.Context, until time.Time) error {
-	devices := w.backbone.devices
-	last, err := devices.bucket.lastRevision(ctx)
-	if err != nil || last == w.seen.registry {
-		return err
+// last sweep, if the registry is at another revision: who has deleted one may have
+// died before the queue was empty.
+func (w *c2dKeeper) sweepDeleted(ctx context.Context, registry uint64, until time.Time) error {
+	if registry == w.seen.registry {
+		return nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, until.Add(-sweepTime/2)) // the rest is for what is due
 	defer cancel()
 	var failed error
-	next, err := devices.deletedSince(ctx, w.seen.registry+1, func(device string) {
+	next, err := w.backbone.devices.deletedSince(ctx, w.seen.registry+1, func(device string) {
 		if failed == nil {
 			failed = w.inspectQueue(ctx, device)
 		}
