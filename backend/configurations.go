@@ -104,6 +104,7 @@ func (s *ConfigurationStore) List(ctx context.Context) ([]configuration.Configur
 			all = append(all, c)
 		}
 	}
+	// Not slices.SortFunc: an instance for a struct of this size is 18 KB of code.
 	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
 	return all, nil
 }
