@@ -50,9 +50,14 @@ func queued(t *testing.T, c *client.Client, device string) []string {
 // eventually waits for what a gateway does in the background.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+	within(t, patience, what, ok)
+}
+
+func within(t *testing.T, longest time.Duration, what string, ok func() bool) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(patience)
+	limit := time.After(longest)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -190,6 +190,7 @@ func TestEdgeCatchesUp(t *testing.T) {
 		return err == nil
 	})
 	send(t, b, pump, part)
+	followed(t, c, 2*part)
 	if _, err := c.Twins().Get(testContext(t), pump); err != nil {
 		t.Errorf("the twin, asked in the center: %v", err)
 	}
@@ -201,6 +202,7 @@ func TestEdgeCatchesUp(t *testing.T) {
 	send(t, b, pump, part)
 	link.plug()
 	send(t, b, pump, part)
+	followed(t, c, 4*part)
 	copies(t, c, 4*part)
 	if _, err := c.AttachEdge(testContext(t), client.Edge{Prefix: "hub"}); hub.CodeOf(err) != hub.ServiceUnavailable {
 		t.Errorf("attach of an edge that is not there: %v", err)
@@ -216,7 +218,14 @@ func copies(t *testing.T, c *client.Client, n int) {
 			t.Fatalf("message %d of the copy is number %d with the body %s", i, e.Sequence, e.Body)
 		}
 	}
-	eventually(t, "the copies are said to be complete", func() bool {
+}
+
+// followed waits until the center says that it has n messages of the edge, and
+// events. JetStream there takes 40 s until it asks again when what it has asked for
+// was lost with the link.
+func followed(t *testing.T, c *client.Client, n int) {
+	t.Helper()
+	within(t, 2*time.Minute, "the copies are said to be complete", func() bool {
 		all, err := c.EdgeStatus(testContext(t), client.Edge{Prefix: "plant7"})
 		return err == nil && len(all) == 2 && all[0].Copied == uint64(n) && all[0].Lag == 0 && all[1].Copied > 0
 	})
