@@ -154,9 +154,10 @@ func (h *jobHold) write(ctx context.Context, m *nats.Msg, opts ...jetstream.Publ
 	}
 }
 
-// all does something for each key of the fence.
+// all does something for each key of the fence. It waits for all of them also when
+// one fails: what a loser has on its way would take the job from who marks it next.
 func (h *jobHold) all(ctx context.Context, do func(ctx context.Context, part int) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	for i := range h.epochs {
 		g.Go(func() error { return do(ctx, i) })
 	}

@@ -329,32 +329,12 @@ func holdRace(t *testing.T, s JobStore) {
 			t.Errorf("%d hold the job from one mark, want at most one", len(holders))
 		}
 		r := rowOf(job, hub.Identity{Device: "d"})
-		last := holdAfterAll(t, s, job)
+		last := hold(t, s, job)
 		must(t, "put by the last one", last.Put(t.Context(), &r))
 		for _, h := range holders {
 			wantCode(t, "put by an earlier one", h.Put(t.Context(), &r), hub.PreconditionFailed)
 		}
 	}
-}
-
-// holdAfterAll takes a job for which others have just tried: what a loser had on
-// its way can still reach the leader of a cluster when its caller knows that it has
-// lost, and takes the job from who marked it before.
-func holdAfterAll(t *testing.T, s JobStore, job string) jobs.Hold {
-	t.Helper()
-	const losers = 3
-	var err error
-	for range losers + 1 {
-		var m jobs.Mark
-		m, err = s.Mark(t.Context(), job)
-		must(t, "mark", err)
-		var h jobs.Hold
-		if h, err = s.Hold(t.Context(), job, m); err == nil {
-			return h
-		}
-	}
-	must(t, "hold when all others have tried", err)
-	return nil
 }
 
 func holdDropped(t *testing.T, s JobStore) {
