@@ -21,7 +21,7 @@ import (
 // queues, as one view of each; and an index of these views in the memory of
 // this node, which queries ask. The index follows the buckets from the start of
 // the node on. A query sees everything that this node has written before it;
-// what other nodes write, some milliseconds later. How many messages wait for a
+// what other nodes write, some 20 milliseconds later. How many messages wait for a
 // device may be a second old in it.
 //
 // It is safe for concurrent use.
@@ -73,7 +73,7 @@ func (b *Backbone) openFleet(ctx context.Context, d *dialer) error {
 	f.catalog.changed = f.watches.add
 	f.queues.told = f.catalog.queued
 	for i, bucket := range []*bucket{b.devices.bucket, b.twins.bucket, b.sessions.bucket} {
-		f.feeds[i] = &feed{js: js, bucket: bucket, log: b.cfg.Log}
+		f.feeds[i] = newFeed(js, bucket, b.cfg.Log)
 	}
 	f.missing.Store(feedCount)
 	f.follow()

@@ -17,10 +17,9 @@ const (
 	// feedCheck is how often a feed looks whether its bucket is still the one
 	// that it knows.
 	feedCheck = 5 * time.Second
-	// feedMessages and feedBytes are how much of a bucket a feed asks for at once.
-	// With bytes alone nats.go makes room for a million messages, 8 MB of it.
-	feedMessages = 16 << 10
-	feedBytes    = 8 << 20
+	// feedPause is how long writes may gather before they are told, when nobody
+	// waits for them. What comes first after a pause is told at once.
+	feedPause = 20 * time.Millisecond
 	// feedAbsence is after how long without the bucket everything is read again:
 	// the markers of deleted keys may be gone.
 	feedAbsence = markerAge / 2
@@ -47,6 +46,12 @@ type feed struct {
 	applied uint64 // revision up to which everything was visited
 	ready   bool   // everything that was there was
 	moved   chan struct{}
+	wanted  int           // of those that wait in reach
+	hurry   chan struct{} // somebody has begun to wait; has room for one
+}
+
+func newFeed(js jetstream.JetStream, b *bucket, log zerolog.Logger) *feed {
+	return &feed{js: js, bucket: b, log: log, hurry: make(chan struct{}, 1)}
 }
 
 // written is a message of a bucket's stream.
@@ -99,12 +104,11 @@ func (f *feed) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit := jetstream.PullMaxMessagesWithBytesLimit(feedMessages, int(max(feedBytes, 2*f.js.Conn().MaxPayload())))
-	messages, err := consumer.Messages(limit, jetstream.PullHeartbeat(feedCheck))
+	p, err := newPull(f.js, consumer.CachedInfo())
 	if err != nil {
 		return f.bucket.fault("follow", "all keys", err)
 	}
-	defer messages.Stop()
+	defer p.stop()
 	f.seen = time.Now()
 	r := reading{feed: f, last: last}
 	if consumer.CachedInfo().NumPending == 0 {
@@ -117,7 +121,7 @@ func (f *feed) follow(ctx context.Context) error {
 		defer close(guarded)
 		f.guard(watch, cancel, consumer)
 	}()
-	err = r.read(watch, messages)
+	err = r.read(watch, p)
 	cancel(nil)
 	<-guarded
 	return err
@@ -233,20 +237,52 @@ func (f *feed) advance(revision uint64, next uint64, ready bool) {
 	}
 }
 
+// pause lets writes gather, unless somebody waits for one.
+func (f *feed) pause(ctx context.Context) {
+	f.mu.Lock()
+	wanted := f.wanted > 0
+	f.mu.Unlock()
+	if wanted {
+		return
+	}
+	over := time.NewTimer(feedPause)
+	defer over.Stop()
+	select {
+	case <-ctx.Done():
+	case <-f.hurry:
+	case <-over.C:
+	}
+}
+
+// want says that somebody waits for writes, until the returned function is called.
+func (f *feed) want() (leave func()) {
+	f.mu.Lock()
+	f.wanted++
+	f.mu.Unlock()
+	select {
+	case f.hurry <- struct{}{}:
+	default:
+	}
+	return func() {
+		f.mu.Lock()
+		f.wanted--
+		f.mu.Unlock()
+	}
+}
+
 // reach waits until everything that was there was visited, and what this
 // process has written until now.
 func (f *feed) reach(ctx context.Context) error {
-	for want := f.bucket.written.Load(); ; {
-		f.mu.Lock()
-		if f.ready && f.applied >= want {
-			f.mu.Unlock()
+	want := f.bucket.written.Load()
+	if reached, _, _ := f.reached(want); reached {
+		return nil
+	}
+	defer f.want()()
+	for {
+		reached, ready, moved := f.reached(want)
+		if reached {
 			return nil
 		}
-		if f.moved == nil {
-			f.moved = make(chan struct{})
-		}
-		moved, ready := f.moved, f.ready
-		f.mu.Unlock()
 		select {
 		case <-moved:
 		case <-ctx.Done():
@@ -257,6 +293,17 @@ func (f *feed) reach(ctx context.Context) error {
 		}
 		want = min(want, max(f.bucket.written.Load(), 1)) // it may have begun anew
 	}
+}
+
+// reached reports whether everything up to a revision was visited, whether all
+// that was there was, and what is closed when there is more.
+func (f *feed) reached(want uint64) (reached, ready bool, moved <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.moved == nil {
+		f.moved = make(chan struct{})
+	}
+	return f.ready && f.applied >= want, f.ready, f.moved
 }
 
 // isReady reports whether everything that was there was visited.

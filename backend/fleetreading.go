@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -14,20 +15,30 @@ type reading struct {
 	last  uint64 // revision of the bucket when it began
 	count uint64 // of messages that have come
 	done  bool   // caughtUp was called
+
+	batch  []written
+	latest map[string]int // place in the batch of the last message of each key
 }
 
+// errGap says that messages were lost on the way.
+var errGap = errors.New("messages are missing from the delivery")
+
 // read visits what comes until ctx ends, or something is wrong.
-func (r *reading) read(ctx context.Context, messages jetstream.MessagesContext) error {
+func (r *reading) read(ctx context.Context, p *pull) error {
+	r.latest = map[string]int{}
 	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
+		pending, err := r.gather(ctx, p)
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx)
 		case err != nil:
 			return r.feed.bucket.fault("follow", "all keys", err)
 		}
-		if err := r.take(ctx, m); err != nil {
+		if err := r.visit(ctx, pending); err != nil {
 			return err
+		}
+		if pending == 0 {
+			r.feed.pause(ctx)
 		}
 	}
 }
@@ -40,25 +51,48 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
-// errGap says that messages were lost on the way.
-var errGap = errors.New("messages are missing from the delivery")
+// gather takes one batch, and says how many messages are left for the next.
+func (r *reading) gather(ctx context.Context, p *pull) (pending uint64, err error) {
+	clear(r.batch) // their messages
+	r.batch = r.batch[:0]
+	clear(r.latest)
+	err = p.batch(ctx, func(m *nats.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if r.count++; meta.Sequence.Consumer != r.count {
+			return errGap
+		}
+		w := writtenOf(r.feed.bucket, m, meta.Sequence.Stream)
+		pending, r.latest[w.key] = meta.NumPending, len(r.batch)
+		r.batch = append(r.batch, w)
+		return nil
+	})
+	return pending, err
+}
 
-func (r *reading) take(ctx context.Context, m jetstream.Msg) error {
-	meta, err := m.Metadata()
-	if err != nil {
-		return err
-	}
-	if r.count++; meta.Sequence.Consumer != r.count {
-		return errGap
+func writtenOf(b *bucket, m *nats.Msg, revision uint64) written {
+	w := written{key: strings.TrimPrefix(m.Subject, b.subject("")), revision: revision, header: m.Header, value: m.Data}
+	w.gone = w.header.Get(operationHeader) != "" || w.header.Get(jetstream.MarkerReasonHeader) != ""
+	return w
+}
+
+// visit tells of a batch: of a key that was written several times, only the last,
+// as if it had been read a moment later.
+func (r *reading) visit(ctx context.Context, pending uint64) error {
+	if len(r.batch) == 0 {
+		return nil
 	}
 	f := r.feed
-	w := written{
-		key: strings.TrimPrefix(m.Subject(), f.bucket.subject("")), revision: meta.Sequence.Stream, header: m.Headers(), value: m.Data(),
+	for i, w := range r.batch {
+		if r.latest[w.key] == i {
+			f.visit(w)
+		}
 	}
-	w.gone = w.header.Get(operationHeader) != "" || w.header.Get(jetstream.MarkerReasonHeader) != ""
-	f.visit(w)
-	f.advance(w.revision, w.revision+1, false)
-	if !r.done && (meta.NumPending == 0 || w.revision >= r.last) {
+	revision := r.batch[len(r.batch)-1].revision
+	f.advance(revision, revision+1, false)
+	if !r.done && (pending == 0 || revision >= r.last) {
 		return r.caughtUp(ctx)
 	}
 	return nil

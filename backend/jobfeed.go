@@ -14,7 +14,8 @@ import (
 // when they had to be read again; each follows what is written.
 func (b *Backbone) FollowJobs(ctx context.Context, publish func(*query.Collection)) {
 	r := &jobReader{publish: publish, log: b.cfg.Log}
-	f := &feed{js: b.js, bucket: b.jobs.rows, log: b.cfg.Log, begin: r.begin, visit: r.visit, end: r.end}
+	f := newFeed(b.js, b.jobs.rows, b.cfg.Log)
+	f.begin, f.visit, f.end = r.begin, r.visit, r.end
 	f.run(ctx)
 }
 

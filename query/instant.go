@@ -13,7 +13,8 @@ const (
 
 // parseInstant reads a time, if printing it gives the same text.
 func parseInstant(s []byte) (int64, bool) {
-	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > longestTime || s[10] != 'T' || s[len(s)-1] != 'Z' {
+	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > longestTime ||
+		s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[len(s)-1] != 'Z' {
 		return 0, false
 	}
 	var field [6]int // from the year to the second
@@ -28,19 +29,21 @@ func parseInstant(s []byte) (int64, bool) {
 		}
 	}
 	var fraction int
-	if s[19] == '.' {
+	if frac := s[19 : len(s)-1]; len(frac) > 0 {
 		var ok bool
-		if fraction, ok = digits(s[20 : len(s)-1]); !ok {
+		if fraction, ok = digits(frac[1:]); !ok || frac[0] != '.' || frac[len(frac)-1] == '0' {
 			return 0, false
 		}
-		for n := len(s) - 21; n < 7; n++ {
+		for n := len(frac) - 1; n < 7; n++ {
 			fraction *= 10
 		}
 	}
-	at := time.Date(field[0], time.Month(field[1]), field[2], field[3], field[4], field[5], 0, time.UTC)
-	ticks := (at.Unix()+secondsAt1970)*perSecond + int64(fraction)
-	var again [longestTime]byte
-	return ticks, field[0] > 0 && string(appendInstant(again[:0], ticks)) == string(s)
+	year, month, day, hour, minute, second := field[0], field[1], field[2], field[3], field[4], field[5]
+	if year == 0 || month == 0 || month > 12 || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	at := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	return (at.Unix()+secondsAt1970)*perSecond + int64(fraction), at.Day() == day
 }
 
 // digits reads a number of decimal digits.
