@@ -63,44 +63,56 @@ type written struct {
 	gone     bool // it marks a deleted key
 }
 
-// run follows the bucket until ctx ends.
+// run follows the bucket until ctx ends. It begins again whenever the connection to
+// NATS was lost and is back: a server that starts again knows nothing of the
+// consumer, and what was asked meanwhile may be lost.
 func (f *feed) run(ctx context.Context) {
-	back := f.js.Conn().StatusChanged(nats.CONNECTED)
-	defer f.js.Conn().RemoveStatusListener(back)
 	for n := 1; ctx.Err() == nil; n++ {
-		err := f.follow(ctx)
-		if ctx.Err() != nil {
-			return
+		watch, end := f.untilBack(ctx)
+		err := f.follow(watch, end)
+		if watch.Err() != nil {
+			err = ended(watch)
 		}
 		if err == nil {
 			n = 0
-			continue
+		} else {
+			f.log.Warn().Err(err).Str("bucket", f.bucket.name).Msg("following a bucket is interrupted")
+			wait(watch, backoff(n))
 		}
-		f.log.Warn().Err(err).Str("bucket", f.bucket.name).Msg("following a bucket is interrupted")
-		select {
-		case <-ctx.Done():
-		case <-back: // what was wrong may be over
-		case <-time.After(backoff(n)):
-		}
+		end(nil)
 	}
+}
+
+// untilBack is ctx until it is ended, or the connection to NATS is back after an
+// interruption.
+func (f *feed) untilBack(ctx context.Context) (watch context.Context, end context.CancelCauseFunc) {
+	back := f.js.Conn().StatusChanged(nats.CONNECTED)
+	watch, end = context.WithCancelCause(ctx)
+	go func() {
+		defer f.js.Conn().RemoveStatusListener(back)
+		select {
+		case <-back:
+			end(nil)
+		case <-watch.Done():
+		}
+	}()
+	return watch, end
 }
 
 // errAnew says that the bucket is another one than before.
 var errAnew = errors.New("the bucket has gone back to an earlier revision")
 
-// follow tells what is next until ctx ends, the connection to NATS is back
-// after an interruption, or something is wrong.
-func (f *feed) follow(ctx context.Context) error {
+// follow tells what is next until ctx ends, or something is wrong.
+func (f *feed) follow(ctx context.Context, end context.CancelCauseFunc) error {
+	before := f.bucket.written.Load()
 	last, err := f.look(ctx)
 	if err != nil && !errors.Is(err, errAnew) {
 		return err
 	}
 	if f.next == 0 || errors.Is(err, errAnew) || time.Since(f.seen) > feedAbsence {
-		f.restart(last)
+		f.restart(before, last)
 	}
-	watch, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	consumer, err := f.consumer(watch)
+	consumer, err := f.consumer(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,18 +124,16 @@ func (f *feed) follow(ctx context.Context) error {
 	f.seen = time.Now()
 	r := reading{feed: f, last: last}
 	if consumer.CachedInfo().NumPending == 0 {
-		if err := r.caughtUp(watch); err != nil {
+		if err := r.caughtUp(ctx); err != nil {
 			return err
 		}
 	}
-	guarded := make(chan struct{})
-	go func() {
-		defer close(guarded)
-		f.guard(watch, cancel, consumer)
-	}()
-	err = r.read(watch, p)
-	cancel(nil)
-	<-guarded
+	guarding, stop := context.WithCancel(ctx)
+	var guards sync.WaitGroup
+	guards.Go(func() { f.guard(guarding, end, consumer) })
+	err = r.read(ctx, p)
+	stop()
+	guards.Wait()
 	return err
 }
 
@@ -144,13 +154,14 @@ func (f *feed) look(ctx context.Context) (last uint64, err error) {
 	return last, err
 }
 
-// restart has everything told again.
-func (f *feed) restart(last uint64) {
+// restart has everything told again. before is what this process had written when it
+// was asked how far the bucket is.
+func (f *feed) restart(before, last uint64) {
 	f.mu.Lock()
 	f.next, f.applied, f.ready = 0, 0, false
 	f.mu.Unlock()
-	if w := f.bucket.written.Load(); w > last { // it was written to another bucket
-		f.bucket.written.CompareAndSwap(w, last)
+	if before > last { // it was written to another bucket
+		f.bucket.written.CompareAndSwap(before, last)
 	}
 	f.begin()
 }
@@ -169,20 +180,13 @@ func (f *feed) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	return c, f.bucket.fault("follow", "all keys", err)
 }
 
-// guard ends the watch when the connection to NATS was lost and is back, for a
-// server that starts again knows nothing of the consumer, and when the bucket
-// is no longer the one that it was.
+// guard ends the watch when the bucket is no longer the one that it was.
 func (f *feed) guard(ctx context.Context, end context.CancelCauseFunc, consumer jetstream.Consumer) {
-	back := f.js.Conn().StatusChanged(nats.CONNECTED)
-	defer f.js.Conn().RemoveStatusListener(back)
 	tick := time.NewTicker(feedCheck)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-back:
-			end(nil)
 			return
 		case <-tick.C:
 			if err := f.check(ctx, consumer); err != nil {

@@ -118,3 +118,17 @@ func TestFeedTellsTheLast(t *testing.T) {
 		t.Errorf("told %s, and is at %d", got, f.position())
 	}
 }
+
+// A write that comes while a feed begins is waited for; one to a bucket that is no
+// more is not.
+func TestFeedKnowsWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	f := &feed{bucket: &bucket{}, begin: func() {}}
+	f.bucket.wrote(9)
+	if f.restart(4, 5); f.bucket.written.Load() != 9 {
+		t.Errorf("revision 9 came after 5 was the last, and %d is waited for", f.bucket.written.Load())
+	}
+	if f.restart(9, 5); f.bucket.written.Load() != 5 {
+		t.Errorf("5 is the last of another bucket, and %d is waited for", f.bucket.written.Load())
+	}
+}

@@ -107,9 +107,6 @@ func TestAlone(t *testing.T) {
 	offer(e, l, 1, 1)
 	l.wait(1)
 	f.answerBy(func(uint64, int) string { return "" })
-	e.mu.Lock() // so that all of them are one parcel
-	e.pumping <- struct{}{}
-	e.mu.Unlock()
 	offer(e, l, 4, 10)
 	until(t, "some wait for others", func() bool {
 		e.mu.Lock()
