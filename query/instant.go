@@ -13,37 +13,46 @@ const (
 
 // parseInstant reads a time, if printing it gives the same text.
 func parseInstant(s []byte) (int64, bool) {
-	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > longestTime ||
-		s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[len(s)-1] != 'Z' {
+	if len(s) <= len(secondForm) || len(s) > longestTime || s[len(s)-1] != 'Z' {
 		return 0, false
 	}
-	var field [6]int // from the year to the second
-	for i, from := range [...]int{0, 5, 8, 11, 14, 17} {
-		to := from + 2
-		if i == 0 {
-			to = 4
-		}
-		var ok bool
-		if field[i], ok = digits(s[from:to]); !ok {
+	whole, ok := parseSecond(s[:len(secondForm)])
+	if !ok {
+		return 0, false
+	}
+	fraction, ok := parseFraction(s[len(secondForm) : len(s)-1])
+	return (whole+secondsAt1970)*perSecond + fraction, ok
+}
+
+const secondForm = "0000-00-00T00:00:00"
+
+// parseSecond reads a time of secondForm, in seconds since 1970.
+func parseSecond(s []byte) (int64, bool) {
+	for i, c := range []byte(secondForm) {
+		if c != s[i] && (c != '0' || s[i] < '0' || s[i] > '9') {
 			return 0, false
 		}
 	}
-	var fraction int
-	if frac := s[19 : len(s)-1]; len(frac) > 0 {
-		var ok bool
-		if fraction, ok = digits(frac[1:]); !ok || frac[0] != '.' || frac[len(frac)-1] == '0' {
-			return 0, false
-		}
-		for n := len(frac) - 1; n < 7; n++ {
-			fraction *= 10
-		}
-	}
-	year, month, day, hour, minute, second := field[0], field[1], field[2], field[3], field[4], field[5]
+	two := func(at int) int { return 10*int(s[at]-'0') + int(s[at+1]-'0') }
+	year, month, day, hour, minute, second := 100*two(0)+two(2), two(5), two(8), two(11), two(14), two(17)
 	if year == 0 || month == 0 || month > 12 || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
 	at := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
-	return (at.Unix()+secondsAt1970)*perSecond + int64(fraction), at.Day() == day
+	return at.Unix(), at.Day() == day
+}
+
+// parseFraction reads what may follow the second, in 100 ns: a point and up to 7
+// digits, of which the last is not 0.
+func parseFraction(s []byte) (int64, bool) {
+	if len(s) == 0 {
+		return 0, true
+	}
+	n, ok := digits(s[1:])
+	for width := len(s) - 1; width < 7; width++ {
+		n *= 10
+	}
+	return int64(n), ok && s[0] == '.' && s[len(s)-1] != '0'
 }
 
 // digits reads a number of decimal digits.
