@@ -16,7 +16,7 @@ import (
 )
 
 // requestTimeout bounds one request to JetStream whose caller waits longer.
-const requestTimeout = 5 * time.Second
+const requestTimeout = direct.Patience
 
 // errStale means that a compare-and-set met another revision.
 var errStale = errors.New("the revision is no longer current")
@@ -72,8 +72,6 @@ func (b *bucket) get(ctx context.Context, key string) (jetstream.KeyValueEntry, 
 // current is get for those who need the message with its headers. It fails with
 // [jetstream.ErrKeyNotFound].
 func (b *bucket) current(ctx context.Context, key string) (direct.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	if key == "" {
 		return direct.Message{}, b.fault("read", key, jetstream.ErrInvalidKey)
 	}
@@ -93,8 +91,6 @@ func isMarker(h nats.Header) bool {
 // one and it is deleted reads the bucket by a direct get, which may not know of
 // the deletion yet.
 func (b *bucket) create(ctx context.Context, key string, value []byte) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	rev, err := b.replace(ctx, key, value, 0)
 	if errors.Is(b.fault("create", key, err), errStale) {
 		if last, readErr := b.last(ctx, key); readErr == nil && gone(last) {
@@ -110,15 +106,13 @@ func (b *bucket) create(ctx context.Context, key string, value []byte) (uint64, 
 
 // update writes a key that has still this revision.
 func (b *bucket) update(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	rev, err := b.replace(ctx, key, value, rev)
 	b.wrote(rev)
 	return rev, b.fault("write", key, err)
 }
 
 // replace writes a key whose last message has this revision. Its errors are those
-// of JetStream. The caller bounds ctx.
+// of JetStream.
 func (b *bucket) replace(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
 	if !isKey(key) {
 		return 0, jetstream.ErrInvalidKey

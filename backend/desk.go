@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,6 +30,7 @@ type desk struct {
 	mu      sync.Mutex
 	wire    *wire // nil: it is lost
 	last    uint64
+	ticks   int // see expire
 	asked   map[uint64]*question
 	out     []byte // is to be written
 	kept    []byte // its room after that
@@ -46,6 +50,7 @@ var (
 // map answers it.
 type question struct {
 	number  uint64
+	asked   int           // ticks of the desk when it was
 	headers []byte        // of the request, lines
 	done    chan struct{} // has room for one
 
@@ -124,7 +129,7 @@ func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
 		return false, nats.ErrMaxPayload
 	}
 	d.last++
-	q.number = d.last
+	q.number, q.asked = d.last, d.ticks
 	d.asked[q.number] = q
 	d.out = q.append(d.out, d.wire.inbox, m)
 	if !d.writing {
@@ -218,10 +223,33 @@ func (q *question) reply() (direct.Reply, error) {
 	return r, nil
 }
 
+// deskTick is how often a desk looks for requests that have waited too long.
+const deskTick = direct.Patience / 10
+
+// expire fails requests that have waited for [direct.Patience].
+func (d *desk) expire() {
+	d.mu.Lock()
+	d.ticks++
+	var late []*question
+	for number, q := range d.asked {
+		if time.Duration(d.ticks-q.asked)*deskTick > direct.Patience {
+			delete(d.asked, number)
+			late = append(late, q)
+		}
+	}
+	d.mu.Unlock()
+	fail(late, context.DeadlineExceeded)
+}
+
 // tend replaces the wire when it is lost.
 func (d *desk) tend(ctx context.Context, w *wire) {
+	tick := time.NewTicker(deskTick)
+	defer tick.Stop()
 	for {
 		select {
+		case <-tick.C:
+			d.expire()
+			continue
 		case <-ctx.Done():
 		case <-w.gone:
 		}
@@ -243,11 +271,17 @@ func (d *desk) tend(ctx context.Context, w *wire) {
 // fail.
 func (d *desk) use(w *wire) {
 	d.mu.Lock()
-	cut := d.asked
-	d.wire, d.asked, d.out = w, map[uint64]*question{}, d.out[:0]
+	cut := slices.Collect(maps.Values(d.asked))
+	clear(d.asked)
+	d.wire, d.out = w, d.out[:0]
 	d.mu.Unlock()
-	for _, q := range cut {
-		q.err = errCut
+	fail(cut, errCut)
+}
+
+// fail answers requests that have been taken out of the desk's map.
+func fail(all []*question, err error) {
+	for _, q := range all {
+		q.err = err
 		q.done <- struct{}{}
 	}
 }

@@ -183,6 +183,36 @@ func TestDeskAnswerThatComesTooLate(t *testing.T) {
 	}
 }
 
+// Who waits for too long gives up, and nobody who has just asked.
+func TestDeskIsPatient(t *testing.T) {
+	t.Parallel()
+	p := newPuppet(t)
+	d := deskAt(t, p, nil)
+	first := d.later(t.Context(), &nats.Msg{Subject: "a"})
+	p.request()
+	const half = direct.Patience / deskTick / 2 // the desk's own clock goes on meanwhile
+	for range half {
+		d.expire()
+	}
+	second := d.later(t.Context(), &nats.Msg{Subject: "b"})
+	q := p.request()
+	select {
+	case o := <-first:
+		t.Errorf("given up too early: %v", o.err)
+	default:
+	}
+	for range half + 1 {
+		d.expire()
+	}
+	if o := <-first; !errors.Is(o.err, context.DeadlineExceeded) {
+		t.Errorf("given up with %v", o.err)
+	}
+	p.answer(q.to, "", "good")
+	if o := <-second; string(o.reply.Data) != "good" {
+		t.Errorf("answered %q, %v", o.reply.Data, o.err)
+	}
+}
+
 // TestDeskLosesItsWire: who waits is told so, then the connection asks, then
 // another wire.
 func TestDeskLosesItsWire(t *testing.T) {

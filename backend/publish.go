@@ -33,13 +33,18 @@ func publisherOf(js jetstream.JetStream) publisher {
 }
 
 // replace stores m if the last message of its subject has this sequence number,
-// and returns its own. The caller bounds ctx.
+// and returns its own.
 func (p publisher) replace(ctx context.Context, m *nats.Msg, last uint64) (uint64, error) {
 	if m.Header == nil {
 		m.Header = make(nats.Header, 1)
 	}
 	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(last, 10)}
 	sequence, err := p.publish(ctx, m)
+	if p.commits == nil {
+		return sequence, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	return onceCommitted(ctx, p.commits, sequence, err)
 }
 

@@ -28,7 +28,7 @@ func readerOf(js jetstream.JetStream, s jetstream.Stream) *direct.Reader {
 }
 
 // last returns the last message of a key, or fails with
-// [jetstream.ErrMsgNotFound]. The caller bounds ctx.
+// [jetstream.ErrMsgNotFound].
 func (b *bucket) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
 	if key == "" {
 		return nil, jetstream.ErrInvalidKey

@@ -115,8 +115,6 @@ func twinOf(r identity.Record, stored *jetstream.RawStreamMsg) (twin.Twin, error
 
 // read returns the last message of a twin's key, nil if there is none.
 func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	m, err := s.bucket.last(ctx, subject.Key(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
@@ -179,8 +177,6 @@ func (s *TwinStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {
 }
 
 func (s *TwinStore) write(ctx context.Context, m *nats.Msg, next twin.Twin) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	revision, err := s.bucket.writer.replace(ctx, m, next.Revision)
 	if err := s.bucket.fault("write", subject.Key(next.ID), err); err != nil {
 		if errors.Is(err, errStale) {

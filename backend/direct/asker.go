@@ -2,13 +2,19 @@ package direct
 
 import (
 	"context"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// Patience is how long an [Asker] waits for a reply at most, whatever its context
+// says. One for each request would cost more than the request's own way.
+const Patience = 5 * time.Second
+
 // Asker sends a request to NATS and waits for one reply. It is safe for concurrent
-// use, and fails as [nats.Conn.RequestMsgWithContext] does.
+// use, and fails as [nats.Conn.RequestMsgWithContext] does; with
+// [context.DeadlineExceeded] when [Patience] is over.
 type Asker interface {
 	Ask(ctx context.Context, m *nats.Msg) (Reply, error)
 }
@@ -37,6 +43,8 @@ type conn struct{ nc *nats.Conn }
 
 // Ask implements [Asker].
 func (c conn) Ask(ctx context.Context, m *nats.Msg) (Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
 	reply, err := c.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return Reply{}, err
