@@ -135,6 +135,7 @@ func appendVersioned(dst []byte, v *value, version int64) []byte {
 func Parse(text []byte) (Twin, error) {
 	var t Twin
 	r := newReader(text)
+	defer r.free()
 	r.lax = true
 	err := r.twin(&t)
 	if err == nil {
