@@ -19,9 +19,10 @@ const (
 	// some servers and sizes, without a word.
 	pullMessages = 256
 	// pullWait is after how long JetStream answers that there is nothing, and
-	// pullLate how much longer it may be silent.
-	pullWait = 10 * time.Second
-	pullLate = 5 * time.Second
+	// pullLate how much longer it may be silent. A server of a cluster that dies
+	// takes the consumer along without a word.
+	pullWait = 4 * time.Second
+	pullLate = 4 * time.Second
 )
 
 // pull reads a consumer batch by batch. The readers of nats.go always ask for more,
