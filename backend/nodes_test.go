@@ -459,3 +459,42 @@ func TestRepairIsFinishedByAnother(t *testing.T) {
 	}
 	until(t, "the will is sent", func() bool { return len(c.wills(t, "d")) == 1 })
 }
+
+// TestAloneNothingIsAnnounced: a claim is announced when another node could have an
+// older connection, and only then.
+func TestAloneNothingIsAnnounced(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	heard, err := a.nc.SubscribeSync(a.names.ClaimedAll())
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := func(p *peer, want bool) {
+		t.Helper()
+		until(t, fmt.Sprintf("a node is alone: %t", want), func() bool { return p.nodes.census.isAlone() == want })
+	}
+	announced := func(dev string) {
+		t.Helper()
+		m, err := heard.NextMsgWithContext(testContext(t))
+		if err != nil || m.Subject != a.names.Claimed(hub.Identity{Device: dev}) {
+			t.Fatalf("heard %+v, %v, want the claim of %s", m, err, dev)
+		}
+	}
+	alone(a, true)
+	a.connects(t, "d1", "c1", "")
+	b := join(t, s, "b")
+	alone(a, false)
+	alone(b, false)
+	a.connects(t, "d2", "c2", "")
+	announced("d2")
+	v := b.connects(t, "d3", "c3", "")
+	announced("d3")
+	b.ends(t, &v, 0) // so that nobody has to repair it
+	b.nodes.leave(testContext(t), nil)
+	alone(a, true)
+	a.connects(t, "d4", "c4", "")
+	a.nodes.census.forget() // as after an interruption
+	a.connects(t, "d5", "c5", "")
+	announced("d5")
+}

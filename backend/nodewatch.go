@@ -94,6 +94,10 @@ func (n *Nodes) watch(ctx context.Context) {
 			seen.deaf(time.Now())
 			n.census.forget()
 		case e := <-entries:
+			if e == nil {
+				n.census.complete()
+				continue
+			}
 			seen.see(e, time.Now())
 			n.census.note(e)
 		case <-tick.C:
@@ -105,13 +109,13 @@ func (n *Nodes) watch(ctx context.Context) {
 	}
 }
 
-// follow gives what is written to the bucket; it tells of each interruption.
+// follow gives what is written to the bucket, and nil once that is all; it tells of
+// each interruption.
 func (n *Nodes) follow(ctx context.Context, entries chan<- jetstream.KeyValueEntry, restarts chan<- struct{}) {
 	for try := 1; ctx.Err() == nil; try++ {
 		_, err := n.bucket.follow(ctx, 0, func(e jetstream.KeyValueEntry) {
 			if e == nil {
 				try = 0
-				return
 			}
 			select {
 			case entries <- e:

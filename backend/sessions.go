@@ -56,7 +56,9 @@ func (s *SessionStore) Claim(ctx context.Context, next session.Session) (session
 		s.disown(next, err, f)
 		return session.Session{}, false, err
 	}
-	s.announce(claimed.ID, session.Claim{Epoch: claimed.Epoch, Node: claimed.Node, Connection: claimed.Connection})
+	if !s.nodes.census.isAlone() {
+		s.announce(claimed.ID, session.Claim{Epoch: claimed.Epoch, Node: claimed.Node, Connection: claimed.Connection})
+	}
 	if err := s.nodes.confirm(ctx, claimed.Instance); err != nil {
 		s.disown(next, err, f)
 		return session.Session{}, false, err

@@ -20,7 +20,7 @@ func (b *Backbone) openSessions(ctx context.Context, presence *bucket) error {
 	}
 	b.nodes = &Nodes{
 		bucket: nodes, names: b.names, nc: b.nc, node: b.cfg.Node, version: b.cfg.Version, log: b.cfg.Log,
-		timing: timingOfNodes(b.cfg.NodeTimeout), again: make(chan struct{}, 1),
+		timing: timingOfNodes(b.cfg.NodeTimeout), again: make(chan struct{}, 1), census: census{self: b.cfg.Node},
 	}
 	store := newWillStore(wills, b.cfg)
 	store.lost = b.willLost
