@@ -3,7 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -118,7 +118,7 @@ func (x *index) collect(keep func(known) bool, compare func(a, b known) int) []k
 		}
 	}
 	x.mu.Unlock()
-	slices.SortFunc(all, compare)
+	sort.Slice(all, func(i, j int) bool { return compare(all[i], all[j]) < 0 }) // slices.SortFunc would be 16 KB of code
 	return all
 }
 

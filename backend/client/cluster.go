@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -120,7 +119,7 @@ func merged(records []ClusterNode, answers []Node) []ClusterNode {
 		}
 		all[i].State, all[i].Connections, all[i].Draining = nodeUp, a.Connections, a.Draining
 	}
-	slices.SortFunc(all, func(a, b ClusterNode) int { return cmp.Compare(a.Name, b.Name) })
+	sortBy(all, func(n *ClusterNode) string { return n.Name })
 	return all
 }
 

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,7 +46,7 @@ func (c *Client) streams(ctx context.Context) (all []ClusterStream, silent []str
 		}
 		seen += len(page.Streams)
 		if len(page.Streams) == 0 || seen >= page.Total {
-			slices.SortFunc(all, func(a, b ClusterStream) int { return cmp.Compare(a.Name, b.Name) })
+			sortBy(all, func(s *ClusterStream) string { return s.Name })
 			return all, silent, nil
 		}
 	}

@@ -72,7 +72,7 @@ func (c *Client) Reload(ctx context.Context, node string) ([]Reloaded, error) {
 	for _, silent := range waiting {
 		answers = append(answers, Reloaded{Node: silent, Errors: []string{"the node does not answer"}})
 	}
-	slices.SortFunc(answers, func(a, b Reloaded) int { return strings.Compare(a.Node, b.Node) })
+	sortBy(answers, func(r *Reloaded) string { return r.Node })
 	return answers, err
 }
 
