@@ -170,7 +170,7 @@ func (t *Twins) Watch(ctx context.Context, o TwinOptions, handle func(TwinEvent)
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(prefetch))
+	messages, err := consumer.Messages(t.c.ahead(AckNone))
 	if err != nil {
 		return hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", t.c.names.EventsStream(), err)
 	}
