@@ -60,6 +60,18 @@ func openBucket(ctx context.Context, js jetstream.JetStream, name string) (*buck
 	return &bucket{kv: kv, js: js, writer: publisherOf(js), reader: readerOf(js, s), name: name}, nil
 }
 
+// openStream looks a stream up that has to be there. Nobody answers while it is
+// between two leaders: whoever has time asks again.
+func openStream(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		return nil, hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", name, err)
+	}
+	return s, nil
+}
+
 // get reads a key, as the leader of the bucket has it; see readerOf.
 func (b *bucket) get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
 	m, err := b.current(ctx, key)

@@ -56,9 +56,9 @@ func openC2D(ctx context.Context, js jetstream.JetStream, names subject.Names) (
 	if err != nil {
 		return nil, err
 	}
-	queue, err := js.Stream(ctx, names.C2DStream())
+	queue, err := openStream(ctx, js, names.C2DStream())
 	if err != nil {
-		return nil, hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", names.C2DStream(), err)
+		return nil, err
 	}
 	return &C2DStore{
 		js: js, queue: queue, reader: readerOf(js, queue), states: states, names: names, limit: js.Conn().MaxPayload(),

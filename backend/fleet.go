@@ -50,9 +50,9 @@ const freshness = 2 * time.Second
 
 // openFleet begins to follow the buckets; nobody waits for that.
 func (b *Backbone) openFleet(ctx context.Context, d *dialer) error {
-	queue, err := b.js.Stream(ctx, b.names.C2DStream())
+	queue, err := openStream(ctx, b.js, b.names.C2DStream())
 	if err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", b.names.C2DStream(), err)
+		return err
 	}
 	nc, err := d.dial("fleet", forEver(b.cfg.Log)...)
 	if err != nil {

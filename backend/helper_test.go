@@ -20,9 +20,7 @@ import (
 	"github.com/hubgate/hubgate/telemetry"
 )
 
-// testTimeout is how long a test waits for what has to come. A cluster takes a minute
-// now and then to move a stream to another server.
-const testTimeout = 3 * time.Minute
+const testTimeout = 60 * time.Second
 
 func testContext(tb testing.TB) context.Context {
 	tb.Helper()

@@ -54,11 +54,11 @@ var _ timeline.Store = (*TimelineStore)(nil)
 func (b *Backbone) openTimeline(ctx context.Context) error {
 	s := &TimelineStore{nc: b.nc, names: b.names, log: b.cfg.Log}
 	var err error
-	if s.devices, err = b.js.Stream(ctx, b.names.TimelineStream()); err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", b.names.TimelineStream(), err)
+	if s.devices, err = openStream(ctx, b.js, b.names.TimelineStream()); err != nil {
+		return err
 	}
-	if s.strangers, err = b.js.Stream(ctx, b.names.StrangersStream()); err != nil {
-		return hub.Errorf(hub.ServiceUnavailable, "open stream %s: %w", b.names.StrangersStream(), err)
+	if s.strangers, err = openStream(ctx, b.js, b.names.StrangersStream()); err != nil {
+		return err
 	}
 	b.timeline, b.recorder = s, timeline.NewRecorder(s, b.cfg.Node)
 	return nil
