@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -128,6 +129,15 @@ func (c *cluster) join(cfg Config) *Backbone {
 	}
 	c.tb.Cleanup(func() { shut(b) })
 	return b
+}
+
+// lookUp asks once for a stream. Nobody answers while it is between two leaders: who
+// waits for something asks again.
+func lookUp(tb testing.TB, b *Backbone, stream string) (jetstream.Stream, error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(testContext(tb), time.Second)
+	defer cancel()
+	return b.js.Stream(ctx, stream)
 }
 
 // client is a connection of somebody else.

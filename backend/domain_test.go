@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"context"
 	"net/url"
 	"strconv"
 	"testing"
@@ -105,10 +104,7 @@ func TestPlacement(t *testing.T) {
 	c.ready()
 	b := c.join(Config{Placement: Placement{Tags: []string{"rack:1"}}})
 	leads := func(name string) string {
-		// Nobody answers who asks while the stream is between two leaders.
-		ctx, cancel := context.WithTimeout(testContext(t), time.Second)
-		defer cancel()
-		s, err := b.js.Stream(ctx, name)
+		s, err := lookUp(t, b, name)
 		if err != nil {
 			return err.Error()
 		}

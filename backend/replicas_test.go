@@ -28,10 +28,9 @@ func (c *cluster) hasReplicas(b *Backbone, n int) {
 // haveReplicas is hasReplicas of some streams.
 func (c *cluster) haveReplicas(b *Backbone, n int, streams ...string) {
 	c.tb.Helper()
-	ctx := testContext(c.tb)
 	for _, name := range streams {
 		until(c.tb, name+" has "+strconv.Itoa(n)+" replicas", func() bool {
-			s, err := b.js.Stream(ctx, name)
+			s, err := lookUp(c.tb, b, name)
 			if err != nil {
 				return false
 			}
