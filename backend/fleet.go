@@ -30,6 +30,7 @@ type Fleet struct {
 	feeds   [feedCount]*feed
 	queues  *queueCounts
 	jobs    atomic.Pointer[query.Collection]
+	jobFeed atomic.Pointer[feed] // of jobs; nil: nobody follows them
 	watches changes
 
 	store    *DeviceStore

@@ -83,10 +83,22 @@ func (f *Fleet) Matches(q *query.Query, id hub.Identity) bool {
 // ask waits until the index is fit for q, and returns where q is answered.
 func (f *Fleet) ask(ctx context.Context, q *query.Query) (*query.Collection, error) {
 	if q.Source() == query.Jobs {
-		return f.collection(q), nil
+		return f.askJobs(ctx, q)
 	}
 	if err := f.current(ctx, counting(q.Source() == query.Devices && q.Names(messageCount))); err != nil {
 		return nil, err
+	}
+	return f.collection(q), nil
+}
+
+// askJobs is ask for the rows of jobs.
+func (f *Fleet) askJobs(ctx context.Context, q *query.Query) (*query.Collection, error) {
+	if feed := f.jobFeed.Load(); feed != nil {
+		ctx, cancel := context.WithTimeout(ctx, freshness)
+		defer cancel()
+		if err := feed.reach(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return f.collection(q), nil
 }

@@ -11,11 +11,14 @@ import (
 
 // FollowJobs keeps the rows of all jobs as documents of FROM devices.jobs, until
 // ctx ends. It publishes a collection when all rows are in it, and another one
-// when they had to be read again; each follows what is written.
+// when they had to be read again; each follows what is written. Queries of the fleet
+// wait for it.
 func (b *Backbone) FollowJobs(ctx context.Context, publish func(*query.Collection)) {
 	r := &jobReader{publish: publish, log: b.cfg.Log}
 	f := newFeed(b.js, b.jobs.rows, b.cfg.Log)
 	f.begin, f.visit, f.end = r.begin, r.visit, r.end
+	b.fleet.jobFeed.Store(f)
+	defer b.fleet.jobFeed.Store(nil)
 	f.run(ctx)
 }
 

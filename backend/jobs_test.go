@@ -216,6 +216,37 @@ func TestFollowJobs(t *testing.T) {
 	}
 }
 
+// A query of jobs sees the rows that its node has written before it.
+func TestJobQueriesWait(t *testing.T) {
+	t.Parallel()
+	b, ctx := open(t, serve(t, "", 0), Config{}), testContext(t)
+	follow, cancel := context.WithCancel(ctx)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		b.FollowJobs(follow, b.Fleet().SetJobs)
+	}()
+	defer func() {
+		cancel()
+		<-followed
+	}()
+	until(t, "jobs are followed", func() bool { return b.Fleet().jobs.Load() != nil })
+	h, err := b.Jobs().Hold(ctx, "j", make(jobs.Mark, fenceParts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		row := jobs.Row{For: device(n), Job: "j", Type: jobs.InvokeMethod, Status: jobs.RowPending, Created: time.Now(), Updated: time.Now()}
+		if err := h.Put(ctx, &row); err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Fleet().Query(ctx, "SELECT * FROM devices.jobs", query.Page{})
+		if err != nil || len(r.Rows) != n+1 {
+			t.Fatalf("after %d rows were written there are %d, %v", n+1, len(r.Rows), err)
+		}
+	}
+}
+
 // BenchmarkJobRows has jobs done whose devices cost nothing: what is left is the
 // rows and what a job writes of itself.
 func BenchmarkJobRows(b *testing.B) {
