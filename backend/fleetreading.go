@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // reading is one consumer of a feed.
@@ -73,9 +72,9 @@ func (r *reading) gather(ctx context.Context, p *pull) (pending uint64, err erro
 }
 
 func writtenOf(b *bucket, m *nats.Msg, revision uint64) written {
-	w := written{key: strings.TrimPrefix(m.Subject, b.subject("")), revision: revision, header: m.Header, value: m.Data}
-	w.gone = w.header.Get(operationHeader) != "" || w.header.Get(jetstream.MarkerReasonHeader) != ""
-	return w
+	return written{
+		key: strings.TrimPrefix(m.Subject, b.subject("")), revision: revision, header: m.Header, value: m.Data, gone: isMarker(m.Header),
+	}
 }
 
 // visit tells of a batch: of a key that was written several times, only the last,

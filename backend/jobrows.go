@@ -245,7 +245,7 @@ func sequence(m jetstream.Msg) (uint64, error) {
 
 // rowOf reads a row; false: it is deleted, or the hub has not written it.
 func rowOf(h nats.Header, data []byte, revision uint64) (jobs.Row, bool) {
-	if h.Get(operationHeader) != "" || h.Get(jetstream.MarkerReasonHeader) != "" {
+	if isMarker(h) {
 		return jobs.Row{}, false
 	}
 	r, err := jobs.DecodeRow(data)
