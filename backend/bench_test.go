@@ -221,7 +221,7 @@ func BenchmarkFill(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Headers(&s.headers)
-		s.fill(subject, m.Body)
+		s.fill(append(s.storage(), subject...), m.Body)
 		s.empty()
 	}
 }

@@ -276,6 +276,6 @@ func (e *Engine) storeEvent(n notice, done telemetry.Receipt) {
 		s.headers.Add(h[0], h[1])
 	}
 	s.done, s.tag = done, 0
-	s.fill([]byte(n.subject), n.body)
+	s.fill(append(s.storage(), n.subject...), n.body)
 	e.submit(s)
 }

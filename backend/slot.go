@@ -44,9 +44,13 @@ type slot struct {
 	buf []byte
 }
 
-// fill copies what a message needs; s.headers has its headers already.
+// storage is where the subject may be appended that fill gets then.
+func (s *slot) storage() []byte { return s.buf[:0] }
+
+// fill takes the subject and copies the body, behind the subject if that is in
+// storage; s.headers has its headers already.
 func (s *slot) fill(subject, body []byte) {
-	s.buf = append(append(s.buf[:0], subject...), body...)
+	s.buf = append(subject, body...)
 	s.subject, s.body = s.buf[:len(subject)], s.buf[len(subject):]
 }
 

@@ -19,29 +19,24 @@ func (e *Engine) Store(m *telemetry.Message, done telemetry.Receipt, tag uint64)
 	}
 	m.Headers(&s.headers)
 	s.done, s.tag = done, tag
-	var buf [maxSubject]byte
-	subject := e.names.AppendShardTelemetry(buf[:0], e.shard, m.From)
+	s.fill(e.names.AppendShardTelemetry(s.storage(), e.shard, m.From), m.Body)
 	if e.tracer != nil {
-		e.trace(s, m, subject)
+		e.trace(s, m)
 	}
-	s.fill(subject, m.Body)
 	e.submit(s)
 }
 
 // trace begins the span of a message on its way into the stream, and tells those
 // who read the stream where the trace goes on.
-func (e *Engine) trace(s *slot, m *telemetry.Message, subject []byte) {
+func (e *Engine) trace(s *slot, m *telemetry.Message) {
 	if m.Trace.IsZero() {
 		return
 	}
-	about := span.About{ID: m.From, Destination: string(subject), Stream: e.stream, Size: len(m.Body)}
+	about := span.About{ID: m.From, Destination: string(s.subject), Stream: e.stream, Size: len(m.Body)}
 	next := m.Trace
 	s.span, next = e.tracer.Begin(span.Store, about, next)
 	s.headers.AddTrace(next)
 }
-
-// maxSubject is room for two ids of which every byte is escaped, and a prefix.
-const maxSubject = 2*3*hub.MaxIDLength + 128
 
 // reserve waits for a place in the window. It returns nil when the engine is
 // closed.

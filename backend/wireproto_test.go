@@ -175,7 +175,7 @@ func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it co
 			msg.Headers(&s.headers)
 			s.done = done
 			name = e.names.AppendShardTelemetry(name[:0], 0, msg.From)
-			s.fill(name, msg.Body)
+			s.fill(append(s.storage(), name...), msg.Body)
 			e.submit(s)
 		}
 		if !e.pull(&p) || len(p.slots) != batch {

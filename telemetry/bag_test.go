@@ -32,7 +32,7 @@ func parse(t failer, text string) bag {
 
 func bagOf(m *Message) bag {
 	b := bag{System: map[string]string{}}
-	for p, v := range m.System {
+	for p, v := range &m.System {
 		if v != nil {
 			b.System[SystemProperty(p).Header()] = string(v)
 		}

@@ -132,7 +132,7 @@ func (h *Headers) end(name int) {
 func (m *Message) Headers(h *Headers) {
 	m.vouched(h)
 	h.addTime(HeaderEnqueued, m.Enqueued)
-	for p, value := range m.System {
+	for p, value := range &m.System {
 		if value != nil {
 			add(h, table[p].header, value)
 		}

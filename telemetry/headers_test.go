@@ -57,7 +57,7 @@ func comesBack(t failer, m *Message, e Event) {
 		}
 	}
 	slices.Sort(want.Nulls)
-	for p, v := range m.System {
+	for p, v := range &m.System {
 		if v != nil {
 			want.System[SystemProperty(p)] = string(v)
 		}

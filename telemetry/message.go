@@ -120,7 +120,7 @@ func (m *Message) TraceProperties() span.Context {
 // (Microsoft's "IoT Hub message format" page).
 func (m *Message) Size() int {
 	n := len(m.Body)
-	for _, v := range m.System {
+	for _, v := range &m.System {
 		n += len(v)
 	}
 	for i := range m.Properties {
