@@ -32,6 +32,8 @@ func (p pipe) abort() error { return p.Close() }
 
 func (pipe) rested() bool { return true }
 
+func (pipe) socket() *tcpSource { return nil }
+
 // newBubble returns a server without listeners, for a test in a bubble, and ends
 // it with the test.
 func newBubble(t *testing.T, configure func(*world)) *world {

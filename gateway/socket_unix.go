@@ -24,3 +24,24 @@ func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
 		}
 	}
 }
+
+// socket implements [source].
+func (s *tcpSource) socket() *tcpSource { return s }
+
+// writeSocket writes once to a non-blocking socket; again means that it takes nothing
+// now.
+func writeSocket(fd uintptr, b []byte) (n int, again bool, err error) {
+	for {
+		n, err = syscall.Write(int(fd), b)
+		switch {
+		case err == nil:
+			return n, false, nil
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			return 0, true, nil
+		default:
+			return 0, false, err
+		}
+	}
+}

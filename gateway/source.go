@@ -24,6 +24,8 @@ type source interface {
 	// rested reports whether fill has had to wait for the peer since the last call;
 	// false if that is not known.
 	rested() bool
+	// socket is what writes, if it knows who flushes; nil: it does not.
+	socket() *tcpSource
 	// abort closes the stream without a farewell, which a peer that does not
 	// read would delay.
 	abort() error
@@ -32,8 +34,10 @@ type source interface {
 // tcpSource reads a socket without holding a buffer while it waits.
 type tcpSource struct {
 	net.Conn
-	raw  syscall.RawConn
-	turn *turn // of the peer, until CONNECT is answered; then nil
+	raw     syscall.RawConn
+	turn    *turn                   // of the peer, until CONNECT is answered; then nil
+	flusher atomic.Pointer[flusher] // who flushes, and does not wait
+	writes  atomic.Int32            // calls of Write that are running
 
 	// Of the fill that is running. They are fields, not captured variables, so
 	// that waiting allocates nothing.
@@ -68,6 +72,20 @@ func (s *tcpSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 		err = s.err
 	}
 	return in, err
+}
+
+// Write implements net.Conn. A flusher is told before anybody waits.
+func (s *tcpSource) Write(p []byte) (n int, err error) {
+	s.writes.Add(1)
+	defer s.writes.Add(-1)
+	if f := s.flusher.Load(); f != nil {
+		if n, err = f.try(s.raw, p); err != nil || n == len(p) {
+			return n, err
+		}
+		f.leave(s)
+	}
+	rest, err := s.Conn.Write(p[n:])
+	return n + rest, err
 }
 
 func (s *tcpSource) abort() error { return s.Conn.Close() }
@@ -218,6 +236,8 @@ func (s *tlsSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 
 func (s *tlsSource) abort() error { return s.records.Close() }
 
+func (s *tlsSource) socket() *tcpSource { return s.records.socket() }
+
 func (s *tlsSource) rested() bool { return s.records.rested() }
 
 func (s *tlsSource) settle() { s.records.settle() }
@@ -251,6 +271,8 @@ func newWebSocketSource(ctx context.Context, ws *websocket.Conn) *webSocketSourc
 }
 
 func (s *webSocketSource) abort() error { return s.ws.CloseNow() }
+
+func (*webSocketSource) socket() *tcpSource { return nil }
 
 func (*webSocketSource) rested() bool { return false } // what is below is hidden
 

@@ -28,26 +28,33 @@ func (p *outputs) put(b []byte) {
 	}
 }
 
-// writers is the pool of goroutines that flush connections. One that blocks
-// on a peer who does not read is replaced at once, so that no device waits for
-// another; an idle one lingers for the next.
+// writers is the pool of goroutines that flush connections, so that no device waits
+// for another who does not read. Sockets have a queue; of other connections each is
+// flushed by a goroutine for itself, which lingers for the next.
 type writers struct {
-	work chan *conn // unbuffered: an idle writer receives
-	idle time.Duration
+	queue *flushQueue
+	work  chan *conn // unbuffered: an idle writer receives
+	idle  time.Duration
 
 	quit    chan struct{} // closed by stop
 	stopped sync.Once
 }
 
 func newWriters() *writers {
-	return &writers{work: make(chan *conn), quit: make(chan struct{}), idle: time.Second}
+	const idle = time.Second
+	quit := make(chan struct{})
+	return &writers{queue: newFlushQueue(idle, quit), work: make(chan *conn), quit: quit, idle: idle}
 }
 
 // stop lets idle writers go.
 func (w *writers) stop() { w.stopped.Do(func() { close(w.quit) }) }
 
-// flush has c flushed by an idle writer or by a new one. It does not block.
+// flush has c flushed. It does not block.
 func (w *writers) flush(c *conn) {
+	if c.src.socket() != nil {
+		w.queue.add(c)
+		return
+	}
 	select {
 	case w.work <- c:
 	default:
@@ -108,25 +115,31 @@ func (c *conn) startWriting() bool {
 
 // flush writes until nothing is left. Only one goroutine at a time does.
 func (c *conn) flush() {
-	for {
-		c.mu.Lock()
-		b := c.out
-		held := c.outputTaken()
-		c.out = nil
-		if len(b) == 0 {
-			c.writing = false
-			c.changed.Broadcast()
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-		if err := c.write(b); err != nil {
-			c.tear()
-			c.stop(writeFailed(err))
-		}
-		c.srv.outputs.put(b)
-		c.hold(-held)
+	for c.flushSome() {
 	}
+}
+
+// flushSome writes what waits now, which must be something, and reports whether there
+// is more.
+func (c *conn) flushSome() (more bool) {
+	c.mu.Lock()
+	b, held := c.out, c.outputTaken()
+	c.out = nil
+	c.mu.Unlock()
+	if err := c.write(b); err != nil {
+		c.tear()
+		c.stop(writeFailed(err))
+	}
+	c.srv.outputs.put(b)
+	c.hold(-held)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.out) > 0 {
+		return true
+	}
+	c.writing = false
+	c.changed.Broadcast()
+	return false
 }
 
 // tear notes that a write has failed.
