@@ -164,7 +164,7 @@ func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it co
 	l := &wire{inbox: "_INBOX.x.", to: m}
 	in := newWireReader(wireBuffer)
 	acks := &repeated{}
-	var out, name []byte
+	var out []byte
 	p := parcel{now: &e.epoch}
 	msg := message(device(1), 7)
 	var done telemetry.Receipt = noReceipt{}
@@ -174,8 +174,7 @@ func TestMessageCostsNoAllocation(t *testing.T) { //nolint:paralleltest // it co
 			s := e.reserve(int64(msg.Size()))
 			msg.Headers(&s.headers)
 			s.done = done
-			name = e.names.AppendShardTelemetry(name[:0], 0, msg.From)
-			s.fill(append(s.storage(), name...), msg.Body)
+			s.fill(e.names.AppendShardTelemetry(s.storage(), 0, msg.From), msg.Body)
 			e.submit(s)
 		}
 		if !e.pull(&p) || len(p.slots) != batch {

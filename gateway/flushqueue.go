@@ -176,10 +176,6 @@ func (f *flusher) try(raw syscall.RawConn, b []byte) (n int, err error) {
 // writable is called once for each try, whether the socket is writable or not, and
 // never asks to be called again.
 func (f *flusher) writable(fd uintptr) bool {
-	var again bool
-	f.wrote, again, f.err = writeSocket(fd, f.out)
-	if again {
-		f.err = nil
-	}
+	f.wrote, f.err = writeSocket(fd, f.out)
 	return true
 }

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"bytes"
-	"crypto/tls"
 	"io"
 	"net"
 	"runtime"
@@ -14,74 +13,6 @@ import (
 
 // muchOutput is more than two sockets hold for a peer who does not read.
 const muchOutput = 32 << 20
-
-// flushWorld is a server whose queue has one flusher, and connections to it.
-type flushWorld struct {
-	srv    *Server
-	ln     net.Listener
-	config *tls.Config // nil: no TLS
-	roots  *tls.Config
-}
-
-func newFlushWorld(t *testing.T, secure bool) *flushWorld {
-	t.Helper()
-	w := &flushWorld{srv: new(Server)}
-	w.srv.init()
-	w.srv.writers.queue.most = 1
-	t.Cleanup(w.srv.writers.stop)
-	if secure {
-		w.config, w.roots = selfSigned(t)
-	}
-	var err error
-	if w.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.ln.Close() })
-	return w
-}
-
-// connect returns both ends of a connection.
-func (w *flushWorld) connect(t *testing.T) (*conn, net.Conn) {
-	t.Helper()
-	client, err := net.Dial("tcp", w.ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	nc, err := w.ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := newTCPSource(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &conn{srv: w.srv, src: tcp, greeted: true}
-	c.changed.L = &c.mu
-	if w.config != nil {
-		config := w.roots.Clone()
-		config.ServerName = "127.0.0.1"
-		secured := tls.Client(client, config)
-		done := make(chan error, 1)
-		go func() { done <- secured.Handshake() }()
-		src := newTLSSource(tcp, &w.srv.inboxes, w.config)
-		if err := src.Handshake(); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-		c.src, client = src, secured
-	}
-	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return c, client
-}
 
 // send queues packets, however many.
 func (w *flushWorld) send(c *conn, packets []byte) {

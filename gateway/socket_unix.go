@@ -12,36 +12,36 @@ import (
 func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
 	for {
 		n, err = syscall.Read(int(fd), b)
-		switch {
-		case err == nil:
-			return n, false, nil
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EAGAIN):
-			return 0, true, nil
-		default:
-			return 0, false, err
+		if !errors.Is(err, syscall.EINTR) {
+			return settled(n, err)
 		}
+	}
+}
+
+// writeSocket writes once to a non-blocking socket: what that takes now, which may be
+// nothing.
+func writeSocket(fd uintptr, b []byte) (n int, err error) {
+	for {
+		n, err = syscall.Write(int(fd), b)
+		if !errors.Is(err, syscall.EINTR) {
+			n, _, err = settled(n, err)
+			return n, err
+		}
+	}
+}
+
+// settled is what came of one call for a non-blocking socket; again means that it
+// would have waited.
+func settled(n int, err error) (done int, again bool, failed error) {
+	switch {
+	case err == nil:
+		return n, false, nil
+	case errors.Is(err, syscall.EAGAIN):
+		return 0, true, nil
+	default:
+		return 0, false, err
 	}
 }
 
 // socket implements [source].
 func (s *tcpSource) socket() *tcpSource { return s }
-
-// writeSocket writes once to a non-blocking socket; again means that it takes nothing
-// now.
-func writeSocket(fd uintptr, b []byte) (n int, again bool, err error) {
-	for {
-		n, err = syscall.Write(int(fd), b)
-		switch {
-		case err == nil:
-			return n, false, nil
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EAGAIN):
-			return 0, true, nil
-		default:
-			return 0, false, err
-		}
-	}
-}

@@ -23,4 +23,4 @@ func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
 func (*tcpSource) socket() *tcpSource { return nil }
 
 // writeSocket is not asked: no socket has a flusher.
-func writeSocket(uintptr, []byte) (n int, again bool, err error) { return 0, true, nil }
+func writeSocket(uintptr, []byte) (n int, err error) { return 0, nil }
