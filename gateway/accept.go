@@ -212,6 +212,7 @@ func silenceOf(keepAlive uint16) time.Duration {
 
 // begin answers CONNECT and starts to read.
 func (c *conn) begin(in *inbox, present bool) {
+	watched := c.watched()
 	if err := c.greet(present); err != nil {
 		c.stop(writeFailed(err))
 	}
@@ -224,9 +225,14 @@ func (c *conn) begin(in *inbox, present bool) {
 		c.srv.inboxes.put(in)
 		in = nil
 	}
+	c.inbox, c.unhandled = in, in != nil
 	c.srv.Limiter.join()
 	c.srv.counts.begun(c)
-	go c.serve(in)
+	if watched {
+		c.turn()
+		return
+	}
+	go c.serve()
 }
 
 // greet answers CONNECT, even if the connection has been stopped meanwhile, by

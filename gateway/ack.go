@@ -99,7 +99,7 @@ func (c *conn) Stored(tag uint64, err error) {
 	c.mu.Unlock()
 	c.hold(grown)
 	if start {
-		c.srv.writers.flush(c)
+		c.srv.writes.add(c)
 	}
 	if late {
 		endLate(spans)

@@ -14,6 +14,8 @@ import (
 
 // conn is one client's connection, from CONNACK on.
 type conn struct {
+	watch watch
+
 	// Set by accept, then read only.
 	srv     *Server
 	src     source
@@ -27,9 +29,11 @@ type conn struct {
 
 	// Owned by the reader.
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
-	readArmed time.Time
-	came      uint32 // when what is being handled was read; see Server.ticks
-	handled   uint32 // packets since it waited for the peer, or for others
+	readArmed time.Time       // under mu too
+	inbox     *inbox          // what has come and is unfinished; nil: nothing
+	unhandled bool            // nobody has looked at it
+	came      uint32          // when what is being handled was read; see Server.ticks
+	handled   uint32          // packets since it waited for the peer, or for others
 
 	// Owned by whoever flushes.
 	writeArmed time.Time
@@ -70,6 +74,7 @@ func (c *conn) stop(cause error) {
 // interrupt wakes the reader up, which closes. A server that shuts down still
 // acknowledges what it has received, so the writer goes on. c.mu is held.
 func (c *conn) interrupt() {
+	defer c.notice()
 	past := time.Unix(1, 0)
 	if same(c.cause, errShutdown) {
 		_ = c.src.SetReadDeadline(past)
@@ -78,24 +83,36 @@ func (c *conn) interrupt() {
 	_ = c.src.SetDeadline(past)
 }
 
-// armRead moves the read deadline on, unless the connection is ending. It is
-// called at least once a keep-alive, which is soon enough to tell of a token
-// that nobody renews.
+// armRead moves the deadline of the client's next packet on, unless the connection is
+// ending. It is called at least once a keep-alive, which is soon enough to tell of a
+// token that nobody renews.
 func (c *conn) armRead(now time.Time) {
 	if !c.stale.IsZero() && now.After(c.stale) {
 		c.stale = time.Time{}
 		c.srv.stale(c)
 	}
-	deadline := now.Add(c.silence)
-	if !c.expires.IsZero() && deadline.After(c.expires) {
-		deadline = c.expires
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil {
-		c.readArmed = now
-		_ = c.src.SetReadDeadline(deadline)
+	if c.cause != nil {
+		return
 	}
+	c.readArmed = now
+	w := &c.watch
+	switch {
+	case w.alarm == nil:
+		_ = c.src.SetReadDeadline(c.deadline())
+	case w.late.Swap(false): // else the alarm finds out by itself
+		w.alarm.Reset(time.Until(c.deadline()))
+	}
+}
+
+// deadline is until when something must come; c.mu is held.
+func (c *conn) deadline() time.Time {
+	d := c.readArmed.Add(c.silence)
+	if !c.expires.IsZero() && d.After(c.expires) {
+		return c.expires
+	}
+	return d
 }
 
 // armWrite moves the write deadline on, unless the connection is ending.
@@ -115,10 +132,10 @@ func (c *conn) ended() error {
 	return c.cause
 }
 
-// serve runs the connection until it ends; in holds what came after CONNECT. It
-// is the connection's reader. What is done at the end would have grown its stack.
-func (c *conn) serve(in *inbox) {
-	c.stop(c.read(in)) // the reader's reason, unless there was an earlier one
+// serve runs a connection that is not watched, until it ends: it is its reader. What
+// is done at the end would have grown its stack.
+func (c *conn) serve() {
+	c.stop(c.read()) // the reader's reason, unless there was an earlier one
 	c.srv.workers.start(c.finish)
 }
 
@@ -129,6 +146,7 @@ func (c *conn) finish() {
 	defer c.srv.counts.left(c)
 	c.settle()
 	c.close()
+	c.unwatch()
 	c.srv.live.drop(c)
 	c.releaseMemory()
 	c.leaveTraces()
@@ -139,7 +157,7 @@ func (c *conn) finish() {
 }
 
 // read is readLoop for a connection whose panic is its own end only.
-func (c *conn) read(in *inbox) (cause error) {
+func (c *conn) read() (cause error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.srv.Log.Error().Str("device_id", c.session.ID.Device).Str("module_id", c.session.ID.Module).
@@ -147,7 +165,7 @@ func (c *conn) read(in *inbox) (cause error) {
 			cause = hub.Errorf(hub.ServerError, "a fault of the gateway; its log has the details")
 		}
 	}()
-	return c.readLoop(in)
+	return c.readLoop()
 }
 
 // close closes the stream, without a farewell when the peer does not read, and

@@ -25,8 +25,8 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	}()
 	select {
 	case <-done:
-		s.writers.stop()
 		s.workers.stop()
+		s.pollers.close()
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

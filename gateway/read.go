@@ -14,48 +14,64 @@ import (
 // wait, before others get their turn.
 const packetsPerTurn = 16
 
-// readLoop reads and handles packets, and returns why it ends. It owns the
-// protocol state. While the connection idles it holds no buffer.
-func (c *conn) readLoop(in *inbox) error {
+// readLoop reads and handles packets, and returns why it ends, or errLater when a
+// watched connection has nothing more to read. It owns the protocol state. While the
+// connection idles it holds no buffer.
+func (c *conn) readLoop() (err error) {
 	buffers := &c.srv.inboxes
 	defer func() {
-		if in != nil {
-			buffers.put(in)
+		if c.inbox != nil && (len(c.inbox.unread()) == 0 || !errors.Is(err, errLater)) {
+			buffers.put(c.inbox)
+			c.inbox = nil
 		}
 	}()
 	for {
-		if in != nil {
-			c.came = c.srv.ticks()
-			err := c.handleAll(in)
-			read := in.batch
-			c.srv.counts.read(read)
-			if err != nil {
-				return err
-			}
-			in.batch = batch{}
-			if len(in.unread()) == 0 {
-				buffers.put(in)
-				in = nil
-			}
-			c.holdInput(in)
-			if err := c.throttle(read); err != nil {
+		if c.unhandled {
+			c.unhandled = false
+			if err := c.handleRead(); err != nil {
 				return err
 			}
 		}
-		// Moving a deadline costs as much as a small read, so it is moved on
-		// only when it is due; silence ends the connection a little late, never
-		// early.
-		if now := time.Now(); now.Sub(c.readArmed) > c.slack() {
-			c.armRead(now)
-		}
-		var err error
-		if in, err = c.src.fill(in, buffers); err != nil {
+		c.inbox, err = c.src.fill(c.inbox, buffers)
+		switch {
+		case errors.Is(err, errLater) && !c.watch.late.Load():
+			c.handled = 0
+			return err
+		case err != nil:
 			return c.readFailed(err)
 		}
+		c.unhandled = c.inbox != nil
 		if c.src.rested() {
 			c.handled = 0
 		}
 	}
+}
+
+// handleRead handles what was read, and charges it.
+func (c *conn) handleRead() error {
+	in := c.inbox
+	c.came = c.srv.ticks()
+	err := c.handleAll(in)
+	read := in.batch
+	c.srv.counts.read(read)
+	if err != nil {
+		return err
+	}
+	in.batch = batch{}
+	if len(in.unread()) == 0 {
+		c.srv.inboxes.put(in)
+		c.inbox = nil
+	}
+	c.holdInput(c.inbox)
+	if err := c.throttle(read); err != nil {
+		return err
+	}
+	// Moving a deadline costs as much as a small read, so it is moved on only when it
+	// is due; silence ends the connection a little late, never early.
+	if now := time.Now(); now.Sub(c.readArmed) > c.slack() {
+		c.armRead(now)
+	}
+	return nil
 }
 
 // slack is by how much the read deadline may lag behind.
@@ -66,7 +82,7 @@ func (c *conn) readFailed(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && !c.expires.IsZero() && !time.Now().Before(c.expires):
 		return c.expired()
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errLater):
 		return hub.Errorf(hub.ConnectionLost, "no packet for one and a half times the keep-alive")
 	case errors.Is(err, io.EOF):
 		return hub.Errorf(hub.ConnectionLost, "the client closed the connection without DISCONNECT")

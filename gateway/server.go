@@ -53,8 +53,10 @@ type Server struct {
 	duels       duels
 	inboxes     inboxes
 	outputs     outputs
-	writers     *writers
 	workers     *workers
+	writes      *line // of connections that have something to send
+	reads       *line // of watched connections that have something to read
+	pollers     pollers
 	rounds      *rounds
 	logLimit    logLimit
 
@@ -134,7 +136,8 @@ func (s *Server) init() {
 		s.connections.Store(int64(s.Limits.Connections))
 		s.memory.limit.Store(max(s.Limits.Memory, 0))
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
-		s.writers, s.workers, s.rounds = newWriters(), newWorkers(), newRounds()
+		s.workers, s.rounds = newWorkers(), newRounds()
+		s.writes, s.reads = newLine(s.workers, (*conn).flush), newLine(s.workers, (*conn).resume)
 		s.turns = newTurns()
 		s.offences.seed = maphash.MakeSeed()
 		s.offences.set(s.Penalty)

@@ -18,18 +18,6 @@ func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
 	}
 }
 
-// writeSocket writes once to a non-blocking socket: what that takes now, which may be
-// nothing.
-func writeSocket(fd uintptr, b []byte) (n int, err error) {
-	for {
-		n, err = syscall.Write(int(fd), b)
-		if !errors.Is(err, syscall.EINTR) {
-			n, _, err = settled(n, err)
-			return n, err
-		}
-	}
-}
-
 // settled is what came of one call for a non-blocking socket; again means that it
 // would have waited.
 func settled(n int, err error) (done int, again bool, failed error) {
@@ -42,6 +30,3 @@ func settled(n int, err error) (done int, again bool, failed error) {
 		return 0, false, err
 	}
 }
-
-// socket implements [source].
-func (s *tcpSource) socket() *tcpSource { return s }

@@ -18,9 +18,3 @@ func readSocket(fd uintptr, b []byte) (n int, again bool, err error) {
 	}
 	return int(got), false, err
 }
-
-// socket implements [source]: a write waits here, whoever it is that flushes.
-func (*tcpSource) socket() *tcpSource { return nil }
-
-// writeSocket is not asked: no socket has a flusher.
-func writeSocket(uintptr, []byte) (n int, err error) { return 0, nil }

@@ -24,7 +24,7 @@ type source interface {
 	// rested reports whether fill has had to wait for the peer since the last call;
 	// false if that is not known.
 	rested() bool
-	// socket is what writes, if it knows who flushes; nil: it does not.
+	// socket is what fill waits for, if nothing else; nil: that is not known.
 	socket() *tcpSource
 	// abort closes the stream without a farewell, which a peer that does not
 	// read would delay.
@@ -34,10 +34,8 @@ type source interface {
 // tcpSource reads a socket without holding a buffer while it waits.
 type tcpSource struct {
 	net.Conn
-	raw     syscall.RawConn
-	turn    *turn                   // of the peer, until CONNECT is answered; then nil
-	flusher atomic.Pointer[flusher] // who flushes, and does not wait
-	writes  atomic.Int32            // calls of Write that are running
+	raw  syscall.RawConn
+	turn *turn // of the peer, until CONNECT is answered; then nil
 
 	// Of the fill that is running. They are fields, not captured variables, so
 	// that waiting allocates nothing.
@@ -47,7 +45,21 @@ type tcpSource struct {
 	err     error
 
 	waited bool // there was nothing to read
+
+	watched bool        // nobody waits in fill: it returns errLater
+	drained bool        // of a watched one: nothing is left to be read, until it is told of
+	over    atomic.Bool // of a watched one: the peer has ended, so that the end is left
 }
+
+// errLater says that there is nothing to read now. To crypto/tls it is a failure that
+// passes.
+var errLater net.Error = later{}
+
+type later struct{}
+
+func (later) Error() string   { return "nothing to read now" }
+func (later) Timeout() bool   { return false }
+func (later) Temporary() bool { return true }
 
 // newTCPSource returns a source of nc, which must be a socket of package net.
 func newTCPSource(nc net.Conn) (*tcpSource, error) {
@@ -65,6 +77,9 @@ func newTCPSource(nc net.Conn) (*tcpSource, error) {
 }
 
 func (s *tcpSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
+	if s.drained && !s.over.Load() {
+		return in, errLater
+	}
 	s.in, s.pool, s.err = in, pool, nil
 	err := s.raw.Read(s.onReady)
 	in, s.in, s.pool = s.in, nil, nil
@@ -74,19 +89,15 @@ func (s *tcpSource) fill(in *inbox, pool *inboxes) (*inbox, error) {
 	return in, err
 }
 
-// Write implements net.Conn. A flusher is told before anybody waits.
-func (s *tcpSource) Write(p []byte) (n int, err error) {
-	s.writes.Add(1)
-	defer s.writes.Add(-1)
-	if f := s.flusher.Load(); f != nil {
-		if n, err = f.try(s.raw, p); err != nil || n == len(p) {
-			return n, err
-		}
-		f.leave(s)
-	}
-	rest, err := s.Conn.Write(p[n:])
-	return n + rest, err
-}
+// watch has fill wait no more, because somebody else tells what comes, from before
+// this call on.
+func (s *tcpSource) watch() { s.watched, s.drained = true, true }
+
+// stir says that there may be something to read.
+func (s *tcpSource) stir() { s.drained = false }
+
+// socket implements [source].
+func (s *tcpSource) socket() *tcpSource { return s }
 
 func (s *tcpSource) abort() error { return s.Conn.Close() }
 
@@ -124,10 +135,14 @@ func (s *tcpSource) readReady(fd uintptr) bool {
 			s.turn.waiting()
 		}
 		s.waited = true
-		return false
+		if s.watched {
+			s.err = errLater
+		}
+		return s.watched
 	}
 	s.in = in
 	if n > 0 {
+		s.drained = s.watched && n < len(in.space())
 		in.add(n)
 		return true
 	}

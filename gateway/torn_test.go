@@ -13,7 +13,7 @@ import (
 func TestNoFarewellBehindATornRecord(t *testing.T) {
 	for name, version := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
 		t.Run(name, func(t *testing.T) {
-			w := newFlushWorld(t, true)
+			w := newSocketWorld(t, true)
 			w.roots.MaxVersion = version
 			c, client := w.connect(t)
 			got := make(chan error, 1)
@@ -23,7 +23,7 @@ func TestNoFarewellBehindATornRecord(t *testing.T) {
 			}()
 			c.writing, c.out = true, pingresp
 			c.stop(errReplaced) // while a writer is about to write
-			c.flush()
+			c.flushSome()
 			c.close()
 			if err := <-got; !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("the client's connection ended by %v, want its end", err)

@@ -28,56 +28,6 @@ func (p *outputs) put(b []byte) {
 	}
 }
 
-// writers is the pool of goroutines that flush connections, so that no device waits
-// for another who does not read. Sockets have a queue; of other connections each is
-// flushed by a goroutine for itself, which lingers for the next.
-type writers struct {
-	queue *flushQueue
-	work  chan *conn // unbuffered: an idle writer receives
-	idle  time.Duration
-
-	quit    chan struct{} // closed by stop
-	stopped sync.Once
-}
-
-func newWriters() *writers {
-	const idle = time.Second
-	quit := make(chan struct{})
-	return &writers{queue: newFlushQueue(idle, quit), work: make(chan *conn), quit: quit, idle: idle}
-}
-
-// stop lets idle writers go.
-func (w *writers) stop() { w.stopped.Do(func() { close(w.quit) }) }
-
-// flush has c flushed. It does not block.
-func (w *writers) flush(c *conn) {
-	if c.src.socket() != nil {
-		w.queue.add(c)
-		return
-	}
-	select {
-	case w.work <- c:
-	default:
-		go w.run(c)
-	}
-}
-
-func (w *writers) run(c *conn) {
-	linger := time.NewTimer(w.idle)
-	defer linger.Stop()
-	for {
-		c.flush()
-		linger.Reset(w.idle)
-		select {
-		case c = <-w.work:
-		case <-linger.C:
-			return
-		case <-w.quit:
-			return
-		}
-	}
-}
-
 // enqueue queues packets, and has them written. It fails when the connection
 // has ended, and ends it when the client does not read.
 func (c *conn) enqueue(packets []byte) error {
@@ -95,7 +45,7 @@ func (c *conn) enqueue(packets []byte) error {
 	c.mu.Unlock()
 	c.hold(grown)
 	if start {
-		c.srv.writers.flush(c)
+		c.srv.writes.add(c)
 	}
 	if tooMuch {
 		c.stop(errSlowReader)
@@ -113,14 +63,15 @@ func (c *conn) startWriting() bool {
 	return true
 }
 
-// flush writes until nothing is left. Only one goroutine at a time does.
+// flush writes what waits. If more has come meanwhile, c goes to the end of the line.
 func (c *conn) flush() {
-	for c.flushSome() {
+	if c.flushSome() {
+		c.srv.writes.add(c)
 	}
 }
 
 // flushSome writes what waits now, which must be something, and reports whether there
-// is more.
+// is more. Only one goroutine at a time does.
 func (c *conn) flushSome() (more bool) {
 	c.mu.Lock()
 	b, held := c.out, c.outputTaken()

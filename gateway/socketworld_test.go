@@ -7,20 +7,19 @@ import (
 	"time"
 )
 
-// flushWorld is a server whose queue has one flusher, and connections to it.
-type flushWorld struct {
+// socketWorld is a server, and connections to it that nobody reads.
+type socketWorld struct {
 	srv    *Server
 	ln     net.Listener
 	config *tls.Config // nil: no TLS
 	roots  *tls.Config
 }
 
-func newFlushWorld(t *testing.T, secure bool) *flushWorld {
+func newSocketWorld(t *testing.T, secure bool) *socketWorld {
 	t.Helper()
-	w := &flushWorld{srv: new(Server)}
+	w := &socketWorld{srv: new(Server)}
 	w.srv.init()
-	w.srv.writers.queue.most = 1
-	t.Cleanup(w.srv.writers.stop)
+	t.Cleanup(w.srv.workers.stop)
 	if secure {
 		w.config, w.roots = selfSigned(t)
 	}
@@ -33,7 +32,7 @@ func newFlushWorld(t *testing.T, secure bool) *flushWorld {
 }
 
 // connect returns both ends of a connection.
-func (w *flushWorld) connect(t *testing.T) (*conn, net.Conn) {
+func (w *socketWorld) connect(t *testing.T) (*conn, net.Conn) {
 	t.Helper()
 	client, err := net.Dial("tcp", w.ln.Addr().String())
 	if err != nil {

@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// watch is for a connection that has no goroutine while it waits for its client. Its
+// socket is watched, and its reader is whichever worker takes its turn.
+type watch struct {
+	state atomic.Int32
+	place int32       // in the poller
+	alarm *time.Timer // of silence and of the end of the admission; nil: not watched. Under mu
+	late  atomic.Bool // the alarm has come, and the client is still silent
+}
+
+// The states of a watch. One who is not watched reads for ever.
+const (
+	reading int32 = iota // somebody reads
+	noticed              // somebody reads, and may have missed what is there now
+	waiting              // nobody reads
+)
+
+// notice says that there may be something to read. It reports whether the caller must
+// see to it that somebody reads.
+func (w *watch) notice() bool {
+	return !w.state.CompareAndSwap(reading, noticed) && w.state.CompareAndSwap(waiting, reading)
+}
+
+// rest ends the part of the reader, unless he may have missed something. After true
+// another one may have begun.
+func (w *watch) rest() bool {
+	if w.state.CompareAndSwap(reading, waiting) {
+		return true
+	}
+	w.state.Store(reading)
+	return false
+}
+
+// notice has c read, if nobody does. It does not block.
+func (c *conn) notice() {
+	if c.watch.notice() {
+		c.srv.reads.add(c)
+	}
+}
+
+// resume is a turn of a connection that has waited.
+func (c *conn) resume() {
+	c.src.socket().stir()
+	c.turn()
+}
+
+// turn is a watched connection's reader until nothing is there to be read, or until
+// the connection ends.
+func (c *conn) turn() {
+	for {
+		cause := c.read()
+		if !errors.Is(cause, errLater) {
+			c.stop(cause)
+			c.finish()
+			return
+		}
+		if c.watch.rest() {
+			return
+		}
+		c.src.socket().stir()
+	}
+}
+
+// watched has the source of c watched from now on, if that can be.
+func (c *conn) watched() bool {
+	s := c.src.socket()
+	if s == nil {
+		return false
+	}
+	p := c.srv.pollers.get(c.srv.reads)
+	if p == nil || p.add(c) != nil {
+		return false
+	}
+	s.watch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readArmed = c.started
+	c.watch.alarm = time.AfterFunc(time.Until(c.deadline()), c.overdue)
+	return true
+}
+
+// unwatch lets go what watches an ended connection.
+func (c *conn) unwatch() {
+	c.mu.Lock()
+	alarm := c.watch.alarm
+	c.mu.Unlock()
+	if alarm == nil {
+		return
+	}
+	alarm.Stop()
+	c.srv.pollers.get(c.srv.reads).remove(c)
+}
+
+// overdue is called by the alarm.
+func (c *conn) overdue() {
+	c.mu.Lock()
+	due, ended := c.deadline(), c.cause != nil
+	left := time.Until(due)
+	c.watch.late.Store(left <= 0)
+	if left > 0 && !ended {
+		c.watch.alarm.Reset(left)
+	}
+	c.mu.Unlock()
+	switch {
+	case left > 0 || ended:
+	case due.Equal(c.expires):
+		c.stop(c.expired())
+	default:
+		c.notice() // the reader may know better
+	}
+}
