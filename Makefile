@@ -66,6 +66,7 @@ test-unit: ## the tests that need Go alone
 	  [ '$(REQUIRE_SDK)' != 1 ]; \
 	fi
 	go test $(RACE) -shuffle=on -timeout 15m $(UNIT)
+	go test $(RACE) -tags nopoller -timeout 5m ./gateway # as where there is no epoll
 
 .PHONY: arch
 arch: ## the package map of ARCHITECTURE.md against the imports

@@ -15,9 +15,8 @@ import (
 	"github.com/hubgate/hubgate/session"
 )
 
-// accept reads CONNECT from src, answers it, and starts the connection. The
-// connection gets a goroutine of its own, whose stack the handshakes have not
-// grown.
+// accept reads CONNECT from src, answers it, and starts the connection. One that is not
+// watched gets a goroutine of its own, whose stack the handshakes have not grown.
 func (s *Server) accept(ctx context.Context, src source, peer Peer, t *ticket) {
 	deadline := time.Now().Add(s.Limits.ConnectTimeout)
 	ctx, cancel := context.WithDeadline(ctx, deadline)

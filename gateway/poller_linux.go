@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -91,8 +92,12 @@ func (p *poller) run(l *line) {
 	var events [pollerEvents]syscall.EpollEvent
 	var n int
 	ask := func(epoll uintptr) bool {
-		n, _ = syscall.EpollWait(int(epoll), events[:], 0)
-		return n > 0 // or the runtime waits for more
+		for {
+			var err error
+			if n, err = syscall.EpollWait(int(epoll), events[:], 0); !errors.Is(err, syscall.EINTR) {
+				return n > 0 // or the runtime waits for more
+			}
+		}
 	}
 	var conns []*conn
 	for p.raw.Read(ask) == nil {

@@ -200,6 +200,9 @@ func TestAlarmOfABusyReader(t *testing.T) {
 		t.Error("the alarm was not set again")
 	}
 	c.overdue() // too early, as its timer was set long ago
+	if !c.watch.alarm.Stop() {
+		t.Error("an alarm that came too early was not set again")
+	}
 	client.write(&mqtt.Pingreq{})
 	next[*mqtt.Pingresp](client)
 	eventually(t, "the reader to rest", c.idles)

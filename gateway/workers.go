@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// workers are goroutines for what is deep and short: the way from a socket to
-// CONNACK, and the end of a connection. Their stacks have grown with an earlier
+// workers are goroutines for what is short: the way from a socket to CONNACK, the
+// turns of connections, and their end. Their stacks have grown with an earlier
 // task, where a new goroutine would have to grow its own, several times. There are
 // as many as there are tasks, and a few more for a moment.
 type workers struct {
