@@ -1,8 +1,8 @@
 package gateway
 
 import (
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -11,51 +11,93 @@ import (
 // task, where a new goroutine would have to grow its own, several times. There are
 // as many as there are tasks, and a few more for a moment.
 type workers struct {
-	tasks chan func() // to those who are idle
-	idle  atomic.Int32
-	over  chan struct{} // closed when nobody stays for another task
-	once  sync.Once
+	mu   sync.Mutex
+	idle []chan func() // the last one is the first to work: its stack is in the cache
+	over bool          // nobody stays for another task
 }
 
 const (
-	maxIdleWorkers = 64
+	maxIdleWorkers = 256
 	workerPatience = time.Second // after it an idle worker goes
 )
 
-func newWorkers() *workers { return &workers{tasks: make(chan func()), over: make(chan struct{})} }
+func newWorkers() *workers { return new(workers) }
 
 // start runs a task on its own, and does not wait.
 func (w *workers) start(task func()) {
-	select {
-	case w.tasks <- task:
-	default:
-		go w.work(task)
+	if idle := w.choose(); idle != nil {
+		idle <- task
+		return
 	}
+	go w.work(task)
+}
+
+// choose ends the idleness of a worker, to whom a task must be sent; nil: none is idle.
+func (w *workers) choose() chan<- func() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := len(w.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	chosen := w.idle[last]
+	w.idle = w.idle[:last]
+	return chosen
 }
 
 // stop sends those home who are idle. Tasks may still come.
-func (w *workers) stop() { w.once.Do(func() { close(w.over) }) }
+func (w *workers) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	for _, idle := range w.idle {
+		idle <- nil
+	}
+	w.idle = nil
+}
 
 // work runs a task, and those that come while it is idle.
 func (w *workers) work(task func()) {
+	tasks := make(chan func(), 1) // who takes it out of idle sends once, and does not wait
 	patience := time.NewTimer(workerPatience)
 	defer patience.Stop()
-	for {
+	for task != nil {
 		task()
 		task = nil // an idle worker holds nothing
-		if w.idle.Add(1) > maxIdleWorkers {
-			w.idle.Add(-1)
+		if !w.rest(tasks) {
 			return
 		}
 		patience.Reset(workerPatience)
 		select {
-		case task = <-w.tasks:
+		case task = <-tasks:
 		case <-patience.C:
-		case <-w.over:
-		}
-		w.idle.Add(-1)
-		if task == nil {
-			return
+			if w.leave(tasks) {
+				return
+			}
+			task = <-tasks
 		}
 	}
+}
+
+// rest makes a worker idle, unless enough are.
+func (w *workers) rest(tasks chan func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over || len(w.idle) >= maxIdleWorkers {
+		return false
+	}
+	w.idle = append(w.idle, tasks)
+	return true
+}
+
+// leave ends the idleness of a worker, unless choose or stop has: then there is a task.
+func (w *workers) leave(tasks chan func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.Index(w.idle, tasks)
+	if i < 0 {
+		return false
+	}
+	w.idle = slices.Delete(w.idle, i, i+1)
+	return true
 }
