@@ -30,7 +30,8 @@ type desk struct {
 	mu      sync.Mutex
 	wire    *wire // nil: it is lost
 	last    uint64
-	ticks   int // see expire
+	free    []uint64 // numbers up to last that may be used again; see number
+	ticks   int      // see expire
 	asked   map[uint64]*question
 	out     []byte // is to be written
 	kept    []byte // its room after that
@@ -103,7 +104,7 @@ func (d *desk) Ask(ctx context.Context, m *nats.Msg) (direct.Reply, error) {
 	select {
 	case <-q.done:
 	case <-ctx.Done():
-		if d.pick(q.number) != nil {
+		if d.giveUp(q) {
 			return direct.Reply{}, ctx.Err()
 		}
 		<-q.done // it is just being answered
@@ -128,8 +129,7 @@ func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
 	if int64(headerBlock(q.headers)+len(m.Data)) > d.wire.maxPayload.Load() {
 		return false, nats.ErrMaxPayload
 	}
-	d.last++
-	q.number, q.asked = d.last, d.ticks
+	q.number, q.asked = d.number(), d.ticks
 	d.asked[q.number] = q
 	d.out = q.append(d.out, d.wire.inbox, m)
 	if !d.writing {
@@ -137,6 +137,20 @@ func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
 		d.due <- struct{}{}
 	}
 	return true, nil
+}
+
+// number is one by which nothing can come but the answer to the next request: it is
+// new, or its answer has come, and a server that is in no cluster answers once. The
+// server remembers who hears a subject, so it finds the asker faster when there are
+// few. d.mu is held.
+func (d *desk) number() uint64 {
+	if n := len(d.free); n > 0 {
+		number := d.free[n-1]
+		d.free = d.free[:n-1]
+		return number
+	}
+	d.last++
+	return d.last
 }
 
 // append appends the request, with the number by which its answer is known.
@@ -179,13 +193,29 @@ func (d *desk) writeLoop(ctx context.Context) {
 	}
 }
 
-// pick takes a request out of those that wait; nil: it is answered.
-func (d *desk) pick(number uint64) *question {
+// answered takes the request whose answer has come out of those that wait; nil:
+// nobody waits for it any more.
+func (d *desk) answered(number uint64) *question {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := d.asked[number]
-	delete(d.asked, number)
+	if q != nil {
+		delete(d.asked, number)
+		d.free = append(d.free, number)
+	}
 	return q
+}
+
+// giveUp takes a request out of those that wait, and reports false when it has been
+// answered. Its answer may still come.
+func (d *desk) giveUp(q *question) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asked[q.number] != q {
+		return false
+	}
+	delete(d.asked, q.number)
+	return true
 }
 
 // take implements [wireReceiver].
@@ -194,7 +224,7 @@ func (d *desk) take(token []byte, f frame) {
 	if err != nil {
 		return
 	}
-	q := d.pick(number)
+	q := d.answered(number)
 	if q == nil {
 		return // it came too late
 	}
@@ -274,6 +304,7 @@ func (d *desk) use(w *wire) {
 	cut := slices.Collect(maps.Values(d.asked))
 	clear(d.asked)
 	d.wire, d.out = w, d.out[:0]
+	d.last, d.free = 0, d.free[:0] // of another inbox
 	d.mu.Unlock()
 	fail(cut, errCut)
 }

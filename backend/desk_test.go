@@ -183,6 +183,31 @@ func TestDeskAnswerThatComesTooLate(t *testing.T) {
 	}
 }
 
+// Answers go where others have gone, but never where one may still come.
+func TestDeskUsesAnInboxAgain(t *testing.T) {
+	t.Parallel()
+	p := newPuppet(t)
+	d := deskAt(t, p, nil)
+	ask := func(ctx context.Context) (to string, answer chan outcome) {
+		answer = d.later(ctx, &nats.Msg{Subject: "a"})
+		return p.request().to, answer
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	first, answer := ask(canceled)
+	cancel()
+	<-answer
+	second, answer := ask(t.Context())
+	for d.expire(); len(answer) == 0; d.expire() {
+		runtime.Gosched()
+	}
+	third, answer := ask(t.Context())
+	p.answer(third, "", "")
+	<-answer
+	if fourth, _ := ask(t.Context()); second == first || third == first || third == second || fourth != third {
+		t.Errorf("answers go to %s when nobody waits, %s when the time is over, %s, and %s", first, second, third, fourth)
+	}
+}
+
 // Who waits for too long gives up, and nobody who has just asked.
 func TestDeskIsPatient(t *testing.T) {
 	t.Parallel()
