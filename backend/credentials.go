@@ -96,5 +96,5 @@ func (v *Events) Issued(op credential.Operation, cert *x509.Certificate) {
 		v.lost(op.ID, err)
 		return
 	}
-	v.enqueue(notice{id: op.ID, subject: v.names.LifecycleEvent(op.ID), body: body, headers: v.headers(op.ID, time.Now(), k)})
+	v.enqueue(&notice{events: v, id: op.ID, subject: v.names.LifecycleEvent(op.ID), body: body, at: time.Now(), kind: k})
 }

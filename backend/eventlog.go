@@ -6,13 +6,11 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/session"
-	"github.com/hubgate/hubgate/telemetry"
 )
 
 // eventLog completes the connection events of identities whose nodes may have died
@@ -133,16 +131,9 @@ func (l *eventLog) append(ctx context.Context, e session.Event, last uint64) (ui
 	if err != nil {
 		return 0, hub.Errorf(hub.ServerError, "write an event as JSON: %w", err)
 	}
-	m := &nats.Msg{Subject: n.subject, Header: nats.Header{}, Data: n.body}
-	var escaped telemetry.Headers
-	for i, h := range n.headers {
-		escaped.Add(h[0], h[1])
-		_, value := escaped.At(i)
-		m.Header[h[0]] = []string{string(value)}
-	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	ack, err := l.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(last), jetstream.WithExpectStream(l.events.names.EventsStream()))
+	ack, err := l.js.PublishMsg(ctx, n.message(), jetstream.WithExpectLastSequencePerSubject(last), jetstream.WithExpectStream(l.events.names.EventsStream()))
 	switch apiCode(err) {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return 0, errAgain

@@ -9,22 +9,31 @@ import (
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/internal/plainjson"
 	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/telemetry"
 )
 
 // ConnectionMessage is the message by which the beginning or the end of a
 // connection gets into the stream of events, for who tells it without a node.
 func ConnectionMessage(names subject.Names, hostName string, e session.Event) (*nats.Msg, error) {
-	body, err := eventBody(e)
+	v := &Events{names: names, hub: Config{HostName: hostName}.hubName()}
+	n, err := v.connection(e)
 	if err != nil {
 		return nil, hub.Errorf(hub.ServerError, "write the event of %s as JSON: %w", e.ID, err)
 	}
-	v := &Events{hub: Config{HostName: hostName}.hubName()}
-	m := nats.NewMsg(names.ConnectionEvent(e.ID))
-	m.Data = body
-	for _, h := range v.headers(e.ID, e.Time, kind{session.EventSource, session.EventSchema, e.Type()}) {
-		m.Header.Add(h[0], h[1])
+	return n.message(), nil
+}
+
+// message is the event as nats.go publishes it.
+func (n *notice) message() *nats.Msg {
+	var h telemetry.Headers
+	n.headers(&h)
+	m := nats.NewMsg(n.subject)
+	m.Data = n.body
+	for i := range h.Len() {
+		name, value := h.At(i)
+		m.Header[string(name)] = []string{string(value)}
 	}
-	return m, nil
+	return m
 }
 
 // eventBody is the JSON of an event.

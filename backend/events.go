@@ -24,7 +24,7 @@ type Events struct {
 	hub    string
 	log    zerolog.Logger
 
-	queue   chan notice
+	queue   chan *notice
 	dropped atomic.Uint64
 	over    chan struct{}
 	wg      sync.WaitGroup
@@ -48,15 +48,20 @@ const (
 	eventInFlight = 1024
 )
 
-// notice is one event on its way.
+// notice is one event on its way, and hears what becomes of it.
 type notice struct {
+	events  *Events
 	id      hub.Identity
 	subject string
+	kind    kind
+	at      time.Time
+	by      string // who has written what it tells of; empty: nobody says so
 	body    []byte
-	headers [][2]string
 	attempt int
 	paid    func() // is called when the event is stored, or given up; nil: nothing
 }
+
+var _ telemetry.Receipt = (*notice)(nil)
 
 func newEvents(cfg Config, connect linker) (*Events, error) {
 	cfg.MaxInFlight = min(cfg.MaxInFlight, eventInFlight)
@@ -67,7 +72,7 @@ func newEvents(cfg Config, connect linker) (*Events, error) {
 	}
 	v := &Events{
 		engine: engine, names: names, hub: cfg.hubName(), log: cfg.Log,
-		queue: make(chan notice, eventQueue), over: make(chan struct{}), owed: map[ending]int{},
+		queue: make(chan *notice, eventQueue), over: make(chan struct{}), owed: map[ending]int{},
 	}
 	v.wg.Go(v.run)
 	return v, nil
@@ -78,10 +83,10 @@ func (v *Events) run() {
 	for {
 		select {
 		case n := <-v.queue:
-			v.store(n)
+			v.engine.storeEvent(n)
 		case <-v.over:
 			for len(v.queue) > 0 {
-				v.store(<-v.queue)
+				v.engine.storeEvent(<-v.queue)
 			}
 			return
 		}
@@ -162,45 +167,46 @@ func (v *Events) owesTwice(e ending) bool {
 // ended before.
 func (v *Events) settle(ctx context.Context) bool { return v.ends.wait(ctx) }
 
-// connection is the message of a connection event.
-func (v *Events) connection(e session.Event) (notice, error) {
+// connection is the notice of a connection event.
+func (v *Events) connection(e session.Event) (*notice, error) {
 	body, err := eventBody(e)
-	return notice{
-		id: e.ID, subject: v.names.ConnectionEvent(e.ID), body: body,
-		headers: v.headers(e.ID, e.Time, kind{session.EventSource, session.EventSchema, e.Type()}),
+	return &notice{
+		events: v, id: e.ID, subject: v.names.ConnectionEvent(e.ID), body: body,
+		at: e.Time, kind: kind{session.EventSource, session.EventSchema, e.Type()},
 	}, err
 }
 
 // kind is what an event is about.
 type kind struct{ source, schema, opType string }
 
-// headers is what every event that is not telemetry has, as IoT Hub names it.
-func (v *Events) headers(id hub.Identity, at time.Time, k kind) [][2]string {
-	const most = 13 // with those of a module, and what callers add
-	h := append(make([][2]string, 0, most), [][2]string{
-		{telemetry.HeaderDeviceID, id.Device},
-		{telemetry.HeaderSource, k.source},
-		{telemetry.Schema.Header(), k.schema},
-		{telemetry.HeaderEnqueued, at.UTC().Format("2006-01-02T15:04:05.000Z")},
-		{telemetry.ContentType.Header(), "application/json"},
-		{telemetry.ContentEncoding.Header(), "utf-8"},
-		{"opType", k.opType},
-		{"deviceId", id.Device},
-		{"operationTimestamp", at.UTC().Format("2006-01-02T15:04:05.0000000Z")},
-	}...)
-	if id.IsModule() {
-		h = append(h, [2]string{telemetry.HeaderModuleID, id.Module}, [2]string{"moduleId", id.Module})
+// headers appends what every event that is not telemetry has, as IoT Hub names it.
+func (n *notice) headers(h *telemetry.Headers) {
+	at := n.at.UTC().Format("2006-01-02T15:04:05.0000000Z")
+	h.Add(telemetry.HeaderDeviceID, n.id.Device)
+	h.Add(telemetry.HeaderSource, n.kind.source)
+	h.Add(telemetry.Schema.Header(), n.kind.schema)
+	h.Add(telemetry.HeaderEnqueued, at[:len(at)-len("0000Z")]+"Z")
+	h.Add(telemetry.ContentType.Header(), "application/json")
+	h.Add(telemetry.ContentEncoding.Header(), "utf-8")
+	h.Add("opType", n.kind.opType)
+	h.Add("deviceId", n.id.Device)
+	h.Add("operationTimestamp", at)
+	if n.id.IsModule() {
+		h.Add(telemetry.HeaderModuleID, n.id.Module)
+		h.Add("moduleId", n.id.Module)
 	}
-	if v.hub != "" {
-		h = append(h, [2]string{"hubName", v.hub})
+	if n.events.hub != "" {
+		h.Add("hubName", n.events.hub)
 	}
-	return h
+	if n.by != "" {
+		h.Add(subject.ByHeader, n.by)
+	}
 }
 
 // enqueue takes an event. Nobody waits when the queue is full: the end of a
 // connection comes again later, of which there are [session.MaxEnds] for each
 // identity at most, and what else there is is dropped.
-func (v *Events) enqueue(n notice) {
+func (v *Events) enqueue(n *notice) {
 	select {
 	case v.queue <- n:
 		return
@@ -216,7 +222,7 @@ func (v *Events) enqueue(n notice) {
 	v.lost(n.id, why)
 }
 
-func (v *Events) giveUp(n notice, why error) {
+func (v *Events) giveUp(n *notice, why error) {
 	v.lost(n.id, why)
 	if n.paid != nil {
 		n.paid()
@@ -227,32 +233,23 @@ func (v *Events) lost(id hub.Identity, err error) {
 	v.log.Warn().Err(err).Str("device_id", id.Device).Str("module_id", id.Module).Msg("an event was dropped")
 }
 
-// store hands an event to the engine.
-func (v *Events) store(n notice) { v.engine.storeEvent(n, &delivery{v, n}) }
-
-// delivery is an event that the engine has.
-type delivery struct {
-	events *Events
-	notice notice
-}
-
 // Stored implements [telemetry.Receipt].
-func (d *delivery) Stored(_ uint64, err error) {
-	switch n := d.notice; {
+func (n *notice) Stored(_ uint64, err error) {
+	switch {
 	case err == nil:
 		if n.paid != nil {
 			n.paid()
 		}
 	case hub.CodeOf(err) != hub.ServiceUnavailable: // the stream takes no such event
-		d.events.giveUp(n, err)
+		n.events.giveUp(n, err)
 	default:
 		n.attempt++
-		d.events.again(n, err)
+		n.events.again(n, err)
 	}
 }
 
 // again stores an event later that the stream has not acknowledged in time.
-func (v *Events) again(n notice, why error) {
+func (v *Events) again(n *notice, why error) {
 	select {
 	case <-v.over:
 		v.giveUp(n, why)
@@ -266,16 +263,14 @@ func (v *Events) again(n notice, why error) {
 }
 
 // storeEvent is Store for an event.
-func (e *Engine) storeEvent(n notice, done telemetry.Receipt) {
+func (e *Engine) storeEvent(n *notice) {
 	s := e.reserve(int64(len(n.body)) + overhead)
 	if s == nil {
-		e.refuse(done, 0)
+		e.refuse(n, 0)
 		return
 	}
-	for _, h := range n.headers {
-		s.headers.Add(h[0], h[1])
-	}
-	s.done, s.tag = done, 0
+	n.headers(&s.headers)
+	s.done, s.tag = n, 0
 	s.fill(append(s.storage(), n.subject...), n.body)
 	e.submit(s)
 }

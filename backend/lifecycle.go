@@ -33,5 +33,5 @@ func (v *Events) lifecycle(id hub.Identity, generation, verb string) {
 		v.lost(id, err)
 		return
 	}
-	v.enqueue(notice{id: id, subject: v.names.LifecycleEvent(id), body: body, headers: v.headers(id, time.Now(), k)})
+	v.enqueue(&notice{events: v, id: id, subject: v.names.LifecycleEvent(id), body: body, at: time.Now(), kind: k})
 }

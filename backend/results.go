@@ -27,7 +27,6 @@ var _ methods.Results = (*results)(nil)
 
 // Deliver implements [methods.Results]. The event is stored when it returns.
 func (r *results) Deliver(ctx context.Context, c methods.Command) error {
-	k := kind{"commandEvents", "commandNotification", "command" + capital(c.Result.Outcome)}
 	header := nats.Header(c.ResultHeaders())
 	if c.Result.Outcome != methods.Answered {
 		header.Set(micro.ErrorCodeHeader, strconv.Itoa(int(c.Result.Code)))
@@ -39,11 +38,14 @@ func (r *results) Deliver(ctx context.Context, c methods.Command) error {
 			return hub.Errorf(hub.ServiceUnavailable, "publish the result of command %s: %w", c.ID, err)
 		}
 	}
-	event := &nats.Msg{Subject: r.events.names.CommandEvent(c.For), Header: nats.Header{}, Data: c.Result.Payload}
-	maps.Copy(event.Header, header)
-	for _, h := range r.events.headers(c.For, c.Result.Time, k) {
-		event.Header.Set(h[0], h[1])
+	n := &notice{
+		events: r.events, id: c.For, subject: r.events.names.CommandEvent(c.For), body: c.Result.Payload,
+		at: c.Result.Time, kind: kind{"commandEvents", "commandNotification", "command" + capital(c.Result.Outcome)},
 	}
+	event := n.message()
+	own := event.Header
+	event.Header = maps.Clone(header)
+	maps.Copy(event.Header, own)
 	// JetStream's answer comes on the same connection: the server has the
 	// message to ReplyTo too by then.
 	if _, err := r.js.PublishMsg(ctx, event); err != nil {

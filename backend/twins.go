@@ -283,9 +283,8 @@ func (s *TwinStore) announcement(m *nats.Msg) (twin.Announcement, bool) {
 
 // twinChanged tells of a write of a twin.
 func (v *Events) twinChanged(id hub.Identity, c twin.Change) {
-	headers := v.headers(id, c.Time, kind{twin.EventSource, twin.EventSchema, string(c.Op)})
-	if c.By != "" {
-		headers = append(headers, [2]string{subject.ByHeader, c.By})
-	}
-	v.enqueue(notice{id: id, subject: v.names.TwinEvent(id), body: c.Event, headers: headers})
+	v.enqueue(&notice{
+		events: v, id: id, subject: v.names.TwinEvent(id), body: c.Event,
+		at: c.Time, kind: kind{twin.EventSource, twin.EventSchema, string(c.Op)}, by: c.By,
+	})
 }
