@@ -129,7 +129,7 @@ func (b *bucket) replace(ctx context.Context, key string, value []byte, rev uint
 	if !isKey(key) {
 		return 0, jetstream.ErrInvalidKey
 	}
-	return b.writer.replace(ctx, &nats.Msg{Subject: b.putSubject(key), Data: value}, rev)
+	return b.writer.replace(ctx, direct.Request{Subject: b.putSubject(key), Data: value}, rev)
 }
 
 // put creates a key for revision 0 and updates it otherwise.

@@ -72,7 +72,7 @@ var errNotDone = errors.New("JetStream has refused a command")
 func (s *C2DStore) command(ctx context.Context, what string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	answer, err := direct.AskerOf(s.js).Ask(ctx, &nats.Msg{Subject: s.api + what + "." + s.names.C2DStream(), Data: body})
+	answer, err := direct.AskerOf(s.js).Ask(ctx, direct.Request{Subject: s.api + what + "." + s.names.C2DStream(), Data: body})
 	if err != nil {
 		return err
 	}

@@ -88,18 +88,18 @@ func (d *desk) close() {
 }
 
 // Ask implements [direct.Asker].
-func (d *desk) Ask(ctx context.Context, m *nats.Msg) (direct.Reply, error) {
+func (d *desk) Ask(ctx context.Context, r direct.Request) (direct.Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return direct.Reply{}, err
 	}
 	q, _ := questions.Get().(*question)
 	defer questions.Put(q)
-	asked, err := d.send(q, m)
+	asked, err := d.send(q, &r)
 	if err != nil {
 		return direct.Reply{}, err
 	}
 	if !asked {
-		return d.byConn.Ask(ctx, m)
+		return d.byConn.Ask(ctx, r)
 	}
 	select {
 	case <-q.done:
@@ -113,12 +113,12 @@ func (d *desk) Ask(ctx context.Context, m *nats.Msg) (direct.Reply, error) {
 }
 
 // send sends a request, unless there is no wire.
-func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
-	if !isSubject(m.Subject) {
+func (d *desk) send(q *question, r *direct.Request) (bool, error) {
+	if !isSubject(r.Subject) {
 		return false, nats.ErrBadSubject
 	}
 	var ok bool
-	if q.headers, ok = appendHeaders(q.headers[:0], m.Header); !ok {
+	if q.headers, ok = appendHeaders(q.headers[:0], r.Headers); !ok {
 		return false, nats.ErrBadHeaderMsg
 	}
 	d.mu.Lock()
@@ -126,12 +126,12 @@ func (d *desk) send(q *question, m *nats.Msg) (bool, error) {
 	if d.wire == nil {
 		return false, nil
 	}
-	if int64(headerBlock(q.headers)+len(m.Data)) > d.wire.maxPayload.Load() {
+	if int64(headerBlock(q.headers)+len(r.Data)) > d.wire.maxPayload.Load() {
 		return false, nats.ErrMaxPayload
 	}
 	q.number, q.asked = d.number(), d.ticks
 	d.asked[q.number] = q
-	d.out = q.append(d.out, d.wire.inbox, m)
+	d.out = q.append(d.out, d.wire.inbox, r)
 	if !d.writing {
 		d.writing = true
 		d.due <- struct{}{}
@@ -154,10 +154,10 @@ func (d *desk) number() uint64 {
 }
 
 // append appends the request, with the number by which its answer is known.
-func (q *question) append(dst []byte, inbox string, m *nats.Msg) []byte {
-	dst = append(append(appendOp(dst, q.headers), m.Subject...), wireSeparator)
+func (q *question) append(dst []byte, inbox string, r *direct.Request) []byte {
+	dst = append(append(appendOp(dst, q.headers), r.Subject...), wireSeparator)
 	dst = append(strconv.AppendUint(append(dst, inbox...), q.number, replyBase), wireSeparator)
-	return appendContent(dst, q.headers, m.Data)
+	return appendContent(dst, q.headers, r.Data)
 }
 
 // write writes what there is. d.mu is held, but not meanwhile.

@@ -19,9 +19,9 @@ import (
 )
 
 // askerFunc is an asker.
-type askerFunc func(ctx context.Context, m *nats.Msg) (direct.Reply, error)
+type askerFunc func(ctx context.Context, r direct.Request) (direct.Reply, error)
 
-func (f askerFunc) Ask(ctx context.Context, m *nats.Msg) (direct.Reply, error) { return f(ctx, m) }
+func (f askerFunc) Ask(ctx context.Context, r direct.Request) (direct.Reply, error) { return f(ctx, r) }
 
 var errByConn = errors.New("asked by the connection")
 
@@ -46,7 +46,7 @@ func deskAt(t *testing.T, p *puppet, next func() *puppet) *desk {
 			return let(p, to)
 		}
 		return let(next(), to)
-	}, askerFunc(func(context.Context, *nats.Msg) (direct.Reply, error) { return direct.Reply{}, errByConn }), zerolog.Nop())
+	}, askerFunc(func(context.Context, direct.Request) (direct.Reply, error) { return direct.Reply{}, errByConn }), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +91,10 @@ type outcome struct {
 	err   error
 }
 
-func (d *desk) later(ctx context.Context, m *nats.Msg) chan outcome {
+func (d *desk) later(ctx context.Context, ask direct.Request) chan outcome {
 	c := make(chan outcome, 1)
 	go func() {
-		r, err := d.Ask(ctx, m)
+		r, err := d.Ask(ctx, ask)
 		c <- outcome{r, err}
 	}()
 	return c
@@ -106,20 +106,20 @@ func TestDeskAsks(t *testing.T) {
 	d := deskAt(t, p, nil)
 	large := strings.Repeat("x", 3*wireBuffer)
 	for name, tt := range map[string]struct {
-		ask           nats.Msg
+		ask           direct.Request
 		line, rest    string
 		headers, data string
 		want          direct.Reply
 		err           error
 	}{
-		"plain":        {nats.Msg{Subject: "a.b", Data: []byte("hi")}, "PUB a.b INBOX 2", "hi", "", "ho", direct.Reply{Data: []byte("ho")}, nil},
-		"empty":        {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "", "", direct.Reply{Data: []byte{}}, nil},
-		"headers":      {nats.Msg{Subject: "a", Header: nats.Header{"A(": {" 1 ", "2\r\nB: 3"}}}, "HPUB a INBOX 32 32", "NATS/1.0\r\nA(: 1\r\nA(: 2  B: 3\r\n\r\n", "NATS/1.0 404 No\r\nC: d\r\n\r\n", "x", direct.Reply{Header: nats.Header{"Status": {"404"}, "Description": {"No"}, "C": {"d"}}, Data: []byte("x"), HeaderBytes: 25}, nil},
-		"no responder": {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "NATS/1.0 503\r\n\r\n", "", direct.Reply{}, nats.ErrNoResponders},
-		"bad headers":  {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "nonsense\r\n\r\n", "x", direct.Reply{Data: []byte("x"), HeaderBytes: 12}, nil},
-		"large":        {nats.Msg{Subject: "a"}, "PUB a INBOX 0", "", "", large, direct.Reply{Data: []byte(large)}, nil},
+		"plain":        {direct.Request{Subject: "a.b", Data: []byte("hi")}, "PUB a.b INBOX 2", "hi", "", "ho", direct.Reply{Data: []byte("ho")}, nil},
+		"empty":        {direct.Request{Subject: "a"}, "PUB a INBOX 0", "", "", "", direct.Reply{Data: []byte{}}, nil},
+		"headers":      {direct.Request{Subject: "a", Headers: []direct.Header{{Name: "A(", Value: " 1 "}, {Name: "A(", Value: "2\r\nB: 3"}}}, "HPUB a INBOX 32 32", "NATS/1.0\r\nA(: 1\r\nA(: 2  B: 3\r\n\r\n", "NATS/1.0 404 No\r\nC: d\r\n\r\n", "x", direct.Reply{Header: nats.Header{"Status": {"404"}, "Description": {"No"}, "C": {"d"}}, Data: []byte("x"), HeaderBytes: 25}, nil},
+		"no responder": {direct.Request{Subject: "a"}, "PUB a INBOX 0", "", "NATS/1.0 503\r\n\r\n", "", direct.Reply{}, nats.ErrNoResponders},
+		"bad headers":  {direct.Request{Subject: "a"}, "PUB a INBOX 0", "", "nonsense\r\n\r\n", "x", direct.Reply{Data: []byte("x"), HeaderBytes: 12}, nil},
+		"large":        {direct.Request{Subject: "a"}, "PUB a INBOX 0", "", "", large, direct.Reply{Data: []byte(large)}, nil},
 	} {
-		got := d.later(t.Context(), &tt.ask)
+		got := d.later(t.Context(), tt.ask)
 		q := p.request()
 		if q.line != tt.line || q.rest != tt.rest {
 			t.Errorf("%s: the server has heard %q, %q, want %q, %q", name, q.line, q.rest, tt.line, tt.rest)
@@ -141,17 +141,17 @@ func TestDeskRefuses(t *testing.T) {
 	cancel()
 	for name, tt := range map[string]struct {
 		ctx  context.Context //nolint:containedctx // of the case
-		ask  nats.Msg
+		ask  direct.Request
 		want error
 	}{
-		"subject":           {t.Context(), nats.Msg{Subject: "a\r\nPUB b 0"}, nats.ErrBadSubject},
-		"header":            {t.Context(), nats.Msg{Subject: "a", Header: nats.Header{"A:": {"b"}}}, nats.ErrBadHeaderMsg},
-		"no subject":        {t.Context(), nats.Msg{}, nats.ErrBadSubject},
-		"size":              {t.Context(), nats.Msg{Subject: "a", Data: make([]byte, 1001)}, nats.ErrMaxPayload},
-		"size with headers": {t.Context(), nats.Msg{Subject: "a", Data: make([]byte, 990), Header: nats.Header{"A": {"b"}}}, nats.ErrMaxPayload},
-		"over":              {over, nats.Msg{Subject: "a"}, context.Canceled},
+		"subject":           {t.Context(), direct.Request{Subject: "a\r\nPUB b 0"}, nats.ErrBadSubject},
+		"header":            {t.Context(), direct.Request{Subject: "a", Headers: []direct.Header{{Name: "A:", Value: "b"}}}, nats.ErrBadHeaderMsg},
+		"no subject":        {t.Context(), direct.Request{}, nats.ErrBadSubject},
+		"size":              {t.Context(), direct.Request{Subject: "a", Data: make([]byte, 1001)}, nats.ErrMaxPayload},
+		"size with headers": {t.Context(), direct.Request{Subject: "a", Data: make([]byte, 990), Headers: []direct.Header{{Name: "A", Value: "b"}}}, nats.ErrMaxPayload},
+		"over":              {over, direct.Request{Subject: "a"}, context.Canceled},
 	} {
-		if _, err := d.Ask(tt.ctx, &tt.ask); !errors.Is(err, tt.want) {
+		if _, err := d.Ask(tt.ctx, tt.ask); !errors.Is(err, tt.want) {
 			t.Errorf("%s: error %v, want %v", name, err, tt.want)
 		}
 	}
@@ -165,13 +165,13 @@ func TestDeskAnswerThatComesTooLate(t *testing.T) {
 	p := newPuppet(t)
 	d := deskAt(t, p, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	first := d.later(ctx, &nats.Msg{Subject: "a"})
+	first := d.later(ctx, direct.Request{Subject: "a"})
 	late := p.request()
 	cancel()
 	if o := <-first; !errors.Is(o.err, context.Canceled) {
 		t.Errorf("given up with %v", o.err)
 	}
-	second := d.later(t.Context(), &nats.Msg{Subject: "b"})
+	second := d.later(t.Context(), direct.Request{Subject: "b"})
 	q := p.request()
 	p.answer(late.to, "", "late")
 	p.answer(q.to+"x", "", "to nobody")
@@ -189,7 +189,7 @@ func TestDeskUsesAnInboxAgain(t *testing.T) {
 	p := newPuppet(t)
 	d := deskAt(t, p, nil)
 	ask := func(ctx context.Context) (to string, answer chan outcome) {
-		answer = d.later(ctx, &nats.Msg{Subject: "a"})
+		answer = d.later(ctx, direct.Request{Subject: "a"})
 		return p.request().to, answer
 	}
 	canceled, cancel := context.WithCancel(t.Context())
@@ -213,13 +213,13 @@ func TestDeskIsPatient(t *testing.T) {
 	t.Parallel()
 	p := newPuppet(t)
 	d := deskAt(t, p, nil)
-	first := d.later(t.Context(), &nats.Msg{Subject: "a"})
+	first := d.later(t.Context(), direct.Request{Subject: "a"})
 	p.request()
 	const half = direct.Patience / deskTick / 2 // the desk's own clock goes on meanwhile
 	for range half {
 		d.expire()
 	}
-	second := d.later(t.Context(), &nats.Msg{Subject: "b"})
+	second := d.later(t.Context(), direct.Request{Subject: "b"})
 	q := p.request()
 	select {
 	case o := <-first:
@@ -248,14 +248,14 @@ func TestDeskLosesItsWire(t *testing.T) {
 		return <-given
 	})
 	defer d.close() // before the second server ends
-	waits := d.later(t.Context(), &nats.Msg{Subject: "a"})
+	waits := d.later(t.Context(), direct.Request{Subject: "a"})
 	p.request()
 	_ = p.conn.Close()
 	if o := <-waits; !errors.Is(o.err, errCut) {
 		t.Errorf("the request has ended with %v", o.err)
 	}
 	<-wanted
-	if _, err := d.Ask(t.Context(), &nats.Msg{Subject: "b"}); !errors.Is(err, errByConn) {
+	if _, err := d.Ask(t.Context(), direct.Request{Subject: "b"}); !errors.Is(err, errByConn) {
 		t.Errorf("without a wire: %v", err)
 	}
 	again := newPuppet(t)
@@ -265,7 +265,7 @@ func TestDeskLosesItsWire(t *testing.T) {
 		inUse = d.wire != nil
 		d.mu.Unlock()
 	}
-	got := d.later(t.Context(), &nats.Msg{Subject: "c"})
+	got := d.later(t.Context(), direct.Request{Subject: "c"})
 	again.answer(again.request().to, "", "here")
 	if o := <-got; o.err != nil || string(o.reply.Data) != "here" {
 		t.Errorf("by the second wire: %q, %v", o.reply.Data, o.err)
@@ -278,10 +278,10 @@ func TestDeskCloses(t *testing.T) {
 	t.Parallel()
 	p := newPuppet(t)
 	d := deskAt(t, p, nil)
-	answered := d.later(t.Context(), &nats.Msg{Subject: "a"})
+	answered := d.later(t.Context(), direct.Request{Subject: "a"})
 	p.request()
-	stuck := d.later(t.Context(), &nats.Msg{Subject: "b"})
-	behind := d.later(t.Context(), &nats.Msg{Subject: "c"})
+	stuck := d.later(t.Context(), direct.Request{Subject: "b"})
+	behind := d.later(t.Context(), direct.Request{Subject: "c"})
 	for waiting := 0; waiting < 3; runtime.Gosched() {
 		d.mu.Lock()
 		waiting = len(d.asked)
@@ -293,7 +293,7 @@ func TestDeskCloses(t *testing.T) {
 			t.Errorf("ended with %v", o.err)
 		}
 	}
-	if _, err := d.Ask(t.Context(), &nats.Msg{Subject: "d"}); !errors.Is(err, errByConn) {
+	if _, err := d.Ask(t.Context(), direct.Request{Subject: "d"}); !errors.Is(err, errByConn) {
 		t.Errorf("after the end: %v", err)
 	}
 }
@@ -328,7 +328,7 @@ func TestDeskServesMany(t *testing.T) {
 				if i%10 == 9 {
 					go cancel()
 				}
-				r, err := b.desk.Ask(ctx, &nats.Msg{Subject: "desk.echo", Data: []byte(want)})
+				r, err := b.desk.Ask(ctx, direct.Request{Subject: "desk.echo", Data: []byte(want)})
 				if string(r.Data) != want && (i%10 != 9 || !errors.Is(err, context.Canceled)) {
 					t.Errorf("answered %.20q, %v, want %.20q", r.Data, err, want)
 				}

@@ -32,14 +32,11 @@ func publisherOf(js jetstream.JetStream) publisher {
 	return p
 }
 
-// replace stores m if the last message of its subject has this sequence number,
+// replace stores a message if the last message of its subject has this sequence number,
 // and returns its own.
-func (p publisher) replace(ctx context.Context, m *nats.Msg, last uint64) (uint64, error) {
-	if m.Header == nil {
-		m.Header = make(nats.Header, 1)
-	}
-	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(last, 10)}
-	sequence, err := p.publish(ctx, m)
+func (p publisher) replace(ctx context.Context, r direct.Request, last uint64) (uint64, error) {
+	r.Headers = append(r.Headers, direct.Header{Name: jetstream.ExpectedLastSubjSeqHeader, Value: strconv.FormatUint(last, 10)})
+	sequence, err := p.publish(ctx, r)
 	if p.commits == nil {
 		return sequence, err
 	}
@@ -50,14 +47,14 @@ func (p publisher) replace(ctx context.Context, m *nats.Msg, last uint64) (uint6
 
 // publish asks again while nobody takes messages for the stream: it may be between
 // two leaders.
-func (p publisher) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
-	reply, err := p.asker.Ask(ctx, m)
+func (p publisher) publish(ctx context.Context, r direct.Request) (uint64, error) {
+	reply, err := p.asker.Ask(ctx, r)
 	for try := 0; errors.Is(err, nats.ErrNoResponders) && try < jetstream.DefaultPubRetryAttempts; try++ {
 		select {
 		case <-ctx.Done():
 		case <-time.After(jetstream.DefaultPubRetryWait):
 		}
-		reply, err = p.asker.Ask(ctx, m)
+		reply, err = p.asker.Ask(ctx, r)
 	}
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend/direct"
 )
 
 // A publisher answers as nats.go's JetStream does, whatever the server says.
@@ -38,7 +40,7 @@ func TestPublisherIsJetStreams(t *testing.T) {
 		"too late":     {over, bucket.putSubject("late"), nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, got := bucket.writer.replace(tc.ctx, &nats.Msg{Subject: tc.subject, Data: tc.body}, tc.last)
+			_, got := bucket.writer.replace(tc.ctx, direct.Request{Subject: tc.subject, Data: tc.body}, tc.last)
 			_, want := b.js.PublishMsg(tc.ctx, &nats.Msg{Subject: tc.subject, Header: nats.Header{}, Data: tc.body}, jetstream.WithExpectLastSequencePerSubject(tc.last))
 			if got == nil || want == nil || got.Error() != want.Error() || apiCode(got) != apiCode(want) {
 				t.Errorf("replace = %v, JetStream's client says %v", got, want)
@@ -50,7 +52,7 @@ func TestPublisherIsJetStreams(t *testing.T) {
 			}
 		})
 	}
-	second, err := bucket.writer.replace(ctx, &nats.Msg{Subject: bucket.putSubject("first"), Data: []byte("2")}, first)
+	second, err := bucket.writer.replace(ctx, direct.Request{Subject: bucket.putSubject("first"), Data: []byte("2")}, first)
 	if e, readErr := bucket.get(ctx, "first"); err != nil || readErr != nil || string(e.Value()) != "2" || e.Revision() != second {
 		t.Errorf("replace = %d, %v; the key has %v, %v", second, err, e, readErr)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/hubgate/hubgate/backend/direct"
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
@@ -139,25 +140,12 @@ func (s *TwinStore) Put(ctx context.Context, next twin.Twin, c twin.Change) (uin
 	text, _ := twinTexts.Get().(*[]byte)
 	defer twinTexts.Put(text)
 	*text = next.AppendJSON((*text)[:0])
-	m := nats.NewMsg(s.bucket.putSubject(subject.Key(next.ID)))
-	m.Data = *text
-	if limit := s.nc.MaxPayload() - twinOverhead; int64(len(m.Data)) > limit {
-		return 0, hub.Errorf(hub.TooManyProperties, "the twin of %s has too many properties: with its metadata it would have %d bytes, and NATS takes %d; raise max_payload, or use fewer and longer ones", next.ID, len(m.Data), limit)
+	if limit := s.nc.MaxPayload() - twinOverhead; int64(len(*text)) > limit {
+		return 0, hub.Errorf(hub.TooManyProperties, "the twin of %s has too many properties: with its metadata it would have %d bytes, and NATS takes %d; raise max_payload, or use fewer and longer ones", next.ID, len(*text), limit)
 	}
-	m.Header.Set(subject.GenerationHeader, next.Generation)
-	if next.Epoch != 0 {
-		m.Header.Set(subject.EpochHeader, strconv.FormatUint(next.Epoch, 10))
-	}
-	if c.Op == "" {
-		return s.write(ctx, m, next)
-	}
-	m.Header.Set(subject.OpHeader, string(c.Op))
-	if c.By != "" {
-		m.Header.Set(subject.ByHeader, c.By)
-	}
-	revision, err := s.write(ctx, m, next)
-	if err != nil {
-		return 0, err
+	revision, err := s.write(ctx, next, twinHeaders(next, c), *text)
+	if err != nil || c.Op == "" {
+		return revision, err
 	}
 	s.events.twinChanged(next.ID, c)
 	if !c.Reported {
@@ -176,8 +164,25 @@ func (s *TwinStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {
 	return s.claims.claimed(ctx, epoch)
 }
 
-func (s *TwinStore) write(ctx context.Context, m *nats.Msg, next twin.Twin) (uint64, error) {
-	revision, err := s.bucket.writer.replace(ctx, m, next.Revision)
+// twinHeaders are those of the message of a twin.
+func twinHeaders(next twin.Twin, c twin.Change) []direct.Header {
+	const most = 5 // with that of a compare-and-set
+	all := append(make([]direct.Header, 0, most), direct.Header{Name: subject.GenerationHeader, Value: next.Generation})
+	if next.Epoch != 0 {
+		all = append(all, direct.Header{Name: subject.EpochHeader, Value: strconv.FormatUint(next.Epoch, 10)})
+	}
+	if c.Op != "" {
+		all = append(all, direct.Header{Name: subject.OpHeader, Value: string(c.Op)})
+	}
+	if c.Op != "" && c.By != "" {
+		all = append(all, direct.Header{Name: subject.ByHeader, Value: c.By})
+	}
+	return all
+}
+
+func (s *TwinStore) write(ctx context.Context, next twin.Twin, headers []direct.Header, text []byte) (uint64, error) {
+	r := direct.Request{Subject: s.bucket.putSubject(subject.Key(next.ID)), Headers: headers, Data: text}
+	revision, err := s.bucket.writer.replace(ctx, r, next.Revision)
 	if err := s.bucket.fault("write", subject.Key(next.ID), err); err != nil {
 		if errors.Is(err, errStale) {
 			return 0, hub.Errorf(hub.PreconditionFailed, "the twin of %s has been written meanwhile", next.ID)

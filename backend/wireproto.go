@@ -7,7 +7,7 @@ import (
 	"net/textproto"
 	"strconv"
 
-	"github.com/nats-io/nats.go"
+	"github.com/hubgate/hubgate/backend/direct"
 )
 
 // What goes to the server. See https://docs.nats.io/reference/reference-protocols/nats-protocol.
@@ -73,22 +73,20 @@ func isSubject(s string) bool {
 
 // appendHeaders appends headers as lines, as nats.go writes them: of a line break in
 // a value there is a blank left. A name that would not be read again is not written.
-func appendHeaders(dst []byte, headers nats.Header) (lines []byte, ok bool) {
-	for name, values := range headers {
-		if !isHeaderName(name) {
+func appendHeaders(dst []byte, headers []direct.Header) (lines []byte, ok bool) {
+	for _, h := range headers {
+		if !isHeaderName(h.Name) {
 			return dst, false
 		}
-		for _, value := range values {
-			dst = append(append(dst, name...), ": "...)
-			begin := len(dst)
-			dst = append(dst, textproto.TrimString(value)...)
-			for i, c := range dst[begin:] {
-				if c == '\r' || c == '\n' {
-					dst[begin+i] = ' '
-				}
+		dst = append(append(dst, h.Name...), ": "...)
+		begin := len(dst)
+		dst = append(dst, textproto.TrimString(h.Value)...)
+		for i, c := range dst[begin:] {
+			if c == '\r' || c == '\n' {
+				dst[begin+i] = ' '
 			}
-			dst = append(dst, wireLineEnd...)
 		}
+		dst = append(dst, wireLineEnd...)
 	}
 	return dst, true
 }

@@ -16,8 +16,18 @@ const Patience = 5 * time.Second
 // use, and fails as [nats.Conn.RequestMsgWithContext] does; with
 // [context.DeadlineExceeded] when [Patience] is over.
 type Asker interface {
-	Ask(ctx context.Context, m *nats.Msg) (Reply, error)
+	Ask(ctx context.Context, r Request) (Reply, error)
 }
+
+// Request is what is asked.
+type Request struct {
+	Subject string
+	Headers []Header
+	Data    []byte
+}
+
+// Header is one header of a request.
+type Header struct{ Name, Value string }
 
 // Reply is what was answered.
 type Reply struct {
@@ -42,9 +52,16 @@ func ByConn(nc *nats.Conn) Asker { return conn{nc} }
 type conn struct{ nc *nats.Conn }
 
 // Ask implements [Asker].
-func (c conn) Ask(ctx context.Context, m *nats.Msg) (Reply, error) {
+func (c conn) Ask(ctx context.Context, r Request) (Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
+	m := &nats.Msg{Subject: r.Subject, Data: r.Data}
+	if len(r.Headers) > 0 {
+		m.Header = nats.Header{}
+	}
+	for _, h := range r.Headers {
+		m.Header.Add(h.Name, h.Value)
+	}
 	reply, err := c.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return Reply{}, err

@@ -78,7 +78,7 @@ func (r *Reader) Latest(ctx context.Context, subject string) (Message, error) {
 	if r.fresh {
 		return r.readExactly(ctx, get{Last: subject})
 	}
-	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.direct + "." + subject}) // for which nobody reads JSON
+	reply, err := r.asker.Ask(ctx, Request{Subject: r.direct + "." + subject}) // for which nobody reads JSON
 	return r.answer(ctx, get{Last: subject}, reply, err)
 }
 
@@ -107,7 +107,7 @@ func (r *Reader) read(ctx context.Context, g get) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.direct, Data: body})
+	reply, err := r.asker.Ask(ctx, Request{Subject: r.direct, Data: body})
 	return r.answer(ctx, g, reply, err)
 }
 
@@ -197,7 +197,7 @@ func (r *Reader) readExactly(ctx context.Context, g get) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	reply, err := r.asker.Ask(ctx, &nats.Msg{Subject: r.exact, Data: body})
+	reply, err := r.asker.Ask(ctx, Request{Subject: r.exact, Data: body})
 	if err != nil {
 		return Message{}, err
 	}
