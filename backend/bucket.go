@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -131,6 +132,11 @@ func (b *bucket) replace(ctx context.Context, key string, value []byte, rev uint
 	}
 	return b.writer.replace(ctx, direct.Request{Subject: b.putSubject(key), Data: value}, rev)
 }
+
+// texts are buffers for what is written: nobody keeps it.
+//
+//nolint:gochecknoglobals // a pool
+var texts = sync.Pool{New: func() any { return new([]byte) }}
 
 // put creates a key for revision 0 and updates it otherwise.
 func (b *bucket) put(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {

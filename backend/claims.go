@@ -150,7 +150,7 @@ func (s *SessionStore) claim(m *nats.Msg) (session.Claim, bool) {
 // claimBody is the JSON of an announcement.
 func claimBody(c session.Claim) ([]byte, error) {
 	const room = 128
-	w := plainjson.Write(room)
+	w := plainjson.Write(make([]byte, 0, room))
 	w.Uint("epoch", c.Epoch)
 	w.Text("node", c.Node)
 	w.Text("connection", c.Connection)

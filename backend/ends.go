@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hubgate/hubgate/hub"
@@ -30,17 +31,21 @@ func newEnds(events *Events, log *eventLog, kept Limits) *ends {
 }
 
 // owe notes that this process tells the ends of connections of id. Whoever calls
-// it calls paid when they are told.
+// it calls paid when they are told, or more often.
 func (e *ends) owe(id hub.Identity, all []session.Past) (paid func()) {
-	each := make([]func(), len(all))
+	if len(all) == 0 {
+		return func() {}
+	}
+	owed := make([]ending, len(all))
 	for i := range all {
-		each[i] = e.events.owe(ending{id, all[i].Epoch})
+		owed[i] = ending{id, all[i].Epoch}
+		e.events.owe(owed[i])
 	}
-	return func() {
-		for _, paid := range each {
-			paid()
+	return sync.OnceFunc(func() {
+		for _, one := range owed {
+			e.events.pay(one)
 		}
-	}
+	})
 }
 
 // untold is those of all, of which this process sees to the ends, that may not be

@@ -57,7 +57,7 @@ func TestEndWhoseAnswerWasLost(t *testing.T) {
 	first := a.connects(t, "d", "a1", "")
 	first.DisconnectedTime, first.Code, first.Reason = time.Now(), hub.ConnectionLost, "as the test asks"
 	later := first
-	paid := a.events.owe(ending{first.ID, first.Epoch})
+	a.events.owe(ending{first.ID, first.Epoch})
 	if err := a.sessions.release(testContext(t), &first); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestEndWhoseAnswerWasLost(t *testing.T) {
 			t.Fatalf("try %d: %v", try, err)
 		}
 	}
-	paid()
+	a.events.pay(ending{first.ID, first.Epoch})
 	if want := pair(later, hub.ConnectionLost); !strings.HasPrefix(byNumber(a.told(t, "d")), want) || strings.Count(a.told(t, "d"), "-") != 1 {
 		t.Errorf("told %s, want %s and no other end", a.told(t, "d"), want)
 	}

@@ -39,7 +39,7 @@ func (n *notice) message() *nats.Msg {
 // eventBody is the JSON of an event.
 func eventBody(e session.Event) ([]byte, error) {
 	const room = 256
-	w := plainjson.Write(room)
+	w := plainjson.Write(make([]byte, 0, room))
 	w.Text("sequenceNumber", e.SequenceNumber())
 	w.TextIfAny("node", e.Node)
 	w.TextIfAny("connection", e.Connection)

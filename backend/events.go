@@ -58,7 +58,8 @@ type notice struct {
 	by      string // who has written what it tells of; empty: nobody says so
 	body    []byte
 	attempt int
-	paid    func() // is called when the event is stored, or given up; nil: nothing
+	isEnd   bool // of a connection: it is owed until it is stored, or given up
+	epoch   uint64
 }
 
 var _ telemetry.Receipt = (*notice)(nil)
@@ -116,19 +117,19 @@ func (v *Events) Connection(e session.Event) {
 		v.lost(e.ID, err)
 		return
 	}
-	if !e.Connected {
-		n.paid = v.sending(ending{e.ID, e.Epoch})
+	if n.isEnd {
+		v.owe(ending{n.id, n.epoch})
+		v.ends.begin()
 	}
 	v.enqueue(n)
 }
 
 // owe notes that this process tells an end, or may have to. Whoever calls it calls
-// paid when it is told, or when it is not this process that tells it.
-func (v *Events) owe(e ending) (paid func()) {
+// pay, once, when it is told, or when it is not this process that tells it.
+func (v *Events) owe(e ending) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.owed[e]++
-	return sync.OnceFunc(func() { v.pay(e) })
 }
 
 func (v *Events) pay(e ending) {
@@ -136,16 +137,6 @@ func (v *Events) pay(e ending) {
 	defer v.mu.Unlock()
 	if v.owed[e]--; v.owed[e] == 0 {
 		delete(v.owed, e)
-	}
-}
-
-// sending is owe for an end that is on its way to the stream.
-func (v *Events) sending(e ending) (paid func()) {
-	told := v.owe(e)
-	v.ends.begin()
-	return func() {
-		told()
-		v.ends.end()
 	}
 }
 
@@ -172,7 +163,7 @@ func (v *Events) connection(e session.Event) (*notice, error) {
 	body, err := eventBody(e)
 	return &notice{
 		events: v, id: e.ID, subject: v.names.ConnectionEvent(e.ID), body: body,
-		at: e.Time, kind: kind{session.EventSource, session.EventSchema, e.Type()},
+		at: e.Time, kind: kind{session.EventSource, session.EventSchema, e.Type()}, isEnd: !e.Connected, epoch: e.Epoch,
 	}, err
 }
 
@@ -213,7 +204,7 @@ func (v *Events) enqueue(n *notice) {
 	default:
 	}
 	why := hub.Errorf(hub.ServiceUnavailable, "%d events wait already", cap(v.queue))
-	if n.paid != nil {
+	if n.isEnd {
 		n.attempt++
 		v.again(n, why)
 		return
@@ -224,8 +215,14 @@ func (v *Events) enqueue(n *notice) {
 
 func (v *Events) giveUp(n *notice, why error) {
 	v.lost(n.id, why)
-	if n.paid != nil {
-		n.paid()
+	v.done(n)
+}
+
+// done says that an event is not on its way any more.
+func (v *Events) done(n *notice) {
+	if n.isEnd {
+		v.pay(ending{n.id, n.epoch})
+		v.ends.end()
 	}
 }
 
@@ -237,9 +234,7 @@ func (v *Events) lost(id hub.Identity, err error) {
 func (n *notice) Stored(_ uint64, err error) {
 	switch {
 	case err == nil:
-		if n.paid != nil {
-			n.paid()
-		}
+		n.events.done(n)
 	case hub.CodeOf(err) != hub.ServiceUnavailable: // the stream takes no such event
 		n.events.giveUp(n, err)
 	default:

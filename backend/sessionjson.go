@@ -29,12 +29,13 @@ func (v *stored) parse(value []byte) error {
 	return err
 }
 
-// text is the value.
-func (v *stored) text() ([]byte, error) {
-	if plain, ok := v.plainText(); ok {
+// append appends the value.
+func (v *stored) append(dst []byte) ([]byte, error) {
+	if plain, ok := v.appendPlain(dst); ok {
 		return plain, nil
 	}
-	return json.Marshal(*v)
+	odd, err := json.Marshal(*v)
+	return append(dst, odd...), err
 }
 
 func plainStored(value []byte) (v stored, ok bool) {
@@ -91,9 +92,8 @@ func plainPast(r *plainjson.Reader) session.Past {
 	}
 }
 
-func (v *stored) plainText() ([]byte, bool) {
-	const room = 512 // for a session without subscriptions
-	w := plainjson.Write(room)
+func (v *stored) appendPlain(dst []byte) ([]byte, bool) {
+	w := plainjson.Write(dst)
 	w.Text("generation", v.Generation)
 	w.Bool("persistent", v.Persistent)
 	if len(v.Subscriptions) > 0 {

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -126,19 +127,22 @@ func (s *SessionStore) announce(id hub.Identity, c session.Claim) {
 
 // Save implements [session.Store].
 func (s *SessionStore) Save(ctx context.Context, owned *session.Session) error {
-	err := s.save(ctx, owned, func(*session.Session) {})
+	_, err := s.save(ctx, owned, false)
 	if errors.Is(err, errRemoved) {
 		return hub.Errorf(hub.ConnectionReplaced, "the session of %s has been removed", owned.ID)
 	}
 	return err
 }
 
-// save writes what the owner has, changed by last.
-func (s *SessionStore) save(ctx context.Context, owned *session.Session, last func(*session.Session)) error {
+// save writes what the owner has. For the last time it ends the session, and names the
+// will that this discards.
+func (s *SessionStore) save(ctx context.Context, owned *session.Session, last bool) (discarded string, err error) {
 	key := subject.Key(owned.ID)
 	next := *owned
 	next.Ends = s.ends.untold(owned.ID, owned.Ends)
-	last(&next)
+	if last {
+		discarded = next.End()
+	}
 	rev, err := s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, owned.Revision)
 	for try := 0; isConflict(err) && try < claimAttempts; try++ {
 		// Either somebody else owns the session now, or a sender of wills has written, or
@@ -146,26 +150,28 @@ func (s *SessionStore) save(ctx context.Context, owned *session.Session, last fu
 		// write may be repeated.
 		now, readErr := s.read(ctx, owned.ID)
 		if readErr != nil {
-			return readErr
+			return "", readErr
 		}
 		if now.Epoch != owned.Epoch || now.RepairedBy != "" {
-			return replaced(owned.ID, now)
+			return "", replaced(owned.ID, now)
 		}
 		next = *owned
 		next.Owed, next.WillID = now.Owed, now.WillID // they are the store's
 		next.Ends = s.ends.untold(owned.ID, owned.Ends)
-		last(&next)
+		if last {
+			discarded = cmp.Or(next.End(), discarded) // a write without an answer may have taken the name
+		}
 		rev, err = s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, now.Revision)
 	}
 	if isConflict(err) {
-		return hub.Errorf(hub.ServiceUnavailable, "too many write the session of %s at once", owned.ID)
+		return "", hub.Errorf(hub.ServiceUnavailable, "too many write the session of %s at once", owned.ID)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	// Only what has changed: others read the ID and the Epoch meanwhile.
 	owned.Connected, owned.Ends, owned.Owed, owned.WillID, owned.Revision = next.Connected, next.Ends, next.Owed, next.WillID, rev
-	return nil
+	return discarded, nil
 }
 
 // errRemoved is why an owner can't write a session that is gone.
@@ -185,23 +191,24 @@ func replaced(id hub.Identity, now session.Session) error {
 // Release implements [session.Store].
 func (s *SessionStore) Release(ctx context.Context, owned *session.Session) error {
 	// Nobody may take the end for told between the write and the event.
-	defer s.ends.events.owe(ending{owned.ID, owned.Epoch})()
+	end := ending{owned.ID, owned.Epoch}
+	s.ends.events.owe(end)
 	err := s.release(ctx, owned)
 	if err == nil && !owned.Untold {
 		s.ends.events.Connection(owned.Ended())
 	}
 	if err == nil || hub.CodeOf(err) == hub.ConnectionReplaced {
+		s.ends.events.pay(end)
 		return err
 	}
 	later := *owned
-	paid := s.ends.events.owe(ending{owned.ID, owned.Epoch})
 	s.late.Store(later.Connection, *owned)
 	s.debts.add("the end of a connection", func(ctx context.Context) error {
 		if err := s.releaseLate(ctx, &later); err != nil {
 			return err
 		}
 		s.late.Delete(later.Connection)
-		paid()
+		s.ends.events.pay(end)
 		return nil
 	})
 	return err
@@ -234,12 +241,7 @@ func (s *SessionStore) releaseLate(ctx context.Context, owned *session.Session) 
 }
 
 func (s *SessionStore) release(ctx context.Context, owned *session.Session) error {
-	discarded := ""
-	err := s.save(ctx, owned, func(v *session.Session) {
-		if will := v.End(); will != "" {
-			discarded = will
-		}
-	})
+	discarded, err := s.save(ctx, owned, true)
 	if errors.Is(err, errRemoved) {
 		s.orphan(*owned)
 		owned.End()
@@ -309,11 +311,13 @@ func parseSession(id hub.Identity, value []byte) (s session.Session, ok bool) {
 }
 
 func (s *SessionStore) write(ctx context.Context, key string, v stored, rev uint64) (uint64, error) {
-	value, err := v.text()
-	if err != nil {
+	text, _ := texts.Get().(*[]byte)
+	defer texts.Put(text)
+	var err error
+	if *text, err = v.append((*text)[:0]); err != nil {
 		return 0, hub.Errorf(hub.ServerError, "write the session of %s as JSON: %w", v.ID, err)
 	}
-	return s.bucket.put(ctx, key, value, rev)
+	return s.bucket.put(ctx, key, *text, rev)
 }
 
 // isConflict reports a compare-and-set that met another revision.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode"
 
 	"github.com/nats-io/nats.go"
@@ -137,8 +136,8 @@ func of(h nats.Header, r identity.Record) bool {
 // the device itself wrote, the announcement.
 func (s *TwinStore) Put(ctx context.Context, next twin.Twin, c twin.Change) (uint64, error) {
 	c.By = author(c.By)
-	text, _ := twinTexts.Get().(*[]byte)
-	defer twinTexts.Put(text)
+	text, _ := texts.Get().(*[]byte)
+	defer texts.Put(text)
 	*text = next.AppendJSON((*text)[:0])
 	if limit := s.nc.MaxPayload() - twinOverhead; int64(len(*text)) > limit {
 		return 0, hub.Errorf(hub.TooManyProperties, "the twin of %s has too many properties: with its metadata it would have %d bytes, and NATS takes %d; raise max_payload, or use fewer and longer ones", next.ID, len(*text), limit)
@@ -153,11 +152,6 @@ func (s *TwinStore) Put(ctx context.Context, next twin.Twin, c twin.Change) (uin
 	}
 	return revision, nil
 }
-
-// twinTexts are buffers for what is written: nobody keeps it.
-//
-//nolint:gochecknoglobals // a pool
-var twinTexts = sync.Pool{New: func() any { return new([]byte) }}
 
 // Claimed implements [twin.Store].
 func (s *TwinStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {

@@ -11,8 +11,10 @@ import (
 // has one (Node takes that over from the connection string). Whether it is the
 // hub's or an alias is for the caller to say.
 func (t Token) Host() string {
-	all := spellings(t.Resource)
-	host, _, _ := strings.Cut(all[len(all)-1], "/")
+	decoded := ""
+	for decoded = range spellings(t.Resource) { //nolint:revive // the last one
+	}
+	host, _, _ := strings.Cut(decoded, "/")
 	return host
 }
 
@@ -29,7 +31,7 @@ func (t Token) Host() string {
 // the token is signed by the identity's own key: old samples lower-case the
 // whole resource, and such a key opens nothing else.
 func (t Token) Covers(host string, id hub.Identity) bool {
-	for _, resource := range spellings(t.Resource) {
+	for resource := range spellings(t.Resource) {
 		if t.covers(strings.Split(resource, "/"), host, id) {
 			return true
 		}
@@ -69,7 +71,7 @@ func (t Token) covers(got []string, host string, id hub.Identity) bool {
 // the token.
 func (t Token) Named(key []byte, host string) (ids []hub.Identity, hubWide bool) {
 	signed := false
-	for _, resource := range spellings(t.Resource) {
+	for resource := range spellings(t.Resource) {
 		signed = signed || t.isSignature(resource, key)
 		got := strings.Split(resource, "/")
 		if !signed || !strings.EqualFold(got[0], host) {

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"iter"
 	"net/url"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ func Sign(resource string, key []byte, expiry time.Time, policy string) string {
 // signs it raw, so the decoded forms are tried too. Each comparison takes the
 // same time whatever the key.
 func (t Token) SignedBy(key []byte) bool {
-	for _, resource := range spellings(t.Resource) {
+	for resource := range spellings(t.Resource) {
 		if t.isSignature(resource, key) {
 			return true
 		}
@@ -65,20 +66,21 @@ func hmacOf(resource, expiry string, key []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// spellings returns s as it is, and decoded once and twice as long as that
+// spellings yields s as it is, and decoded once and twice as long as that
 // changes it: the C# SDK encodes an id twice.
-func spellings(s string) []string {
-	all := make([]string, 1, 3)
-	all[0] = s
-	for len(all) < cap(all) {
-		decoded := unescape(s)
-		if decoded == s {
-			break
+func spellings(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for range 3 {
+			if !yield(s) {
+				return
+			}
+			decoded := unescape(s)
+			if decoded == s {
+				return
+			}
+			s = decoded
 		}
-		all = append(all, decoded)
-		s = decoded
 	}
-	return all
 }
 
 // escape percent-encodes everything but letters, digits and - _ . ~, as

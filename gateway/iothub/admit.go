@@ -105,10 +105,11 @@ func (f *Face) byToken(ctx context.Context, h *handler, record identity.Record, 
 	if token.ExpiredAt(f.now()) {
 		return sas.Token{}, expired(token, f.now())
 	}
-	if !f.isOurs(hostOf(token.Host())) {
-		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token is for the host %q; this hub is %q: give the other name as an alias", clip(token.Host()), f.HostName)
+	host := token.Host()
+	if !f.isOurs(hostOf(host)) {
+		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token is for the host %q; this hub is %q: give the other name as an alias", clip(host), f.HostName)
 	}
-	if !token.Covers(token.Host(), h.id) {
+	if !token.Covers(host, h.id) {
 		return sas.Token{}, hub.Errorf(hub.Unauthorized, "the SAS token's resource (sr) does not cover %s", h.id)
 	}
 	return token, f.verify(ctx, h, record, token)

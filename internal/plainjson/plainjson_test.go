@@ -28,7 +28,7 @@ type inner struct {
 }
 
 func write(v *all) ([]byte, bool) {
-	w := Write(0)
+	w := Write(nil)
 	w.Text("text", v.Text)
 	w.Bool("yes", v.Yes)
 	w.IntIfAny("number", v.Number)

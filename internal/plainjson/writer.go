@@ -13,10 +13,10 @@ type Writer struct {
 	odd  bool
 }
 
-// Write begins an object.
-func Write(room int) Writer { return Writer{text: append(make([]byte, 0, room), '{')} }
+// Write begins an object, behind what is in dst.
+func Write(dst []byte) Writer { return Writer{text: append(dst, '{')} }
 
-// Done ends the object, and returns it, and whether all of it is plain.
+// Done ends the object, and returns all there is, and whether the object is plain.
 func (w *Writer) Done() ([]byte, bool) {
 	w.text = append(w.text, '}')
 	return w.text, !w.odd
