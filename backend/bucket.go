@@ -95,8 +95,11 @@ func (b *bucket) current(ctx context.Context, key string) (direct.Message, error
 	return m, b.fault("read", key, err)
 }
 
+// header is that of a message, however it was read.
+type header interface{ Get(name string) string }
+
 // isMarker reports whether the message of a key marks that it is deleted.
-func isMarker(h nats.Header) bool {
+func isMarker(h header) bool {
 	return h.Get(operationHeader) != "" || h.Get(jetstream.MarkerReasonHeader) != ""
 }
 

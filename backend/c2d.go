@@ -145,7 +145,7 @@ func (s *C2DStore) Holds(ctx context.Context, sequence uint64) (bool, error) {
 
 // message reads a message that anybody may have published.
 func (s *C2DStore) message(raw direct.Message) c2d.Message {
-	m := c2d.ParseHeaders(raw.Header)
+	m := c2d.ParseHeaders(raw.Header.Map())
 	m.Body, m.Sequence, m.Enqueued = raw.Data, raw.Sequence, raw.Time
 	if raw.Damaged {
 		m.Fault = hub.Errorf(hub.ArgumentInvalid, "the headers are not those of a NATS message")

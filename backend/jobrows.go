@@ -244,7 +244,7 @@ func sequence(m jetstream.Msg) (uint64, error) {
 }
 
 // rowOf reads a row; false: it is deleted, or the hub has not written it.
-func rowOf(h nats.Header, data []byte, revision uint64) (jobs.Row, bool) {
+func rowOf(h header, data []byte, revision uint64) (jobs.Row, bool) {
 	if isMarker(h) {
 		return jobs.Row{}, false
 	}

@@ -29,7 +29,7 @@ func readerOf(js jetstream.JetStream, s jetstream.Stream) *direct.Reader {
 
 // last returns the last message of a key, or fails with
 // [jetstream.ErrMsgNotFound].
-func (b *bucket) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
+func (b *bucket) last(ctx context.Context, key string) (*direct.Message, error) {
 	if key == "" {
 		return nil, jetstream.ErrInvalidKey
 	}
@@ -37,7 +37,7 @@ func (b *bucket) last(ctx context.Context, key string) (*jetstream.RawStreamMsg,
 	if err != nil {
 		return nil, err
 	}
-	return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Sequence, Header: m.Header, Data: m.Data, Time: m.Time}, nil
+	return &m, nil
 }
 
 // errBehind says that a consumer reads a replica that does not have all yet.

@@ -127,22 +127,30 @@ func (s *SessionStore) announce(id hub.Identity, c session.Claim) {
 
 // Save implements [session.Store].
 func (s *SessionStore) Save(ctx context.Context, owned *session.Session) error {
-	_, err := s.save(ctx, owned, false)
+	_, err := s.save(ctx, owned, unchanged)
 	if errors.Is(err, errRemoved) {
 		return hub.Errorf(hub.ConnectionReplaced, "the session of %s has been removed", owned.ID)
 	}
 	return err
 }
 
-// save writes what the owner has. For the last time it ends the session, and names the
-// will that this discards.
-func (s *SessionStore) save(ctx context.Context, owned *session.Session, last bool) (discarded string, err error) {
+// lastWord changes what is to be written of a session, and names the will that this
+// discards. It gets a copy: the address of one would move it to the heap.
+type lastWord func(session.Session) (changed session.Session, discarded string)
+
+func unchanged(v session.Session) (session.Session, string) { return v, "" }
+
+func released(v session.Session) (session.Session, string) {
+	discarded := v.End()
+	return v, discarded
+}
+
+// save writes what the owner has, changed by last.
+func (s *SessionStore) save(ctx context.Context, owned *session.Session, last lastWord) (discarded string, err error) {
 	key := subject.Key(owned.ID)
 	next := *owned
 	next.Ends = s.ends.untold(owned.ID, owned.Ends)
-	if last {
-		discarded = next.End()
-	}
+	next, discarded = last(next)
 	rev, err := s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, owned.Revision)
 	for try := 0; isConflict(err) && try < claimAttempts; try++ {
 		// Either somebody else owns the session now, or a sender of wills has written, or
@@ -158,9 +166,9 @@ func (s *SessionStore) save(ctx context.Context, owned *session.Session, last bo
 		next = *owned
 		next.Owed, next.WillID = now.Owed, now.WillID // they are the store's
 		next.Ends = s.ends.untold(owned.ID, owned.Ends)
-		if last {
-			discarded = cmp.Or(next.End(), discarded) // a write without an answer may have taken the name
-		}
+		var will string
+		next, will = last(next)
+		discarded = cmp.Or(will, discarded) // a write without an answer may have taken the name
 		rev, err = s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, now.Revision)
 	}
 	if isConflict(err) {
@@ -241,7 +249,7 @@ func (s *SessionStore) releaseLate(ctx context.Context, owned *session.Session) 
 }
 
 func (s *SessionStore) release(ctx context.Context, owned *session.Session) error {
-	discarded, err := s.save(ctx, owned, true)
+	discarded, err := s.save(ctx, owned, released)
 	if errors.Is(err, errRemoved) {
 		s.orphan(*owned)
 		owned.End()

@@ -93,7 +93,7 @@ func (s *TwinStore) withRecord(ctx context.Context, id hub.Identity) (twin.Twin,
 }
 
 // twinOf is the twin of an identity, of which stored is the last message.
-func twinOf(r identity.Record, stored *jetstream.RawStreamMsg) (twin.Twin, error) {
+func twinOf(r identity.Record, stored *direct.Message) (twin.Twin, error) {
 	if stored == nil || gone(stored) || !of(stored.Header, r) {
 		t := twin.New(r.ID, r.GenerationID, r.CreatedTime)
 		if stored != nil {
@@ -114,7 +114,7 @@ func twinOf(r identity.Record, stored *jetstream.RawStreamMsg) (twin.Twin, error
 }
 
 // read returns the last message of a twin's key, nil if there is none.
-func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*jetstream.RawStreamMsg, error) {
+func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*direct.Message, error) {
 	m, err := s.bucket.last(ctx, subject.Key(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
@@ -123,11 +123,11 @@ func (s *TwinStore) read(ctx context.Context, id hub.Identity) (*jetstream.RawSt
 }
 
 // gone reports whether a message marks a deleted key.
-func gone(m *jetstream.RawStreamMsg) bool { return isMarker(m.Header) }
+func gone(m *direct.Message) bool { return isMarker(m.Header) }
 
 // of reports whether a twin belongs to this identity, and not to an earlier one
 // of the same name. What an operator has put there by hand belongs to anyone.
-func of(h nats.Header, r identity.Record) bool {
+func of(h direct.Headers, r identity.Record) bool {
 	generation := h.Get(subject.GenerationHeader)
 	return generation == "" || generation == r.GenerationID
 }

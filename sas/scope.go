@@ -12,7 +12,7 @@ import (
 // hub's or an alias is for the caller to say.
 func (t Token) Host() string {
 	decoded := ""
-	for decoded = range spellings(t.Resource) { //nolint:revive // the last one
+	for decoded = range spellings(t.Resource) {
 	}
 	host, _, _ := strings.Cut(decoded, "/")
 	return host

@@ -103,7 +103,7 @@ func (s *C2D) Queue(ctx context.Context, device string) iter.Seq2[c2d.Message, e
 				yield(c2d.Message{}, err)
 				return
 			}
-			m := c2d.ParseHeaders(raw.Header)
+			m := c2d.ParseHeaders(raw.Header.Map())
 			m.Device, m.Body, m.Sequence, m.Enqueued = device, raw.Data, raw.Sequence, raw.Time
 			if raw.Damaged {
 				m.Fault = hub.Errorf(hub.ArgumentInvalid, "the headers are not those of a NATS message")
@@ -180,7 +180,7 @@ func (s *C2D) DeadLetters(ctx context.Context, device string) iter.Seq2[c2d.Dead
 
 func (s *C2D) deadLetter(raw direct.Message) c2d.DeadLetter {
 	d := c2d.DeadLetter{
-		Message: c2d.ParseHeaders(raw.Header), Status: c2d.Status(raw.Header.Get(subject.DeadLetterStatus)),
+		Message: c2d.ParseHeaders(raw.Header.Map()), Status: c2d.Status(raw.Header.Get(subject.DeadLetterStatus)),
 		Description: raw.Header.Get(subject.DeadLetterDescription), Sequence: raw.Sequence, Time: raw.Time,
 	}
 	if id, err := s.c.names.Parse("deadletter", raw.Subject); err == nil {

@@ -22,16 +22,13 @@ type Asker interface {
 // Request is what is asked.
 type Request struct {
 	Subject string
-	Headers []Header
+	Headers Headers
 	Data    []byte
 }
 
-// Header is one header of a request.
-type Header struct{ Name, Value string }
-
 // Reply is what was answered.
 type Reply struct {
-	Header nats.Header // nil: there are none, or none that can be read
+	Header Headers // nil: there are none, or none that can be read
 	Data   []byte
 	// HeaderBytes is how long the headers are on the wire.
 	HeaderBytes int
@@ -71,5 +68,5 @@ func (c conn) Ask(ctx context.Context, r Request) (Reply, error) {
 
 func replyOf(m *nats.Msg) Reply {
 	n := m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
-	return Reply{Header: m.Header, Data: m.Data, HeaderBytes: n}
+	return Reply{Header: headersOf(m.Header), Data: m.Data, HeaderBytes: n}
 }

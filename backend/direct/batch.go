@@ -163,7 +163,7 @@ func (b *batch) add(a answer) {
 
 // follows reports whether what has these headers comes behind the last answer,
 // as far as that can be told.
-func (b *batch) follows(h nats.Header) bool {
+func (b *batch) follows(h Headers) bool {
 	before := uint64(0)
 	if n := len(b.answers); n > 0 {
 		if !b.answers[n-1].believed {
@@ -171,6 +171,6 @@ func (b *batch) follows(h nats.Header) bool {
 		}
 		before = b.answers[n-1].Sequence
 	}
-	n, err := strconv.ParseUint(last(h, lastSequenceHeader), 10, 64)
+	n, err := strconv.ParseUint(h.last(lastSequenceHeader), 10, 64)
 	return err == nil && n == before
 }

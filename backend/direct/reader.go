@@ -21,7 +21,7 @@ type Message struct {
 	Time     time.Time
 	// Header has the publisher's headers, and may have the server's behind them.
 	// It is nil when they can't be read; then Damaged is set.
-	Header  nats.Header
+	Header  Headers
 	Damaged bool
 	Data    []byte
 }
@@ -128,19 +128,19 @@ func (r *Reader) answer(ctx context.Context, g get, reply Reply, err error) (Mes
 	return r.readExactly(ctx, g)
 }
 
-const headerLine = "NATS/1.0\r\n"
+const (
+	headerLine = "NATS/1.0\r\n"
+	lineEnd    = "\r\n"
+)
 
 // canonicalBytes is how long headers are as the server writes them, with an end
 // but without a first line.
-func canonicalBytes(h nats.Header) (n, lines int) {
-	n = len("\r\n")
-	for name, values := range h {
-		for _, v := range values {
-			n += len(name) + len(": ") + len(v) + len("\r\n")
-		}
-		lines += len(values)
+func canonicalBytes(h Headers) (n int) {
+	n = len(lineEnd)
+	for i := range h {
+		n += len(h[i].Name) + len(": ") + len(h[i].Value) + len(lineEnd)
 	}
-	return n, lines
+	return n
 }
 
 // maxLines is how many header lines an answer that is believed has at most. A
@@ -155,40 +155,37 @@ func maxLines(stream string) int {
 // parse reads the answer to a direct get. It fails when there may be bytes in the
 // headers that nobody has read.
 func (r *Reader) parse(m Reply) (Message, bool) {
-	if n, lines := canonicalBytes(m.Header); len(headerLine)+n != m.HeaderBytes || lines > r.lines {
+	if len(headerLine)+canonicalBytes(m.Header) != m.HeaderBytes || len(m.Header) > r.lines {
 		return Message{}, false
 	}
 	var err error
-	found := Message{Subject: last(m.Header, jetstream.SubjectHeader), Header: m.Header, Data: m.Data}
-	if found.Sequence, err = strconv.ParseUint(last(m.Header, jetstream.SequenceHeader), 10, 64); err != nil {
+	found := Message{Subject: m.Header.last(jetstream.SubjectHeader), Header: m.Header, Data: m.Data}
+	if found.Sequence, err = strconv.ParseUint(m.Header.last(jetstream.SequenceHeader), 10, 64); err != nil {
 		return found, false
 	}
-	found.Time, err = time.Parse(time.RFC3339Nano, last(m.Header, jetstream.TimeStampHeaer))
+	found.Time, err = time.Parse(time.RFC3339Nano, m.Header.last(jetstream.TimeStampHeaer))
 	return found, err == nil && found.Subject != ""
-}
-
-// last is the last value of a header: the server's, if the publisher has one of
-// this name too.
-func last(h nats.Header, name string) string {
-	values := h[name]
-	if len(values) == 0 {
-		return ""
-	}
-	return values[len(values)-1]
 }
 
 // Sequence is the number in the headers of a message that a stream has
 // republished; 0 when there is none.
 func Sequence(h nats.Header) uint64 {
-	n, _ := strconv.ParseUint(last(h, jetstream.SequenceHeader), 10, 64)
+	n, _ := strconv.ParseUint(lastOf(h[jetstream.SequenceHeader]), 10, 64)
 	return n
 }
 
 // Size is how long, by the headers of a message that was republished without
 // its body, the body is; 0 when they don't say.
 func Size(h nats.Header) int {
-	n, _ := strconv.Atoi(last(h, "Nats-Msg-Size"))
+	n, _ := strconv.Atoi(lastOf(h["Nats-Msg-Size"]))
 	return n
+}
+
+func lastOf(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }
 
 // readExactly reads a message by the API.
@@ -228,12 +225,12 @@ func (r *Reader) readExactly(ctx context.Context, g get) (Message, error) {
 
 // decode reads headers as they were published. Those that end before their end
 // are damaged: another reader may see something else.
-func decode(b []byte) (h nats.Header, damaged bool) {
+func decode(b []byte) (h Headers, damaged bool) {
 	if len(b) == 0 {
 		return nil, false
 	}
-	h, err := nats.DecodeHeadersMsg(b)
-	if err != nil || !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
+	h = ReadHeaders(b)
+	if h == nil || !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
 		return nil, true
 	}
 	inner := b[:len(b)-len("\n\r\n")]

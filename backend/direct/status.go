@@ -20,8 +20,8 @@ const (
 func statusOf(m Reply) (code string, ok bool) {
 	const statusLines = 4
 	code = m.Header.Get(statusHeader)
-	n, lines := canonicalBytes(m.Header)
-	if code == "" || len(m.Data) > 0 || lines > statusLines {
+	n := canonicalBytes(m.Header)
+	if code == "" || len(m.Data) > 0 || len(m.Header) > statusLines {
 		return code, false
 	}
 	n -= len(statusHeader) + len(": \r\n") - len(" ") // it is in the first line
