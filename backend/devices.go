@@ -32,11 +32,13 @@ var (
 
 // Get implements [identity.Store].
 func (d *DeviceStore) Get(ctx context.Context, id hub.Identity) (identity.Record, error) {
-	e, err := d.bucket.get(ctx, subject.Key(id))
+	m, err := d.bucket.current(ctx, subject.Key(id))
 	if err != nil {
 		return identity.Record{}, missing(id, err)
 	}
-	return record(e)
+	r, err := parseRecord(id, m.Data)
+	r.Revision = m.Sequence
+	return r, err
 }
 
 // Create implements [identity.Store].

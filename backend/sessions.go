@@ -282,14 +282,14 @@ func (s *SessionStore) Remove(ctx context.Context, id hub.Identity, generation s
 
 // read returns the session of id, with nothing but the id when there is none.
 func (s *SessionStore) read(ctx context.Context, id hub.Identity) (session.Session, error) {
-	e, err := s.bucket.get(ctx, subject.Key(id))
+	m, err := s.bucket.current(ctx, subject.Key(id))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return session.Session{ID: id}, nil
 	}
 	if err != nil {
 		return session.Session{}, err
 	}
-	return decodeSession(id, e), nil
+	return sessionOf(id, m.Data, m.Sequence), nil
 }
 
 // decodeSession reads a value. One that is damaged counts as no session, so

@@ -43,8 +43,8 @@ func (d document) visible() bool {
 
 // assemble makes a document in memory of just its length.
 func assemble(key string, parts [Parts]string) document {
-	var lengths []byte
-	n := 2 + len(key)
+	var room [Parts * binary.MaxVarintLen32]byte
+	lengths, n := room[:0], 2+len(key)
 	for _, p := range parts {
 		lengths = binary.AppendUvarint(lengths, uint64(len(p)))
 		n += len(p)

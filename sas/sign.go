@@ -60,9 +60,7 @@ func (t Token) isSignature(resource string, key []byte) bool {
 
 func hmacOf(resource, expiry string, key []byte) []byte {
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(resource))
-	mac.Write([]byte{'\n'})
-	mac.Write([]byte(expiry))
+	mac.Write([]byte(resource + "\n" + expiry))
 	return mac.Sum(nil)
 }
 

@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hubgate/hubgate/hub"
@@ -160,6 +161,8 @@ func (n Names) prefix() string {
 func (n Names) upper() string { return strings.ToUpper(n.prefix()) }
 
 func (n Names) appendIdentity(dst []byte, middle string, id hub.Identity) []byte {
+	const room = 16 // for a dot, and some bytes of ids that are written as three
+	dst = slices.Grow(dst, len(n.prefix())+len(middle)+len(id.Device)+len(id.Module)+room)
 	dst = append(dst, n.prefix()...)
 	dst = append(dst, middle...)
 	return AppendKey(dst, id)
