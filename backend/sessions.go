@@ -20,6 +20,7 @@ import (
 const (
 	claimAttempts = 20 // against other claims of the same identity
 	retryPause    = 2 * time.Millisecond
+	saveTime      = 2 * requestTimeout // against other writers of a session
 )
 
 // SessionStore keeps sessions in the bucket hub_presence: one key for each
@@ -152,6 +153,11 @@ func (s *SessionStore) save(ctx context.Context, owned *session.Session, last la
 	next.Ends = s.ends.untold(owned.ID, owned.Ends)
 	next, discarded = last(next)
 	rev, err := s.write(ctx, key, stored{Session: next, Epoch: owned.Epoch}, owned.Revision)
+	if isConflict(err) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, saveTime)
+		defer cancel()
+	}
 	for try := 0; isConflict(err) && try < claimAttempts; try++ {
 		// Either somebody else owns the session now, or a sender of wills has written, or
 		// an earlier write of this one was stored although its answer was lost; then the

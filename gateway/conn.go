@@ -218,9 +218,7 @@ func (c *conn) leave() {
 func (c *conn) release(now time.Time, cause error) bool {
 	s := &c.session
 	s.DisconnectedTime, s.Reason, s.Code = now, sentence(cause), codeOf(cause)
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	err := c.srv.Sessions.Release(ctx, s)
+	err := c.srv.Sessions.Release(context.Background(), s)
 	if err != nil && hub.CodeOf(err) != hub.ConnectionReplaced {
 		c.srv.Log.Warn().Err(err).Str("device_id", s.ID.Device).Str("module_id", s.ID.Module).
 			Msg("the end of a connection could not be stored; the device looks connected until it can")

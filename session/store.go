@@ -26,7 +26,8 @@ type Store interface {
 	// was last here; the end is told unless the session is Untold. It fails with
 	// ConnectionReplaced when there is a newer owner, or somebody has told the end
 	// of this one, which is no fault. After any other error the store goes on
-	// trying. A session that has been removed is released.
+	// trying: it ends the first try by itself, and ctx needs no deadline. A session
+	// that has been removed is released.
 	Release(ctx context.Context, s *Session) error
 	// Get returns the session of id, the zero Session when there is none.
 	Get(ctx context.Context, id hub.Identity) (Session, error)
