@@ -245,7 +245,7 @@ func (q *question) reply() (direct.Reply, error) {
 	}
 	r := direct.Reply{Data: answer[q.split:], HeaderBytes: q.split}
 	if q.split > 0 {
-		r.Header = direct.ReadHeaders(answer[:q.split])
+		r.Header = direct.ReadHeaders(view(answer[:q.split])) // nobody writes into it any more
 	}
 	if len(r.Data) == 0 && r.Header.Get("Status") == "503" {
 		return direct.Reply{}, nats.ErrNoResponders

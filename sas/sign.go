@@ -91,6 +91,9 @@ func escape(s string) string {
 // unescape decodes percent escapes; a + stays. Text with a bad escape was not
 // encoded, but holds a % of its own: it is returned as it is.
 func unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
 	if t, err := url.PathUnescape(s); err == nil {
 		return t
 	}

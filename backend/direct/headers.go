@@ -56,12 +56,11 @@ func headersOf(all nats.Header) Headers {
 // ReadHeaders reads headers as they are on the wire, in the way of nats.go but for
 // the map that this makes, which costs as much as all else. None are returned when
 // they can't be read.
-func ReadHeaders(block []byte) Headers {
-	text := string(block)
-	if h, ok := readPlain(text); ok {
+func ReadHeaders(block string) Headers {
+	if h, ok := readPlain(block); ok {
 		return h
 	}
-	all, err := nats.DecodeHeadersMsg(block)
+	all, err := nats.DecodeHeadersMsg([]byte(block))
 	if err != nil {
 		return nil
 	}

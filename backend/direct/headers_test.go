@@ -22,7 +22,7 @@ func FuzzReadHeaders(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, block []byte) {
 		want, err := nats.DecodeHeadersMsg(block)
-		got := direct.ReadHeaders(block)
+		got := direct.ReadHeaders(string(block))
 		if (got == nil) != (err != nil) || cmp.Diff(want, got.Map()) != "" && err == nil {
 			t.Errorf("%q is %v, nats.go says %v, %v", block, got, want, err)
 		}

@@ -229,7 +229,7 @@ func decode(b []byte) (h Headers, damaged bool) {
 	if len(b) == 0 {
 		return nil, false
 	}
-	h = ReadHeaders(b)
+	h = ReadHeaders(string(b))
 	if h == nil || !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
 		return nil, true
 	}

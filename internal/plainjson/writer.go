@@ -3,7 +3,9 @@ package plainjson
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Writer writes the members of an object in the order in which it gets them. What
@@ -122,9 +124,8 @@ func (w *Writer) comma() {
 }
 
 func (w *Writer) quote(value string) {
-	for _, c := range []byte(value) {
-		switch {
-		case c < ' ', c == '"', c == '\\', c == '<', c == '>', c == '&', c >= 0x80:
+	for i := range len(value) {
+		if !isPlain[value[i]] {
 			w.odd = true
 			return
 		}
@@ -133,3 +134,13 @@ func (w *Writer) quote(value string) {
 	w.text = append(w.text, value...)
 	w.text = append(w.text, '"')
 }
+
+// isPlain says of each byte whether encoding/json writes it as it is.
+//
+//nolint:gochecknoglobals // a table
+var isPlain = func() (plain [0x100]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		plain[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return plain
+}()
