@@ -14,8 +14,6 @@ import (
 
 // conn is one client's connection, from CONNACK on.
 type conn struct {
-	watch watch
-
 	// Set by accept, then read only.
 	srv     *Server
 	src     source
@@ -27,7 +25,9 @@ type conn struct {
 	stale   time.Time     // zero: never, or it was told; owned by the reader
 	started time.Time
 
-	// Owned by the reader.
+	watch watch // whether there is a reader
+
+	// Owned by the reader, who is one goroutine at a time.
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time       // under mu too
 	inbox     *inbox          // what has come and is unfinished; nil: nothing
