@@ -9,17 +9,15 @@ import (
 // workers are goroutines for what is short: the way from a socket to CONNACK, the
 // turns of connections, and their end. Their stacks have grown with an earlier
 // task, where a new goroutine would have to grow its own, several times. There are
-// as many as there are tasks, and a few more for a moment.
+// as many as there were tasks at once a moment ago.
 type workers struct {
 	mu   sync.Mutex
 	idle []chan func() // the last one is the first to work: its stack is in the cache
 	over bool          // nobody stays for another task
 }
 
-const (
-	maxIdleWorkers = 256
-	workerPatience = time.Second // after it an idle worker goes
-)
+// workerPatience is for how long an idle worker stays.
+const workerPatience = time.Second
 
 func newWorkers() *workers { return new(workers) }
 
@@ -79,11 +77,11 @@ func (w *workers) work(task func()) {
 	}
 }
 
-// rest makes a worker idle, unless enough are.
+// rest makes a worker idle, unless nobody stays.
 func (w *workers) rest(tasks chan func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.over || len(w.idle) >= maxIdleWorkers {
+	if w.over {
 		return false
 	}
 	w.idle = append(w.idle, tasks)
