@@ -16,8 +16,10 @@ type workers struct {
 	over bool          // nobody stays for another task
 }
 
-// workerPatience is for how long an idle worker stays.
-const workerPatience = time.Second
+const (
+	workerPatience = time.Second // after it an idle worker goes
+	maxIdleWorkers = 4096        // the rest go at once: it takes time to find one among many
+)
 
 func newWorkers() *workers { return new(workers) }
 
@@ -77,11 +79,11 @@ func (w *workers) work(task func()) {
 	}
 }
 
-// rest makes a worker idle, unless nobody stays.
+// rest makes a worker idle, unless enough are.
 func (w *workers) rest(tasks chan func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.over {
+	if w.over || len(w.idle) >= maxIdleWorkers {
 		return false
 	}
 	w.idle = append(w.idle, tasks)

@@ -37,7 +37,7 @@ func TestWorkerIsChosenAsItGoes(t *testing.T) {
 func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorkers()
-		const tasks = 300
+		const tasks = maxIdleWorkers + 100
 		for range 3 {
 			release := make(chan struct{})
 			var running, done sync.WaitGroup
@@ -54,16 +54,16 @@ func TestWorkers(t *testing.T) {
 			close(release)
 			done.Wait()
 			synctest.Wait()
-			if n := w.resting(); n != tasks {
-				t.Errorf("%d workers are idle, want %d", n, tasks)
+			if n := w.resting(); n != maxIdleWorkers {
+				t.Errorf("%d workers are idle, want %d", n, maxIdleWorkers)
 			}
 			<-time.After(workerPatience / 2)
 			ran := make(chan struct{})
 			w.start(func() { close(ran) })
 			<-ran
 			synctest.Wait()
-			if n := w.resting(); n != tasks {
-				t.Errorf("%d workers are idle after a task that one of them should have run, want %d", n, tasks)
+			if n := w.resting(); n != maxIdleWorkers {
+				t.Errorf("%d workers are idle after a task that one of them should have run, want %d", n, maxIdleWorkers)
 			}
 			<-time.After(workerPatience / 2)
 			synctest.Wait()
