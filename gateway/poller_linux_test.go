@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
 )
 
 // TestNobodyWaits: connections that idle have no goroutine, by TLS neither.
@@ -59,4 +60,41 @@ func TestWithoutWatches(t *testing.T) {
 	c := w.connect(t, "d1")
 	c.publish(1, "message")
 	next[*mqtt.Puback](c)
+}
+
+// TestAlarmOfABusyReader: a client that was silent only because nobody read is not cut,
+// and is as soon as it is silent again.
+func TestAlarmOfABusyReader(t *testing.T) {
+	w := newWorld(t, nil)
+	client := w.connect(t, "d1")
+	w.event(t)
+	c := w.live.get(hub.Identity{Device: "d1"})
+	passed := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.readArmed = c.readArmed.Add(-2 * c.silence)
+	}
+	eventually(t, "the reader to rest", c.idles)
+	passed()
+	c.watch.alarm.Stop()
+	c.watch.late.Store(true) // while the reader is busy
+	client.write(&mqtt.Pingreq{})
+	next[*mqtt.Pingresp](client)
+	eventually(t, "the reader to rest", c.idles)
+	if c.watch.late.Load() || !c.watch.alarm.Stop() {
+		t.Error("the alarm was not set again")
+	}
+	c.overdue() // too early, as its timer was set long ago
+	if !c.watch.alarm.Stop() {
+		t.Error("an alarm that came too early was not set again")
+	}
+	client.write(&mqtt.Pingreq{})
+	next[*mqtt.Pingresp](client)
+	eventually(t, "the reader to rest", c.idles)
+	passed()
+	c.overdue()
+	client.closed()
+	if e := w.event(t); e.Code != hub.ConnectionLost {
+		t.Errorf("event %+v, want ConnectionLost", e)
+	}
 }
