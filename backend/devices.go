@@ -36,9 +36,7 @@ func (d *DeviceStore) Get(ctx context.Context, id hub.Identity) (identity.Record
 	if err != nil {
 		return identity.Record{}, missing(id, err)
 	}
-	r, err := parseRecord(id, m.Data)
-	r.Revision = m.Sequence
-	return r, err
+	return recordOf(id, m.Data, m.Sequence)
 }
 
 // Create implements [identity.Store].
@@ -159,18 +157,14 @@ func change(e jetstream.KeyValueEntry) (identity.Change, bool) {
 	if e.Operation() != jetstream.KeyValuePut {
 		return identity.Change{ID: id}, true
 	}
-	r, err := record(e)
+	r, err := recordOf(id, e.Value(), e.Revision())
 	return identity.Change{ID: id, Record: &r}, err == nil
 }
 
-// record reads the value of an entry. The key says whose it is.
-func record(e jetstream.KeyValueEntry) (identity.Record, error) {
-	id, err := subject.ParseKey(e.Key())
-	if err != nil {
-		return identity.Record{}, err
-	}
-	r, err := parseRecord(id, e.Value())
-	r.Revision = e.Revision()
+// recordOf reads the value of the key of id, of which this is the revision.
+func recordOf(id hub.Identity, value []byte, revision uint64) (identity.Record, error) {
+	r, err := parseRecord(id, value)
+	r.Revision = revision
 	return r, err
 }
 

@@ -54,10 +54,7 @@ func (c conn) Ask(ctx context.Context, r Request) (Reply, error) {
 	defer cancel()
 	m := &nats.Msg{Subject: r.Subject, Data: r.Data}
 	if len(r.Headers) > 0 {
-		m.Header = nats.Header{}
-	}
-	for _, h := range r.Headers {
-		m.Header.Add(h.Name, h.Value)
+		m.Header = r.Headers.Map()
 	}
 	reply, err := c.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
