@@ -59,11 +59,7 @@ func TestFaceSeesCertificates(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					c := newClient(t, nc)
-					c.write(&mqtt.Connect{ClientID: []byte("d")})
-					if k := c.connack(); k.Code != 0 {
-						t.Fatalf("CONNACK %d", k.Code)
-					}
+					newClient(t, nc).join("d", 0)
 					if got := nc.ConnectionState().DidResume; got != resumed {
 						t.Errorf("connection %d: resumed %t, want %t", try, got, resumed)
 					}

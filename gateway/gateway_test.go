@@ -309,13 +309,18 @@ func newClient(t *testing.T, nc net.Conn) *client {
 	return &client{t: t, nc: nc, r: bufio.NewReader(nc), dec: mqtt.Decoder{Version: mqtt.V311, From: mqtt.FromServer}}
 }
 
-// connect dials, sends CONNECT with clean session 0, and expects to be let in.
+// connect dials and joins.
 func (w *world) connect(t *testing.T, id string) *client {
 	t.Helper()
-	c := dial(t, w.addr)
-	c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: 60})
+	return dial(t, w.addr).join(id, 60)
+}
+
+// join sends CONNECT with clean session 0, and expects to be let in.
+func (c *client) join(id string, keepAlive uint16) *client {
+	c.t.Helper()
+	c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: keepAlive})
 	if k := c.connack(); k.Code != 0 {
-		t.Fatalf("CONNACK %d, want 0", k.Code)
+		c.t.Fatalf("CONNACK %d, want 0", k.Code)
 	}
 	return c
 }

@@ -33,21 +33,17 @@ func (l *line) add(conns ...*conn) {
 		l.conns, l.first = l.conns[:n], 0
 	}
 	l.conns = append(l.conns, conns...)
-	call := l.call()
+	l.unlock()
+}
+
+// unlock unlocks l.mu, and calls a worker if connections wait and none is on its way.
+func (l *line) unlock() {
+	call := !l.called && l.first < len(l.conns)
+	l.called = l.called || call
 	l.mu.Unlock()
 	if call {
 		l.workers.start(l.task)
 	}
-}
-
-// call reports whether the caller must call a worker: connections wait, and none is
-// on its way. l.mu is held.
-func (l *line) call() bool {
-	if l.called || l.first == len(l.conns) {
-		return false
-	}
-	l.called = true
-	return true
 }
 
 // work is done by a worker that was called.
@@ -72,10 +68,6 @@ func (l *line) next() *conn {
 	c := l.conns[l.first]
 	l.conns[l.first] = nil
 	l.first++
-	call := l.call()
-	l.mu.Unlock()
-	if call {
-		l.workers.start(l.task)
-	}
+	l.unlock()
 	return c
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net"
 	"testing"
-
-	"github.com/hubgate/hubgate/gateway/mqtt"
 )
 
 // pipe is a source without a socket, for tests in which time is made up.
@@ -52,12 +50,7 @@ func newBubble(t *testing.T, configure func(*world)) *world {
 // piped connects a client by a pipe.
 func (w *world) piped(t *testing.T, id string, keepAlive uint16) *client {
 	t.Helper()
-	c := pipedRaw(t, w)
-	c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: keepAlive})
-	if k := c.connack(); k.Code != 0 {
-		t.Fatalf("CONNACK %d, want 0", k.Code)
-	}
-	return c
+	return pipedRaw(t, w).join(id, keepAlive)
 }
 
 // pipedRaw is a peer who has not said CONNECT.

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -52,8 +53,7 @@ func (p *poller) add(c *conn) error {
 		p.conns = append(p.conns, c)
 	}
 	p.mu.Unlock()
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered, Fd: c.watch.place}
-	err := p.control(c.src.socket(), syscall.EPOLL_CTL_ADD, &event)
+	err := p.register(c.src.socket(), c.watch.place)
 	if err != nil {
 		p.remove(c)
 	}
@@ -63,19 +63,16 @@ func (p *poller) add(c *conn) error {
 // edgeTriggered is EPOLLET, which package syscall has as a negative number.
 const edgeTriggered = 1 << 31
 
-// control is epoll_ctl for a socket.
-func (p *poller) control(s *tcpSource, op int, event *syscall.EpollEvent) error {
-	var err error
+// register has the kernel tell of a socket under its place.
+func (p *poller) register(s *tcpSource, place int32) error {
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered, Fd: place}
+	var its, err error
 	ours := p.raw.Control(func(epoll uintptr) {
-		its := s.raw.Control(func(fd uintptr) { err = syscall.EpollCtl(int(epoll), op, int(fd), event) })
-		if its != nil {
-			err = its
-		}
+		its = s.raw.Control(func(fd uintptr) {
+			err = syscall.EpollCtl(int(epoll), syscall.EPOLL_CTL_ADD, int(fd), &event)
+		})
 	})
-	if ours != nil {
-		return ours
-	}
-	return err
+	return cmp.Or(ours, its, err)
 }
 
 // remove forgets c. The kernel forgets a socket that is closed; of what it has told

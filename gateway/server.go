@@ -138,6 +138,7 @@ func (s *Server) init() {
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
 		s.workers, s.rounds = newWorkers(), newRounds()
 		s.writes, s.reads = newLine(s.workers, (*conn).flush), newLine(s.workers, (*conn).resume)
+		s.pollers.reads = s.reads
 		s.turns = newTurns()
 		s.offences.seed = maphash.MakeSeed()
 		s.offences.set(s.Penalty)

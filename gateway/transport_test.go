@@ -68,11 +68,7 @@ func TestTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := newClient(t, nc)
-			c.write(&mqtt.Connect{ClientID: []byte("d" + name)})
-			if k := c.connack(); k.Code != 0 {
-				t.Fatalf("CONNACK %d", k.Code)
-			}
+			c := newClient(t, nc).join("d"+name, 0)
 			id := uint16(0)
 			for _, size := range []int{0, 1, 100, 16000, 16384, 16385, 33000, 200000, 1} {
 				id++

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/hubgate/hubgate/gateway/mqtt"
 )
 
 // No more than there are slots compute at a time, all get their turn, and who
@@ -79,11 +77,7 @@ func TestStalledHandshakesHoldNoTurn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := newClient(t, nc)
-		c.write(&mqtt.Connect{ClientID: []byte("d"), KeepAlive: 60})
-		if k := c.connack(); k.Code != 0 {
-			t.Fatalf("CONNACK %d", k.Code)
-		}
+		newClient(t, nc).join("d", 60)
 	}
 	if n := len(w.turns.slots); n != 0 {
 		t.Errorf("%d slots are held", n)

@@ -74,7 +74,7 @@ func (c *conn) watched() bool {
 	if s == nil {
 		return false
 	}
-	p := c.srv.pollers.get(c.srv.reads)
+	p := c.srv.pollers.get()
 	if p == nil || p.add(c) != nil {
 		return false
 	}
@@ -95,7 +95,7 @@ func (c *conn) unwatch() {
 		return
 	}
 	alarm.Stop()
-	c.srv.pollers.get(c.srv.reads).remove(c)
+	c.srv.pollers.get().remove(c)
 }
 
 // overdue is called by the alarm.

@@ -51,18 +51,13 @@ func TestWatch(t *testing.T) {
 }
 
 // dialSecure connects a device by TLS.
-func (w *world) dialSecure(t *testing.T, addr string, config *tls.Config, id string) (*client, net.Conn) {
+func dialSecure(t *testing.T, addr string, config *tls.Config, id string) *client {
 	t.Helper()
-	below, err := net.Dial("tcp", addr)
+	nc, err := tls.Dial("tcp", addr, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, tls.Client(below, config))
-	c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: 60})
-	if k := c.connack(); k.Code != 0 {
-		t.Fatalf("CONNACK %d, want 0", k.Code)
-	}
-	return c, below
+	return newClient(t, nc).join(id, 60)
 }
 
 // eventually waits for what nobody tells of.
@@ -117,11 +112,7 @@ func TestByteByByte(t *testing.T) {
 				config.MaxVersion = version
 				nc = tls.Client(through, config)
 			}
-			c := newClient(t, nc)
-			c.write(&mqtt.Connect{ClientID: []byte(id), KeepAlive: 60})
-			if k := c.connack(); k.Code != 0 {
-				t.Fatalf("CONNACK %d, want 0", k.Code)
-			}
+			c := newClient(t, nc).join(id, 60)
 			conn := w.live.get(hub.Identity{Device: id})
 			through.Conn = dribble{through.Conn, t, func() bool { return conn.ended() != nil || conn.idles() }}
 			for i := range uint16(3) {
@@ -161,10 +152,10 @@ func TestLastWords(t *testing.T) {
 		}
 	}
 	for range 50 {
-		c, below := w.dialSecure(t, addr, roots, "d2")
+		c := dialSecure(t, addr, roots, "d2")
 		w.event(t)
 		c.publish(0, "farewell")
-		if err := below.(*net.TCPConn).CloseWrite(); err != nil { // without close_notify
+		if err := c.nc.(*tls.Conn).NetConn().(*net.TCPConn).CloseWrite(); err != nil { // without close_notify
 			t.Fatal(err)
 		}
 		<-w.handler.came
