@@ -1,7 +1,7 @@
 package backend
 
 import (
-	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,15 +11,48 @@ import (
 )
 
 // census is the nodes of the hub by what is written of them, this one included.
-// One without states knows none.
 type census struct {
 	self string // this node
 
-	mu     sync.Mutex
-	states map[string]NodeCycle
-	all    bool // everything that is written was noted
+	mu    sync.Mutex
+	nodes map[string]known
+	all   bool // everything that is written was noted
 
 	alone atomic.Bool // see isAlone
+}
+
+// known is what is written of a node.
+type known struct {
+	state    NodeCycle
+	instance string
+	left     []string // instances that may own something, this one included
+}
+
+// standing is how an instance of a node stands.
+type standing uint8
+
+const (
+	instanceUnsettled standing = iota // it may have left something, or nobody knows yet
+	instanceAlive                     // it is its node
+	instanceOver                      // what it has left is repaired
+)
+
+// stands tells how an instance stands, as far as this node knows.
+func (c *census) stands(instance string) standing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		switch {
+		case n.state == NodeUp && n.instance == instance:
+			return instanceAlive
+		case slices.Contains(n.left, instance):
+			return instanceUnsettled
+		}
+	}
+	if !c.all {
+		return instanceUnsettled
+	}
+	return instanceOver
 }
 
 // isAlone reports whether nobody else may own a device, as far as this node knows:
@@ -29,8 +62,8 @@ func (c *census) isAlone() bool { return c.alone.Load() }
 // judge keeps alone true to what was noted. c.mu is held.
 func (c *census) judge() {
 	alone := c.all
-	for name, state := range c.states {
-		if name != c.self && (state == NodeUp || state == NodeDead) {
+	for name, n := range c.nodes {
+		if name != c.self && (n.state == NodeUp || n.state == NodeDead) {
 			alone = false
 		}
 	}
@@ -46,11 +79,11 @@ func (c *census) note(e jetstream.KeyValueEntry) {
 	r, ok := parseNode(e.Value())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.states == nil {
-		c.states = map[string]NodeCycle{}
+	if c.nodes == nil {
+		c.nodes = map[string]known{}
 	}
-	if c.states[name] = r.State; e.Operation() != jetstream.KeyValuePut || !ok {
-		delete(c.states, name)
+	if c.nodes[name] = (known{r.State, r.Instance, r.left()}); e.Operation() != jetstream.KeyValuePut || !ok {
+		delete(c.nodes, name)
 	}
 	c.judge()
 }
@@ -67,7 +100,7 @@ func (c *census) complete() {
 func (c *census) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clear(c.states)
+	clear(c.nodes)
 	c.all = false
 	c.judge()
 }
@@ -77,8 +110,8 @@ func (c *census) counts() map[NodeCycle]int {
 	all := map[NodeCycle]int{NodeUp: 0, NodeDead: 0, NodeRepaired: 0, NodeStopped: 0}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for state := range maps.Values(c.states) {
-		all[state]++
+	for _, n := range c.nodes {
+		all[n.state]++
 	}
 	return all
 }

@@ -210,6 +210,7 @@ func (f *Fleet) visitSession(w written, reading uint8) {
 	if !w.gone {
 		s, ok = parseSession(id, w.value)
 	}
+	f.sessions.nodes.notice(id, s, f.feeds[presenceFeed].ready)
 	if !ok {
 		f.catalog.sessionGone(id)
 		return

@@ -56,12 +56,20 @@ func (n *Nodes) beat(ctx context.Context) error {
 func (n *Nodes) stored(revision uint64, from time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.revision, n.last, n.known = revision, from, true
+	n.revision, n.last = revision, from
+	if n.known {
+		return
+	}
+	n.known = true
+	select {
+	case n.again <- struct{}{}:
+	default:
+	}
 }
 
 // judge finds out why a beat has met another revision. n.beating is held.
 func (n *Nodes) judge(ctx context.Context) error {
-	found, revision, err := n.look(ctx)
+	found, revision, err := n.look(ctx, n.node)
 	if err != nil {
 		return err
 	}
@@ -108,10 +116,6 @@ func (n *Nodes) resurrect(found NodeRecord, revision uint64) {
 	n.fence()
 	n.member.Fenced()
 	n.enter(NodeRecord{Earlier: appendNew(found.Earlier, found.Instance), LastSeen: found.LastSeen}, revision)
-	select {
-	case n.again <- struct{}{}:
-	default:
-	}
 }
 
 // fence lets nobody claim for this instance.
@@ -122,13 +126,14 @@ func (n *Nodes) fence() {
 }
 
 // repairSelf repairs what earlier instances of this node have left, at first and
-// whenever it was taken for dead.
+// whenever it was taken for dead. The others know of this instance by then: if it died
+// in the middle, they would repair both.
 func (n *Nodes) repairSelf(ctx context.Context) {
 	for try := 1; ctx.Err() == nil; try++ {
 		n.mu.Lock()
-		earlier, last := n.record.Earlier, n.record.LastSeen
+		earlier, last, known := n.record.Earlier, n.record.LastSeen, n.known
 		n.mu.Unlock()
-		if len(earlier) == 0 {
+		if len(earlier) == 0 || !known {
 			try = 0
 			select {
 			case <-n.again:

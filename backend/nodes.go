@@ -37,6 +37,8 @@ type Nodes struct {
 	repair  *repair
 	census  census
 
+	lateWrites lateWrites
+
 	beating sync.Mutex // held by who writes the key of this node
 
 	mu       sync.Mutex
@@ -156,7 +158,7 @@ func (n *Nodes) Join(ctx context.Context, m Member) error {
 		return errors.New("a node needs a name")
 	}
 	n.member = m
-	before, revision, err := n.look(ctx)
+	before, revision, err := n.look(ctx, n.node)
 	if err != nil {
 		return fmt.Errorf("look for the node %s: %w", n.node, err)
 	}
@@ -187,9 +189,9 @@ func (n *Nodes) Join(ctx context.Context, m Member) error {
 	return nil
 }
 
-// look reads the record of this node's name; LastSeen is when it was written.
-func (n *Nodes) look(ctx context.Context) (NodeRecord, uint64, error) {
-	m, err := n.bucket.current(ctx, subject.EncodeToken(n.node))
+// look reads the record of a node; LastSeen is when it was written.
+func (n *Nodes) look(ctx context.Context, node string) (NodeRecord, uint64, error) {
+	m, err := n.bucket.current(ctx, subject.EncodeToken(node))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return NodeRecord{}, 0, nil
 	}

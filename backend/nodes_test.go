@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -230,13 +229,105 @@ func TestLateClaimOfADeadNode(t *testing.T) {
 	instance := a.nodes.current()
 	a.die()
 	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
-	late := session.Session{
-		ID: hub.Identity{Device: "late"}, Generation: "g1", Connected: true, Node: "a", Instance: instance, Connection: "a2", Remote: "192.0.2.1:1",
+	b.storesLate(t, "late", "a", instance)
+	until(t, "the late claim is ended", func() bool { return !b.session(t, "late").Connected })
+}
+
+// TestClaimThatNobodyLooksFor: who has repaired a node dies before it looks again. Late
+// claims of the repaired one are ended by whoever reads them, and told.
+func TestClaimThatNobodyLooksFor(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b := join(t, s, "a"), join(t, s, "b")
+	instance := a.nodes.current()
+	a.die()
+	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	b.storesLate(t, "before", "a", instance)
+	b.die()
+	c := join(t, s, "c")
+	c.storesLate(t, "after", "a", instance)
+	for _, dev := range []string{"before", "after"} {
+		until(t, "the late claim is ended", func() bool { return !c.session(t, dev).Connected })
+		v := c.session(t, dev)
+		until(t, "the end is told", func() bool { return c.told(t, dev) == fmt.Sprintf("%X+ %X-503001", v.Epoch, v.Epoch) })
 	}
-	if _, err := b.sessions.write(testContext(t), subject.Key(late.ID), stored{Session: late}, 0); err != nil {
+}
+
+// TestLateWrites: what was written is late when its instance has been over for a time.
+func TestLateWrites(t *testing.T) {
+	t.Parallel()
+	const patience = 3 * time.Second
+	id := hub.Identity{Device: "d"}
+	for name, tc := range map[string]struct {
+		// what happens second by second: c: a claim is read, e: its end by its owner,
+		// r: by a repair, l: an end of long ago, -: nothing; and how its instance stands then: a: alive, o: over, u: unsettled.
+		seen string
+		want string // when it is due
+	}{
+		"of a dead one":                {"co -o -o -o -o -o", "    x "},
+		"of one that joins":            {"co -o -a -o -o -o -o -o", ""},
+		"of one that lives":            {"ca -a -o -o -o -o -o -o", ""},
+		"of one that is repaired late": {"cu -u -u -u -o -o -o -o -o", "        x"},
+		"over, and then not":           {"co -o -u -u -o -o -o -o -o", "        x"},
+		"repaired":                     {"co -o ro -o -o -o -o -o", ""},
+		"ended long ago":               {"lo -o -o -o -o -o -o", ""},
+		"ended late":                   {"co -o eo -o -o -o -o -o", "      x"},
+		"claimed again":                {"co -o ca -o -o -o -o -o", ""},
+		"late twice":                   {"co -o -o -o -o co -o -o -o -o", "    x    x"},
+	} {
+		var l lateWrites
+		now := time.Unix(1000, 0)
+		got := ""
+		for step := range strings.SplitSeq(tc.seen, " ") {
+			stands := map[byte]standing{'a': instanceAlive, 'o': instanceOver, 'u': instanceUnsettled}[step[1]]
+			if step[0] != '-' {
+				v := session.Session{Connected: step[0] == 'c', Instance: "i"}
+				if step[0] == 'r' {
+					v.RepairedBy = "n"
+				}
+				l.see(id, v, step[0] != 'l', stands)
+			}
+			if due := l.due(now, patience, func(string) standing { return stands }); len(due) == 0 {
+				got += " "
+			} else {
+				got += "x"
+			}
+			now = now.Add(time.Second)
+		}
+		if strings.TrimRight(got, " ") != strings.TrimRight(tc.want, " ") {
+			t.Errorf("%s: due %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// TestLivingClaimsAreNotLate: neither what a node owns that is here, nor what somebody
+// owns who is no node, is taken for a late claim.
+func TestLivingClaimsAreNotLate(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b := join(t, s, "a"), join(t, s, "b")
+	for _, living := range []session.Session{
+		a.connects(t, "of a", "a1", ""), b.connects(t, "of b", "b1", ""),
+		(&peer{Backbone: open(t, s, Config{Node: "none"})}).connects(t, "of nobody", "c1", ""),
+	} {
+		if err := b.nodes.repairLate(testContext(t), living.ID); err != nil {
+			t.Error(err)
+		}
+		if v := b.session(t, living.ID.Device); !v.Connected || v.Revision != living.Revision {
+			t.Errorf("session of %s: %+v", living.ID, v)
+		}
+	}
+}
+
+// storesLate stores a claim that an instance of a dead node has sent.
+func (p *peer) storesLate(t *testing.T, dev, node, instance string) {
+	t.Helper()
+	late := session.Session{
+		ID: hub.Identity{Device: dev}, Generation: "g1", Connected: true, Node: node, Instance: instance, Connection: "late", Remote: "192.0.2.1:1",
+	}
+	if _, err := p.sessions.write(testContext(t), subject.Key(late.ID), stored{Session: late}, 0); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the late claim is ended", func() bool { return !b.session(t, "late").Connected })
 }
 
 // TestUnknownInstanceClaimsNothing: a node that begins anew lets nobody in before
@@ -246,7 +337,7 @@ func TestUnknownInstanceClaimsNothing(t *testing.T) {
 	s := serve(t, "", 0)
 	a := join(t, s, "a")
 	a.nodes.beating.Lock() // it can't tell the others
-	_, revision, err := a.nodes.look(testContext(t))
+	_, revision, err := a.nodes.look(testContext(t), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,6 +354,30 @@ func TestUnknownInstanceClaimsNothing(t *testing.T) {
 		_, _, err := a.sessions.Claim(testContext(t), v)
 		return err == nil
 	})
+}
+
+// TestUnknownInstanceRepairsNothing: a node that begins anew does not repair what it was
+// before its first beat. If it died before it has told what it repairs, nobody would.
+func TestUnknownInstanceRepairsNothing(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	a.connects(t, "d", "a1", "")
+	a.nodes.beating.Lock() // it can't tell the others
+	_, revision, err := a.nodes.look(testContext(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.nodes.enter(NodeRecord{Earlier: []string{a.nodes.current()}}, revision)
+	for range 2 { // the second time it has looked, and found that it must wait
+		a.nodes.again <- struct{}{}
+		until(t, "it looks", func() bool { return len(a.nodes.again) == 0 })
+	}
+	if v := a.session(t, "d"); !v.Connected {
+		t.Errorf("session: %+v", v)
+	}
+	a.nodes.beating.Unlock()
+	until(t, "it repairs", func() bool { return !a.session(t, "d").Connected })
 }
 
 // TestFencedNodeComesBack: a node that stood still finds that it was taken for
@@ -329,7 +444,7 @@ func TestRepairerIsNoRival(t *testing.T) {
 	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
 	overtake := func() {
 		t.Helper()
-		r, revision, err := a.nodes.look(testContext(t))
+		r, revision, err := a.nodes.look(testContext(t), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +464,7 @@ func TestRepairerIsNoRival(t *testing.T) {
 	}
 	again := &peer{Backbone: open(t, s, Config{Node: "a", NodeTimeout: soon})}
 	again.nodes.member = again
-	r, revision, err := again.nodes.look(testContext(t))
+	r, revision, err := again.nodes.look(testContext(t), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +560,7 @@ func TestRepairIsFinishedByAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, revision, err := (&Nodes{node: "a", bucket: c.nodes.bucket}).look(context.Background())
+	r, revision, err := c.nodes.look(testContext(t), "a")
 	if err != nil {
 		t.Fatal(err)
 	}

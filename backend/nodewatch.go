@@ -105,6 +105,7 @@ func (n *Nodes) watch(ctx context.Context) {
 				n.bury(ctx, *s)
 				s.moved = time.Now() // else it is somebody else's by then
 			}
+			n.repairAllLate(time.Now())
 		}
 	}
 }

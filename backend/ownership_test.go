@@ -105,6 +105,11 @@ func TestOneOwnerWrites(t *testing.T) {
 		t.Cleanup(func() { shut(b) })
 		skies, c.nodes = append(skies, w), append(c.nodes, p)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.describe(calm)
+		}
+	})
 	keepHistory(t, calm.Backbone)
 	for d := range contested {
 		create(t, calm.Backbone, device(d))
@@ -119,11 +124,31 @@ func TestOneOwnerWrites(t *testing.T) {
 	c.judge(calm)
 }
 
-// run lets everybody fight for a time.
+// describe shows what there is in the end.
+func (c *contest) describe(calm *peer) {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := map[string]int{}
+	for _, a := range c.acts {
+		counts[a.kind]++
+	}
+	c.t.Logf("acknowledged: %v", counts)
+	for _, p := range c.nodes {
+		c.t.Logf("node %s: fenced %d times, usurped %v, %+v", p.cfg.Node, p.fenced.Load(), p.usurped.Load(), calm.record(c.t, p.cfg.Node))
+	}
+	for d := range contested {
+		c.t.Logf("session of %s: %+v", device(d).Device, calm.session(c.t, device(d).Device))
+	}
+}
+
+// run lets everybody fight for a time, and on until something of each kind was
+// acknowledged: a busy machine may need longer.
 func (c *contest) run(skies []*weather, length time.Duration) {
-	over, stop := context.WithTimeout(context.Background(), length)
-	defer stop()
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	over, stop := context.WithCancel(context.Background())
+	defer stop()
 	for i, w := range skies {
 		wg.Go(func() { w.storm(over, rand.New(rand.NewPCG(c.seed, uint64(i)))) })
 	}
@@ -135,7 +160,20 @@ func (c *contest) run(skies []*weather, length time.Duration) {
 			}
 		}
 	}
-	wg.Wait()
+	wait(c.t.Context(), length)
+	until(c.t, "something of each kind is acknowledged", func() bool { return c.kinds() == 4 })
+}
+
+// kinds is how many kinds of operations that write were acknowledged.
+func (c *contest) kinds() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := map[string]bool{}
+	for _, a := range c.acts {
+		seen[a.kind] = true
+	}
+	delete(seen, "get")
+	return len(seen)
 }
 
 // compete connects again and again.

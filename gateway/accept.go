@@ -224,7 +224,7 @@ func (c *conn) begin(in *inbox, present bool) {
 		c.srv.inboxes.put(in)
 		in = nil
 	}
-	c.inbox, c.unhandled = in, in != nil
+	c.inbox, c.unhandled, c.came = in, in != nil, c.srv.ticks()
 	c.srv.Limiter.join()
 	c.srv.counts.begun(c)
 	if watched {

@@ -2,44 +2,23 @@ package gateway
 
 import "github.com/hubgate/hubgate/gateway/mqtt"
 
-// reserve enters a PUBLISH into the ring, and waits while the window is full:
-// the reader stops there, and with it the client. It returns an error when the
-// connection has ended meanwhile.
+// reserve enters a PUBLISH into the ring. It fails with errHalted while the window is
+// full: the reader stops there, and with it the client. Any other error is why the
+// connection has ended.
 func (c *conn) reserve(p *mqtt.Publish, size int) (tag uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.cause == nil && !c.hasRoom(size) {
-		c.srv.counts.full.Add(1)
-		c.blockAt(c.pending.len())
-		for c.blocked && c.cause == nil {
-			c.changed.Wait()
-		}
-		c.blocked = false
-	}
 	if c.cause != nil {
 		return 0, c.cause
+	}
+	if !c.hasRoom(size) {
+		c.halt.wanted = size
+		return 0, errHalted
 	}
 	tag = c.pending.push(p.ID, size)
 	e := c.pending.at(tag)
 	e.came, e.timed = c.came, p.ID != 0 && !isRequest(p)
 	return tag, nil
-}
-
-// blockAt has the reader wait, when n packets are pending and that is too many,
-// until half of them are stored: to wake it up for each would cost more than to
-// store them. c.mu is held.
-func (c *conn) blockAt(n int) {
-	c.blocked, c.resumeAt = true, n-max(1, n/2)
-}
-
-// unblock reports whether the reader may go on, and if so has it do so. c.mu is
-// held.
-func (c *conn) unblock() bool {
-	if !c.blocked || c.pending.len() > c.resumeAt {
-		return false
-	}
-	c.blocked = false
-	return true
 }
 
 // hasRoom reports whether the window takes a packet of size bytes; a single
@@ -92,9 +71,10 @@ func (c *conn) Stored(tag uint64, err error) {
 		c.srv.outputs.put(c.out)
 		c.out = nil
 	}
-	if c.unblock() || c.cause != nil {
+	if c.cause != nil {
 		c.changed.Broadcast()
 	}
+	c.roomMade()
 	start, grown := c.startWriting(), c.outputGrown()
 	c.mu.Unlock()
 	c.hold(grown)

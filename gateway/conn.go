@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -26,29 +27,28 @@ type conn struct {
 	started time.Time
 
 	watch watch // whether there is a reader
+	halt  halt  // whether it has to wait
 
 	// Owned by the reader, who is one goroutine at a time.
 	session   session.Session // ID and Epoch never change; Subscriptions do so under mu
 	readArmed time.Time       // under mu too
 	inbox     *inbox          // what has come and is unfinished; nil: nothing
-	unhandled bool            // nobody has looked at it
+	unhandled bool            // nobody has looked at it, or at the rest of it
 	came      uint32          // when what is being handled was read; see Server.ticks
 	handled   uint32          // packets since it waited for the peer, or for others
 
 	// Owned by whoever flushes.
 	writeArmed time.Time
 
-	mu       sync.Mutex
-	changed  sync.Cond // of pending, out, writing or cause
-	pending  ring
-	sent     unacked
-	out      []byte // packets to be written; nil when there are none
-	blocked  bool   // the reader waits for room in pending, until
-	resumeAt int    // so few packets are pending
-	writing  bool   // a goroutine is flushing
-	torn     bool   // a write has failed: the stream may end within a TLS record
-	greeted  bool   // CONNACK is written; before, the deadline of accept holds
-	cause    error  // why the connection ends; the first one wins
+	mu      sync.Mutex
+	changed sync.Cond // of pending, out, writing or cause
+	pending ring
+	sent    unacked
+	out     []byte // packets to be written; nil when there are none
+	writing bool   // a goroutine is flushing
+	torn    bool   // a write has failed: the stream may end within a TLS record
+	greeted bool   // CONNACK is written; before, the deadline of accept holds
+	cause   error  // why the connection ends; the first one wins
 
 	rare atomic.Pointer[rare]
 }
@@ -66,6 +66,7 @@ func (c *conn) stop(cause error) {
 	}
 	c.cause = cause
 	c.changed.Broadcast()
+	c.resumeHalted()
 	if c.greeted { // else greet does it: a client without CONNACK learns nothing
 		c.interrupt()
 	}
@@ -135,7 +136,12 @@ func (c *conn) ended() error {
 // serve runs a connection that is not watched, until it ends: it is its reader. What
 // is done at the end would have grown its stack.
 func (c *conn) serve() {
-	c.stop(c.read()) // the reader's reason, unless there was an earlier one
+	cause := c.read()
+	for errors.Is(cause, errHalted) {
+		c.sitOut()
+		cause = c.read()
+	}
+	c.stop(cause) // the reader's reason, unless there was an earlier one
 	c.srv.workers.start(c.finish)
 }
 

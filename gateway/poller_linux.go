@@ -116,7 +116,7 @@ func (p *poller) noticed(events []syscall.EpollEvent, conns []*conn) []*conn {
 		if e.Events&last != 0 {
 			c.src.socket().over.Store(true)
 		}
-		if c.watch.notice() {
+		if c.noticed() {
 			conns = append(conns, c)
 		}
 	}

@@ -15,16 +15,21 @@ import (
 const packetsPerTurn = 16
 
 // readLoop reads and handles packets, and returns why it ends, or errLater when a
-// watched connection has nothing more to read. It owns the protocol state. While the
-// connection idles it holds no buffer.
+// watched connection has nothing more to read, or errHalted. It owns the protocol state.
+// While the connection idles it holds no buffer.
 func (c *conn) readLoop() (err error) {
 	buffers := &c.srv.inboxes
 	defer func() {
-		if c.inbox != nil && (len(c.inbox.unread()) == 0 || !errors.Is(err, errLater)) {
+		over := !errors.Is(err, errLater) && !errors.Is(err, errHalted)
+		if c.inbox != nil && (len(c.inbox.unread()) == 0 || over) {
 			buffers.put(c.inbox)
 			c.inbox = nil
 		}
 	}()
+	if c.halt.pause > 0 { // it is over
+		c.halt.pause = 0
+		c.armRead(time.Now())
+	}
 	for {
 		if c.unhandled {
 			c.unhandled = false
@@ -40,7 +45,7 @@ func (c *conn) readLoop() (err error) {
 		case err != nil:
 			return c.readFailed(err)
 		}
-		c.unhandled = c.inbox != nil
+		c.unhandled, c.came = c.inbox != nil, c.srv.ticks()
 		if c.src.rested() {
 			c.handled = 0
 		}
@@ -50,8 +55,11 @@ func (c *conn) readLoop() (err error) {
 // handleRead handles what was read, and charges it.
 func (c *conn) handleRead() error {
 	in := c.inbox
-	c.came = c.srv.ticks()
 	err := c.handleAll(in)
+	if errors.Is(err, errHalted) {
+		c.unhandled = true
+		return err
+	}
 	read := in.batch
 	c.srv.counts.read(read)
 	if err != nil {
@@ -103,12 +111,17 @@ func (c *conn) handleAll(in *inbox) error {
 		if err != nil {
 			return protocolError(err)
 		}
-		in.batch.add(p, len(b))
 		if c.handled++; c.handled > packetsPerTurn {
 			c.handled = 1
 			c.srv.rounds.wait()
 		}
-		if err := c.handle(p, len(b)); err != nil {
+		err = c.handle(p, len(b))
+		if errors.Is(err, errHalted) {
+			in.next -= len(b) // it is decoded once more
+			return err
+		}
+		in.batch.add(p, len(b))
+		if err != nil {
 			return err
 		}
 	}

@@ -137,7 +137,7 @@ func (s *Server) init() {
 		s.memory.limit.Store(max(s.Limits.Memory, 0))
 		s.duels.policy, s.duels.quarantine = s.Limits.Duplicates, s.Limits.Quarantine
 		s.workers, s.rounds = newWorkers(), newRounds()
-		s.writes, s.reads = newLine(s.workers, (*conn).flush), newLine(s.workers, (*conn).resume)
+		s.writes, s.reads = newLine(s.workers, (*conn).flush), newLine(s.workers, (*conn).turn)
 		s.pollers.reads = s.reads
 		s.turns = newTurns()
 		s.offences.seed = maphash.MakeSeed()

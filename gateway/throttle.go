@@ -47,9 +47,10 @@ func (b *batch) manner() Manner {
 	return Presses
 }
 
-// throttle charges what was read to the limits and pauses the reader if it was
-// too much. It comes between two reads, when nothing but an unfinished packet is
-// held for the client; the writers go on meanwhile. An error ends the connection.
+// throttle charges what was read to the limits and fails with errHalted if it was too
+// much: the reader pauses. It comes between two reads, when nothing but an unfinished
+// packet is held for the client; the writers go on meanwhile. Any other error ends the
+// connection.
 func (c *conn) throttle(b batch) error {
 	l := c.srv.Limiter
 	if b.bytes == 0 || l.current(Messages) == nil && l.current(Bytes) == nil {
@@ -73,28 +74,12 @@ func (c *conn) throttle(b batch) error {
 	return c.pause(e.Wait)
 }
 
-// pause waits, or until the connection ends. Silence is counted from its end.
+// pause has the reader halt for a time, or until the connection ends. Silence is
+// counted from its end.
 func (c *conn) pause(d time.Duration) error {
 	if !c.expires.IsZero() {
 		d = min(d, time.Until(c.expires))
 	}
-	over := false
-	timer := time.AfterFunc(d, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		over = true
-		c.changed.Broadcast()
-	})
-	defer timer.Stop()
-	c.mu.Lock()
-	for !over && c.cause == nil {
-		c.changed.Wait()
-	}
-	cause := c.cause
-	c.mu.Unlock()
-	if cause != nil {
-		return cause
-	}
-	c.armRead(time.Now())
-	return nil
+	c.halt.pause = max(d, 1)
+	return errHalted
 }

@@ -22,8 +22,8 @@ const (
 	waiting              // nobody reads
 )
 
-// notice says that there may be something to read. It reports whether the caller must
-// see to it that somebody reads.
+// notice says that there may be something to read. It reports whether the caller is the
+// reader now.
 func (w *watch) notice() bool {
 	return !w.state.CompareAndSwap(reading, noticed) && w.state.CompareAndSwap(waiting, reading)
 }
@@ -40,31 +40,41 @@ func (w *watch) rest() bool {
 
 // notice has c read, if nobody does. It does not block.
 func (c *conn) notice() {
-	if c.watch.notice() {
+	if c.noticed() {
 		c.srv.reads.add(c)
 	}
 }
 
-// resume is a turn of a connection that has waited.
-func (c *conn) resume() {
+// noticed says that there may be something to read. After true the caller must see to it
+// that somebody reads.
+func (c *conn) noticed() bool {
+	if !c.watch.notice() {
+		return false
+	}
 	c.src.socket().stir()
-	c.turn()
+	return true
 }
 
-// turn is a watched connection's reader until nothing is there to be read, or until
-// the connection ends.
+// turn is a watched connection's reader until nothing is there to be read, until it has
+// to halt, or until the connection ends.
 func (c *conn) turn() {
 	for {
 		cause := c.read()
-		if !errors.Is(cause, errLater) {
+		switch {
+		case errors.Is(cause, errHalted):
+			if c.halts() {
+				return
+			}
+		case errors.Is(cause, errLater):
+			if c.watch.rest() {
+				return
+			}
+			c.src.socket().stir()
+		default:
 			c.stop(cause)
 			c.finish()
 			return
 		}
-		if c.watch.rest() {
-			return
-		}
-		c.src.socket().stir()
 	}
 }
 

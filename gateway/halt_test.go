@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"bytes"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
+	"github.com/hubgate/hubgate/hub"
+)
+
+// halted reports whether the connection of a device waits for room, or for the end of a
+// pause, and its reader has left, if it is watched.
+func (w *world) halted(id string) bool {
+	c := w.live.get(hub.Identity{Device: id})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.halt.on
+}
+
+// readers is how many goroutines read watched connections.
+func readers() int {
+	stacks := make([]byte, 4<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("gateway.(*conn).turn("))
+}
+
+// release answers for all messages that the handler holds.
+func (w *world) release() {
+	w.handler.mu.Lock()
+	held := w.handler.held
+	w.handler.held = nil
+	w.handler.mu.Unlock()
+	for _, r := range held {
+		r.done.Stored(r.tag, nil)
+	}
+}
+
+// TestHaltedHasNoReader: connections that wait for room in the store hold no goroutine,
+// and lose nothing.
+func TestHaltedHasNoReader(t *testing.T) {
+	const devices, each = 50, 7
+	w := newWorld(t, func(w *world) { w.Limits.Window = 2 })
+	w.handler.hold = true
+	var clients []*client
+	for d := range devices {
+		c := w.connect(t, "d"+strconv.Itoa(d))
+		c.write(messages(1, each, 1)...)
+		clients = append(clients, c)
+	}
+	eventually(t, "the end of all readers", func() bool {
+		for d := range devices {
+			if !w.halted("d" + strconv.Itoa(d)) {
+				return false
+			}
+		}
+		return readers() == 0
+	})
+	if n := w.Stats().WindowFull; n != devices {
+		t.Errorf("%d times a window was full, want %d", n, devices)
+	}
+	w.handler.mu.Lock()
+	w.handler.hold = false
+	w.handler.mu.Unlock()
+	w.release()
+	for d, c := range clients {
+		for id := uint16(1); id <= each; id++ {
+			if a := next[*mqtt.Puback](c); a.ID != id {
+				t.Fatalf("device %d: PUBACK %d, want %d", d, a.ID, id)
+			}
+		}
+	}
+	eventually(t, "the count of messages", func() bool { return w.Stats().Messages >= devices*each })
+	if n := w.Stats().Messages; n != devices*each {
+		t.Errorf("%d messages were counted, want %d", n, devices*each)
+	}
+	if n := len(w.handler.came); n != devices*each {
+		t.Errorf("%d messages were handled, want %d", n, devices*each)
+	}
+}
+
+// TestEndOfTheHalted: a connection ends also while it waits for room, or for the end of a
+// pause.
+func TestEndOfTheHalted(t *testing.T) {
+	for name, tc := range map[string]struct {
+		configure func(*world)
+		sent      int
+	}{
+		"for room": {func(w *world) { w.Limits.Window = 1 }, 2},
+		"a pause":  {func(w *world) { w.Limiter = NewLimiter(deviceRate(Messages, 1)) }, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.configure)
+			w.handler.hold = true
+			c := w.connect(t, "d")
+			w.event(t)
+			c.write(messages(1, tc.sent, 1)...)
+			eventually(t, "the end of the reader", func() bool { return w.halted("d") && readers() == 0 })
+			began := time.Now()
+			w.live.get(hub.Identity{Device: "d"}).stop(errReplaced)
+			if e := w.event(t); e.Code != hub.ConnectionReplaced {
+				t.Errorf("event %+v, want ConnectionReplaced", e)
+			}
+			c.closed()
+			if took := time.Since(began); took > patience/2 {
+				t.Errorf("it ended after %v", took)
+			}
+		})
+	}
+}
+
+// TestPauseOver: a device that was throttled is read on.
+func TestPauseOver(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.Limiter = NewLimiter(deviceRate(Messages, 100)) })
+	c := w.connect(t, "d")
+	c.write(messages(1, 120, 1)...)
+	for range 120 {
+		next[*mqtt.Puback](c)
+	}
+	c.write(&mqtt.Pingreq{})
+	next[*mqtt.Pingresp](c)
+}
+
+// TestCameWhenRead: what waits for room has come when it was read.
+func TestCameWhenRead(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.Limits.Window = 1 })
+	w.handler.hold = true
+	c := w.connect(t, "d")
+	c.write(messages(1, 2, 1)...)
+	eventually(t, "a halt", func() bool { return w.halted("d") })
+	conn := w.live.get(hub.Identity{Device: "d"})
+	conn.mu.Lock()
+	came := conn.pending.at(conn.pending.head).came
+	conn.mu.Unlock()
+	eventually(t, "the clock to go on", func() bool { return w.ticks() != came })
+	w.release()
+	next[*mqtt.Puback](c)
+	eventually(t, "the next message", func() bool {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		return conn.pending.tail == 2
+	})
+	conn.mu.Lock()
+	got := conn.pending.at(1).came
+	conn.mu.Unlock()
+	if got != came {
+		t.Errorf("the message has come %d µs after the one in the same read", got-came)
+	}
+	w.release()
+}
