@@ -17,8 +17,7 @@ type halt struct {
 
 	// Under mu.
 	on       bool
-	forRoom  bool // until
-	resumeAt int  // so few packets are pending
+	resumeAt int // when so few packets are pending; -1: at the end of a pause
 }
 
 // halts ends the part of the reader until resumeHalted calls the next one. It returns
@@ -31,14 +30,13 @@ func (c *conn) halts() bool {
 	case c.cause != nil:
 		return false
 	case h.pause > 0:
+		h.resumeAt = -1
 		time.AfterFunc(h.pause, c.pauseOver)
 	case c.hasRoom(h.wanted):
 		return false
 	default:
-		// Until half of what is pending is stored: to go on after each packet would cost
-		// more than to store it.
-		n := c.pending.len()
-		h.forRoom, h.resumeAt = true, n-max(1, n/2)
+		// To go on after each packet would cost more than to store it.
+		h.resumeAt = (c.pending.len() + 1) / 2
 		c.srv.counts.full.Add(1)
 	}
 	h.on = true
@@ -50,7 +48,7 @@ func (c *conn) resumeHalted() {
 	if !c.halt.on {
 		return
 	}
-	c.halt.on, c.halt.forRoom = false, false
+	c.halt.on = false
 	if c.watch.alarm != nil {
 		c.srv.reads.add(c)
 	} else {
@@ -61,7 +59,7 @@ func (c *conn) resumeHalted() {
 // roomMade has a connection read on that has halted until enough is stored. c.mu is
 // held.
 func (c *conn) roomMade() {
-	if c.halt.forRoom && c.pending.len() <= c.halt.resumeAt {
+	if c.pending.len() <= c.halt.resumeAt {
 		c.resumeHalted()
 	}
 }
@@ -71,6 +69,15 @@ func (c *conn) pauseOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.resumeHalted()
+}
+
+// rejoin is for the reader who goes on: the silence of a client who was read no further
+// is not his own.
+func (c *conn) rejoin() {
+	if c.halt.pause > 0 {
+		c.halt.pause = 0
+		c.armRead(time.Now())
+	}
 }
 
 // sitOut waits in the place of the reader of a connection that is not watched.

@@ -26,6 +26,13 @@ func readers() int {
 	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("gateway.(*conn).turn("))
 }
 
+// hold has the handler keep the messages that come, or answer at once.
+func (w *world) hold(on bool) {
+	w.handler.mu.Lock()
+	defer w.handler.mu.Unlock()
+	w.handler.hold = on
+}
+
 // release answers for all messages that the handler holds.
 func (w *world) release() {
 	w.handler.mu.Lock()
@@ -60,9 +67,7 @@ func TestHaltedHasNoReader(t *testing.T) {
 	if n := w.Stats().WindowFull; n != devices {
 		t.Errorf("%d times a window was full, want %d", n, devices)
 	}
-	w.handler.mu.Lock()
-	w.handler.hold = false
-	w.handler.mu.Unlock()
+	w.hold(false)
 	w.release()
 	for d, c := range clients {
 		for id := uint16(1); id <= each; id++ {
@@ -110,9 +115,63 @@ func TestEndOfTheHalted(t *testing.T) {
 	}
 }
 
-// TestPauseOver: a device that was throttled is read on.
+// TestNoHalt: who may go on when his part would end does not end it, for nobody would
+// have him go on.
+func TestNoHalt(t *testing.T) {
+	w := newSocketWorld(t, false)
+	stored, _ := w.connect(t)
+	stored.halt.wanted = 1
+	ended, _ := w.connect(t)
+	ended.halt.pause = time.Hour
+	ended.stop(errReplaced)
+	for name, c := range map[string]*conn{"everything was stored": stored, "the connection has ended": ended} {
+		if c.halts() {
+			t.Errorf("%s, and it halts", name)
+		}
+	}
+}
+
+// TestHaltLasts: a pause does not end before its time when everything is stored, and who
+// waits for room waits until half of what was pending is stored.
+func TestHaltLasts(t *testing.T) {
+	w := newSocketWorld(t, false)
+	w.srv.Limits.Window = 4
+	for name, tc := range map[string]struct {
+		pause time.Duration
+		want  string // whether it halts, after each message that is stored
+	}{
+		"a pause":  {time.Hour, "yyyy"},
+		"for room": {0, "ynnn"},
+	} {
+		c, _ := w.connect(t)
+		c.halt.pause, c.halt.wanted = tc.pause, 1
+		for range 4 {
+			c.pending.push(0, 1)
+		}
+		if !c.halts() {
+			t.Errorf("%s: it does not halt", name)
+		}
+		got := ""
+		for tag := range uint64(4) {
+			c.Stored(tag, nil)
+			if c.halt.on {
+				got += "y"
+			} else {
+				got += "n"
+			}
+		}
+		if got != tc.want {
+			t.Errorf("%s: it halts %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// TestPauseOver: a device that was throttled is read on, and waits for room as before.
 func TestPauseOver(t *testing.T) {
-	w := newWorld(t, func(w *world) { w.Limiter = NewLimiter(deviceRate(Messages, 100)) })
+	w := newWorld(t, func(w *world) {
+		w.Limits.Window = 2
+		w.Limiter = NewLimiter(deviceRate(Messages, 100))
+	})
 	c := w.connect(t, "d")
 	c.write(messages(1, 120, 1)...)
 	for range 120 {
@@ -120,19 +179,39 @@ func TestPauseOver(t *testing.T) {
 	}
 	c.write(&mqtt.Pingreq{})
 	next[*mqtt.Pingresp](c)
+	w.Limiter.Set(Rates{})
+	w.hold(true)
+	before := w.Stats().WindowFull
+	c.write(messages(1, 3, 1)...)
+	eventually(t, "a halt", func() bool { return w.halted("d") })
+	if n := w.Stats().WindowFull - before; n != 1 {
+		t.Errorf("%d times the window was full, want 1", n)
+	}
+	w.hold(false)
+	w.release()
+	for range 3 {
+		next[*mqtt.Puback](c)
+	}
 }
 
-// TestCameWhenRead: what waits for room has come when it was read.
+// TestCameWhenRead: what waits for room has come when it was read, and what follows
+// CONNECT at once, too.
 func TestCameWhenRead(t *testing.T) {
 	w := newWorld(t, func(w *world) { w.Limits.Window = 1 })
 	w.handler.hold = true
-	c := w.connect(t, "d")
-	c.write(messages(1, 2, 1)...)
+	w.connect(t, "another") // the server has begun
+	eventually(t, "the clock to go on", func() bool { return w.ticks() != 0 })
+	c := dial(t, w.addr)
+	c.write(append([]mqtt.Packet{&mqtt.Connect{ClientID: []byte("d")}}, messages(1, 2, 1)...)...)
+	c.connack()
 	eventually(t, "a halt", func() bool { return w.halted("d") })
 	conn := w.live.get(hub.Identity{Device: "d"})
 	conn.mu.Lock()
 	came := conn.pending.at(conn.pending.head).came
 	conn.mu.Unlock()
+	if came == 0 {
+		t.Error("a message has come before the server began")
+	}
 	eventually(t, "the clock to go on", func() bool { return w.ticks() != came })
 	w.release()
 	next[*mqtt.Puback](c)

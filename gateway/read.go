@@ -26,10 +26,7 @@ func (c *conn) readLoop() (err error) {
 			c.inbox = nil
 		}
 	}()
-	if c.halt.pause > 0 { // it is over
-		c.halt.pause = 0
-		c.armRead(time.Now())
-	}
+	c.rejoin()
 	for {
 		if c.unhandled {
 			c.unhandled = false
