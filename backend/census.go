@@ -37,16 +37,27 @@ const (
 	instanceOver                      // what it has left is repaired
 )
 
+func knownOf(r NodeRecord) known { return known{r.State, r.Instance, r.left()} }
+
+// stands tells how an instance stands, if it is one of this node.
+func (n known) stands(instance string) standing {
+	switch {
+	case n.state == NodeUp && n.instance == instance:
+		return instanceAlive
+	case slices.Contains(n.left, instance):
+		return instanceUnsettled
+	default:
+		return instanceOver
+	}
+}
+
 // stands tells how an instance stands, as far as this node knows.
 func (c *census) stands(instance string) standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range c.nodes {
-		switch {
-		case n.state == NodeUp && n.instance == instance:
-			return instanceAlive
-		case slices.Contains(n.left, instance):
-			return instanceUnsettled
+		if s := n.stands(instance); s != instanceOver {
+			return s
 		}
 	}
 	if !c.all {
@@ -82,7 +93,7 @@ func (c *census) note(e jetstream.KeyValueEntry) {
 	if c.nodes == nil {
 		c.nodes = map[string]known{}
 	}
-	if c.nodes[name] = (known{r.State, r.Instance, r.left()}); e.Operation() != jetstream.KeyValuePut || !ok {
+	if c.nodes[name] = knownOf(r); e.Operation() != jetstream.KeyValuePut || !ok {
 		delete(c.nodes, name)
 	}
 	c.judge()

@@ -210,6 +210,7 @@ func (f *Fleet) visitSession(w written, reading uint8) {
 	if !w.gone {
 		s, ok = parseSession(id, w.value)
 	}
+	// Only the goroutine of the feed, which is this one, says when it is ready.
 	f.sessions.nodes.notice(id, s, f.feeds[presenceFeed].ready)
 	if !ok {
 		f.catalog.sessionGone(id)

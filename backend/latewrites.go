@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -48,23 +47,17 @@ func (s *lateWrites) due(now time.Time, patience time.Duration, stands func(inst
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, one := range s.all {
-		switch stands(one.instance) {
-		case instanceAlive:
+		switch owner := stands(one.instance); {
+		case owner == instanceAlive:
 			delete(s.all, id)
-			continue
-		case instanceUnsettled:
-			one.since = time.Time{}
-		case instanceOver:
-			if one.since.IsZero() {
-				one.since = now
-			}
-			if now.Sub(one.since) > patience {
-				due = append(due, id)
-				delete(s.all, id)
-				continue
-			}
+		case owner == instanceUnsettled:
+			s.all[id] = lateWrite{instance: one.instance}
+		case one.since.IsZero():
+			s.all[id] = lateWrite{one.instance, now}
+		case now.Sub(one.since) > patience:
+			due = append(due, id)
+			delete(s.all, id)
 		}
-		s.all[id] = one
 	}
 	if len(s.all) == 0 {
 		s.all = nil // while everything was read it may have been large
@@ -91,13 +84,15 @@ func (n *Nodes) repairLate(ctx context.Context, id hub.Identity) error {
 		return err
 	}
 	owner, _, err := n.look(ctx, v.Node)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case owner.State == NodeUp && owner.Instance == v.Instance:
+	}
+	switch knownOf(owner).stands(v.Instance) {
+	case instanceAlive:
 		return nil
-	case slices.Contains(owner.left(), v.Instance):
+	case instanceUnsettled:
 		return errAgain // somebody repairs it
+	case instanceOver:
 	}
 	var did tally
 	if err := n.repair.session(ctx, deadNode{node: v.Node, instances: []string{v.Instance}}, v, &did); err != nil {

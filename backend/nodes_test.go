@@ -260,7 +260,8 @@ func TestLateWrites(t *testing.T) {
 	id := hub.Identity{Device: "d"}
 	for name, tc := range map[string]struct {
 		// what happens second by second: c: a claim is read, e: its end by its owner,
-		// r: by a repair, l: an end of long ago, -: nothing; and how its instance stands then: a: alive, o: over, u: unsettled.
+		// r: by a repair, l: an end of long ago, -: nothing; and how its instance stands
+		// then: a: alive, o: over, u: unsettled.
 		seen string
 		want string // when it is due
 	}{

@@ -71,10 +71,6 @@ func history(t *testing.T, b *Backbone, bucket string, id hub.Identity) []jetstr
 func (c *contest) judge(calm *peer) {
 	c.t.Helper()
 	b := calm.Backbone
-	counts := map[string]int{}
-	for _, a := range c.acts {
-		counts[a.kind]++
-	}
 	for d := range contested {
 		id := device(d)
 		var acts []act
@@ -90,7 +86,7 @@ func (c *contest) judge(calm *peer) {
 		c.judgeWills(calm, id, acts)
 		c.judgeEnds(calm, id, acts)
 	}
-	c.t.Logf("acknowledged: %v; repaired: %d sessions; fenced: %d and %d times", counts, c.repaired, c.nodes[0].fenced.Load(), c.nodes[1].fenced.Load())
+	c.t.Logf("acknowledged: %v; repaired: %d sessions; fenced: %d and %d times", c.counts(), c.repaired, c.nodes[0].fenced.Load(), c.nodes[1].fenced.Load())
 }
 
 // judgeEnds sees to it that the end of each connection that was let in is told.

@@ -127,13 +127,7 @@ func TestOneOwnerWrites(t *testing.T) {
 // describe shows what there is in the end.
 func (c *contest) describe(calm *peer) {
 	c.t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	counts := map[string]int{}
-	for _, a := range c.acts {
-		counts[a.kind]++
-	}
-	c.t.Logf("acknowledged: %v", counts)
+	c.t.Logf("acknowledged: %v", c.counts())
 	for _, p := range c.nodes {
 		c.t.Logf("node %s: fenced %d times, usurped %v, %+v", p.cfg.Node, p.fenced.Load(), p.usurped.Load(), calm.record(c.t, p.cfg.Node))
 	}
@@ -168,15 +162,21 @@ func (c *contest) run(skies []*weather, length time.Duration) {
 	until(c.t, "something of each kind is acknowledged", c.complete)
 }
 
-// complete reports whether a claim, a save, a release and a patch were acknowledged.
-func (c *contest) complete() bool {
+// counts is how many operations of each kind were acknowledged.
+func (c *contest) counts() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	seen := map[string]bool{}
+	counts := map[string]int{}
 	for _, a := range c.acts {
-		seen[a.kind] = true
+		counts[a.kind]++
 	}
-	return seen["claim"] && seen["save"] && seen["release"] && seen["patch"]
+	return counts
+}
+
+// complete reports whether a claim, a save, a release and a patch were acknowledged.
+func (c *contest) complete() bool {
+	n := c.counts()
+	return n["claim"] > 0 && n["save"] > 0 && n["release"] > 0 && n["patch"] > 0
 }
 
 // compete connects again and again.

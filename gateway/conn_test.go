@@ -175,38 +175,24 @@ func TestShareOfTheStore(t *testing.T) {
 	for range 3 {
 		<-w.handler.came
 	}
-	settle := func(n int) {
-		w.handler.mu.Lock()
-		held := w.handler.held[:n]
-		w.handler.held = w.handler.held[n:]
-		w.handler.mu.Unlock()
-		for _, r := range held {
-			r.done.Stored(r.tag, nil)
-		}
-	}
-	held := func() int {
-		w.handler.mu.Lock()
-		defer w.handler.mu.Unlock()
-		return len(w.handler.held)
-	}
-	if n := held(); n != 3 {
+	if n := w.held(); n != 3 {
 		t.Errorf("%d messages reached the store, want 3", n)
 	}
 	room.Store(0)
-	settle(2)
+	w.release(2)
 	if a := next[*mqtt.Puback](c); a.ID != 1 {
 		t.Errorf("PUBACK %d, want 1", a.ID)
 	}
-	if n := held(); n != 1 {
+	if n := w.held(); n != 1 {
 		t.Errorf("%d messages are in a full store, want 1", n)
 	}
 	for _, want := range []string{"3", "4"} {
-		settle(1)
+		w.release(1)
 		if got := <-w.handler.came; got != want {
 			t.Errorf("next message %q, want %s", got, want)
 		}
 	}
-	settle(1)
+	w.release(1)
 }
 
 // What could not be stored is never acknowledged, nor is anything after it.

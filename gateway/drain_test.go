@@ -81,9 +81,7 @@ func TestDrainAcknowledgesFirst(t *testing.T) {
 		drained := make(chan error, 1)
 		go func() { drained <- w.Drain(context.Background(), 0) }()
 		synctest.Wait()
-		for _, r := range w.handler.held {
-			r.done.Stored(r.tag, nil)
-		}
+		w.release(w.held())
 		for i := range 3 {
 			if ack := next[*mqtt.Puback](c); int(ack.ID) != i+1 {
 				t.Errorf("PUBACK %d, want %d", ack.ID, i+1)

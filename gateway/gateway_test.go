@@ -309,6 +309,31 @@ func newClient(t *testing.T, nc net.Conn) *client {
 	return &client{t: t, nc: nc, r: bufio.NewReader(nc), dec: mqtt.Decoder{Version: mqtt.V311, From: mqtt.FromServer}}
 }
 
+// hold has the handler keep the messages that come, or answer at once.
+func (w *world) hold(on bool) {
+	w.handler.mu.Lock()
+	defer w.handler.mu.Unlock()
+	w.handler.hold = on
+}
+
+// held is how many messages the handler keeps.
+func (w *world) held() int {
+	w.handler.mu.Lock()
+	defer w.handler.mu.Unlock()
+	return len(w.handler.held)
+}
+
+// release answers for the first n of them.
+func (w *world) release(n int) {
+	w.handler.mu.Lock()
+	held := w.handler.held[:n]
+	w.handler.held = w.handler.held[n:]
+	w.handler.mu.Unlock()
+	for _, r := range held {
+		r.done.Stored(r.tag, nil)
+	}
+}
+
 // connect dials and joins.
 func (w *world) connect(t *testing.T, id string) *client {
 	t.Helper()

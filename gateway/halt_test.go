@@ -26,24 +26,6 @@ func readers() int {
 	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("gateway.(*conn).turn("))
 }
 
-// hold has the handler keep the messages that come, or answer at once.
-func (w *world) hold(on bool) {
-	w.handler.mu.Lock()
-	defer w.handler.mu.Unlock()
-	w.handler.hold = on
-}
-
-// release answers for all messages that the handler holds.
-func (w *world) release() {
-	w.handler.mu.Lock()
-	held := w.handler.held
-	w.handler.held = nil
-	w.handler.mu.Unlock()
-	for _, r := range held {
-		r.done.Stored(r.tag, nil)
-	}
-}
-
 // TestHaltedHasNoReader: connections that wait for room in the store hold no goroutine,
 // and lose nothing.
 func TestHaltedHasNoReader(t *testing.T) {
@@ -68,7 +50,7 @@ func TestHaltedHasNoReader(t *testing.T) {
 		t.Errorf("%d times a window was full, want %d", n, devices)
 	}
 	w.hold(false)
-	w.release()
+	w.release(w.held())
 	for d, c := range clients {
 		for id := uint16(1); id <= each; id++ {
 			if a := next[*mqtt.Puback](c); a.ID != id {
@@ -188,7 +170,7 @@ func TestPauseOver(t *testing.T) {
 		t.Errorf("%d times the window was full, want 1", n)
 	}
 	w.hold(false)
-	w.release()
+	w.release(w.held())
 	for range 3 {
 		next[*mqtt.Puback](c)
 	}
@@ -213,7 +195,7 @@ func TestCameWhenRead(t *testing.T) {
 		t.Error("a message has come before the server began")
 	}
 	eventually(t, "the clock to go on", func() bool { return w.ticks() != came })
-	w.release()
+	w.release(w.held())
 	next[*mqtt.Puback](c)
 	eventually(t, "the next message", func() bool {
 		conn.mu.Lock()
@@ -226,5 +208,5 @@ func TestCameWhenRead(t *testing.T) {
 	if got != came {
 		t.Errorf("the message has come %d µs after the one in the same read", got-came)
 	}
-	w.release()
+	w.release(w.held())
 }

@@ -71,7 +71,7 @@ func TestThrottledDeviceIsReadMoreSlowly(t *testing.T) {
 		more := encoded(t, append(messages(51, 1, 1), &mqtt.Pingreq{})...)
 		go func() { _, _ = c.nc.Write(more) }()
 		<-time.After(2 * time.Second) // longer than the keep-alive allows
-		w.handler.held[0].done.Stored(w.handler.held[0].tag, nil)
+		w.release(1)
 		if ack := next[*mqtt.Puback](c); ack.ID != 1 || time.Since(begin) != 2*time.Second {
 			t.Errorf("PUBACK %d after %v: the writer waited for the reader", ack.ID, time.Since(begin))
 		}
@@ -87,9 +87,7 @@ func TestThrottledDeviceIsReadMoreSlowly(t *testing.T) {
 		if n := w.Limiter.Counts().Slowed["messages"]; n != 2 {
 			t.Errorf("%d pauses are counted", n)
 		}
-		for _, r := range w.handler.held[1:] {
-			r.done.Stored(r.tag, nil)
-		}
+		w.release(w.held())
 		go c.hungUp()
 		w.close(t)
 		w.Timeline.Close()
