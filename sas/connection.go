@@ -21,8 +21,9 @@ type ConnectionString struct {
 
 // ParseConnectionString reads Name=Value parts between semicolons. Names are
 // those that the SDKs write, case included; a value may hold =. It fails with
-// ArgumentInvalid on an unknown, repeated or empty part, and when HostName is
-// missing or a module has no device. The error never holds a value.
+// ArgumentInvalid on an unknown, repeated or empty part, on a value with white
+// space around it, and when HostName is missing or a module has no device. The
+// error never holds a value.
 func ParseConnectionString(s string) (ConnectionString, error) {
 	var c ConnectionString
 	seen := make(map[string]bool)
@@ -48,6 +49,9 @@ func ParseConnectionString(s string) (ConnectionString, error) {
 func (c *ConnectionString) set(name, value string) error {
 	if value == "" {
 		return hub.Errorf(hub.ArgumentInvalid, "%s has no value in the connection string", clip(name))
+	}
+	if value != strings.TrimSpace(value) {
+		return hub.Errorf(hub.ArgumentInvalid, "%s has white space around its value in the connection string", clip(name))
 	}
 	if name == "x509" {
 		c.X509 = strings.EqualFold(value, "true")

@@ -51,6 +51,8 @@ func TestConnectionStringRefuses(t *testing.T) {
 		"twice":              {"HostName=h;DeviceId=d;DeviceId=d", "DeviceId twice"},
 		"x509 twice":         {"HostName=h;x509=true;x509=true", "x509 twice"},
 		"no value":           {"HostName=h;SharedAccessKey=", "SharedAccessKey has no value"},
+		"a blank value":      {"HostName= ;DeviceId=d", "HostName has white space around its value"},
+		"a space behind":     {"HostName=h;SharedAccessKey=s3cret ;DeviceId=d", "SharedAccessKey has white space around its value"},
 		"no name":            {"HostName=h;=s3cret", `no part ""`},
 		"x509 maybe":         {"HostName=h;x509=s3cret", "x509 is true or false"},
 		"a bare key":         {"HostName=h;s3crets3crets3cret", "part 2 "},

@@ -13,6 +13,7 @@ func FuzzConnectionString(f *testing.F) {
 	f.Add("HostName=h.x;DeviceId=d;ModuleId=m;x509=TRUE;GatewayHostName=g;")
 	f.Add("HostName=h.x;SharedAccessKeyName=p;SharedAccessSignature=SharedAccessSignature sr=h&sig=s&se=1")
 	f.Add(" ;HostName==;=;DeviceId")
+	f.Add("HostName= ;")
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseConnectionString(s)
 		if err != nil {
