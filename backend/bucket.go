@@ -54,9 +54,9 @@ func openBucket(ctx context.Context, js jetstream.JetStream, name string) (*buck
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", name, err)
 	}
-	s, err := js.Stream(ctx, "KV_"+name)
+	s, err := openStream(ctx, js, "KV_"+name)
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", name, err)
+		return nil, err
 	}
 	return &bucket{kv: kv, js: js, writer: publisherOf(js), reader: readerOf(js, s), name: name}, nil
 }

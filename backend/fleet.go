@@ -29,8 +29,8 @@ type Fleet struct {
 	catalog *catalog
 	feeds   [feedCount]*feed
 	queues  *queueCounts
-	jobs    atomic.Pointer[query.Collection]
-	jobFeed atomic.Pointer[feed] // of jobs; nil: nobody follows them
+	jobs    atomic.Pointer[query.Collection] // nil: they are not read yet
+	jobFeed atomic.Pointer[feed]             // of jobs; nil: nobody follows them
 	watches changes
 
 	store    *DeviceStore
@@ -234,6 +234,3 @@ func (f *Fleet) OnTwin(told func(id hub.Identity, revision uint64)) { f.twinTold
 
 // OnClaim is OnTwin for sessions: who owns them.
 func (f *Fleet) OnClaim(told func(session.Claim)) { f.claimTold.Store(&told) }
-
-// SetJobs says where queries of devices.jobs are answered; nil: there are none.
-func (f *Fleet) SetJobs(c *query.Collection) { f.jobs.Store(c) }

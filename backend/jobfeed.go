@@ -10,11 +10,11 @@ import (
 )
 
 // FollowJobs keeps the rows of all jobs as documents of FROM devices.jobs, until
-// ctx ends. It publishes a collection when all rows are in it, and another one
-// when they had to be read again; each follows what is written. Queries of the fleet
-// wait for it.
-func (b *Backbone) FollowJobs(ctx context.Context, publish func(*query.Collection)) {
-	r := &jobReader{publish: publish, log: b.cfg.Log}
+// ctx ends. Queries of the fleet find them when all have been read, and wait for what
+// this node has written since. When they had to be read again they are in another
+// collection.
+func (b *Backbone) FollowJobs(ctx context.Context) {
+	r := &jobReader{fleet: b.fleet, log: b.cfg.Log}
 	f := newFeed(b.js, b.jobs.rows, b.cfg.Log)
 	f.begin, f.visit, f.end = r.begin, r.visit, r.end
 	b.fleet.jobFeed.Store(f)
@@ -24,7 +24,7 @@ func (b *Backbone) FollowJobs(ctx context.Context, publish func(*query.Collectio
 
 // jobReader makes collections of what a feed tells.
 type jobReader struct {
-	publish func(*query.Collection)
+	fleet   *Fleet
 	log     zerolog.Logger
 	current *query.Collection
 }
@@ -33,7 +33,7 @@ func (r *jobReader) begin() {
 	r.current = query.NewCollection(query.Config{Source: query.Jobs, Order: jobOrder()})
 }
 
-func (r *jobReader) end() { r.publish(r.current) }
+func (r *jobReader) end() { r.fleet.jobs.Store(r.current) }
 
 // visit enters a row. The key of its document is that of the bucket.
 func (r *jobReader) visit(w written) {

@@ -180,19 +180,18 @@ func TestFollowJobs(t *testing.T) {
 	all, _ := p.run(t, b, "only")
 	putJob(t, all, "it's", methodJob)
 	jobDone(t, b, "it's")
-	var current atomic.Pointer[query.Collection]
 	ctx, cancel := context.WithCancel(context.Background())
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		other.FollowJobs(ctx, current.Store)
+		other.FollowJobs(ctx)
 	}()
 	defer func() {
 		cancel()
 		<-followed
 	}()
 	count := func(where string) int {
-		c := current.Load()
+		c := other.Fleet().jobs.Load()
 		if c == nil {
 			return -1
 		}
@@ -224,7 +223,7 @@ func TestJobQueriesWait(t *testing.T) {
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		b.FollowJobs(follow, b.Fleet().SetJobs)
+		b.FollowJobs(follow)
 	}()
 	defer func() {
 		cancel()

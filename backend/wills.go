@@ -99,8 +99,10 @@ func (s *willStore) forget(ctx context.Context, id hub.Identity, will string) er
 	return s.bucket.remove(ctx, subject.WillKey(will, id), 0)
 }
 
-// errAgain means that somebody else has written meanwhile.
-var errAgain = errors.New("somebody else has written meanwhile")
+// errAgain means that what was read is not what is there, or not for long: somebody
+// else has written, is about to, or the replica that answered is behind. Whoever gets it
+// reads again.
+var errAgain = errors.New("somebody else writes at the same time")
 
 // send sends a will unless it is sent already, and removes it. It returns nil
 // when the will is in the stream, and may be called again after any error, by

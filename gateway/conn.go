@@ -100,7 +100,7 @@ func (c *conn) armRead(now time.Time) {
 	c.readArmed = now
 	w := &c.watch
 	switch {
-	case w.alarm == nil:
+	case !w.on():
 		_ = c.src.SetReadDeadline(c.deadline())
 	case w.late.Swap(false): // else the alarm finds out by itself
 		w.alarm.Reset(time.Until(c.deadline()))

@@ -49,7 +49,7 @@ func (c *conn) resumeHalted() {
 		return
 	}
 	c.halt.on = false
-	if c.watch.alarm != nil {
+	if c.watch.on() {
 		c.srv.reads.add(c)
 	} else {
 		c.changed.Broadcast()

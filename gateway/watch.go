@@ -11,7 +11,7 @@ import (
 type watch struct {
 	state atomic.Int32
 	place int32       // in the poller
-	alarm *time.Timer // of silence and of the end of the admission; nil: not watched. Under mu
+	alarm *time.Timer // of silence and of the end of the admission; see on. Under mu
 	late  atomic.Bool // the alarm has come, and the client is still silent
 }
 
@@ -21,6 +21,9 @@ const (
 	noticed              // somebody reads, and may have missed what is there now
 	waiting              // nobody reads
 )
+
+// on reports whether there is a watch: its alarm is set, then. c.mu is held.
+func (w *watch) on() bool { return w.alarm != nil }
 
 // notice says that there may be something to read. It reports whether the caller is the
 // reader now.
@@ -99,13 +102,12 @@ func (c *conn) watched() bool {
 // unwatch lets go what watches an ended connection.
 func (c *conn) unwatch() {
 	c.mu.Lock()
-	alarm := c.watch.alarm
+	watched := c.watch.on()
 	c.mu.Unlock()
-	if alarm == nil {
-		return
+	if watched {
+		c.watch.alarm.Stop()
+		c.srv.pollers.get().remove(c)
 	}
-	alarm.Stop()
-	c.srv.pollers.get().remove(c)
 }
 
 // overdue is called by the alarm.

@@ -34,7 +34,7 @@ func (n *node) startJobs() error {
 	runs, follows := n.keepRunning(ctx, r.Run), make(chan struct{})
 	go func() {
 		defer close(follows)
-		n.back.FollowJobs(ctx, n.back.Fleet().SetJobs)
+		n.back.FollowJobs(ctx)
 	}()
 	n.onStop(func(context.Context) {
 		cancel()
