@@ -73,6 +73,34 @@ func TestEndWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
+// TestEndOfOneNotLetIn: a client was not let in after all, and that is stored without an
+// answer, so that its begin is told. Another node claims before it is tried again, and
+// finds no name. The end is told, once.
+func TestEndOfOneNotLetIn(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b := join(t, s, "a"), join(t, s, "b")
+	first := a.connects(t, "d", "a1", "")
+	first.DisconnectedTime, first.Code, first.Reason, first.Untold = time.Now(), hub.ServiceUnavailable, "as the test asks", true
+	later := first
+	a.events.owe(ending{first.ID, first.Epoch})
+	if err := a.sessions.release(testContext(t), &first); err != nil {
+		t.Fatal(err)
+	}
+	a.events.Connection(first.Began())
+	allTold(t, a)
+	b.connects(t, "d", "b1", "")
+	for try := range 2 {
+		if err := a.sessions.releaseLate(testContext(t), &later); err != nil {
+			t.Fatalf("try %d: %v", try, err)
+		}
+	}
+	a.events.pay(ending{first.ID, first.Epoch})
+	if want, told := pair(later, hub.ServiceUnavailable), a.told(t, "d"); told != want {
+		t.Errorf("told %s, want %s", told, want)
+	}
+}
+
 // byNumber orders what [peer.told] has found by epoch, begin and end: where epochs
 // have as many digits, by their value.
 func byNumber(told string) string {

@@ -70,6 +70,7 @@ type Engine struct {
 	sparse  bool
 	ordinal uint64 // of the last publication
 	base    landmark
+	foreign uint64    // the last ordinal that may be before what others have written
 	singles int       // calls of alone
 	quiet   sync.Cond // something was acknowledged while there are such calls
 

@@ -41,6 +41,7 @@ type feed struct {
 	next    uint64    // revision that comes next; 0: all are to be told
 	created time.Time // when the bucket was
 	seen    time.Time // when it was last heard of
+	now     func() time.Time
 
 	mu      sync.Mutex
 	applied uint64 // revision up to which everything was visited
@@ -51,7 +52,7 @@ type feed struct {
 }
 
 func newFeed(js jetstream.JetStream, b *bucket, log zerolog.Logger) *feed {
-	return &feed{js: js, bucket: b, log: log, hurry: make(chan struct{}, 1)}
+	return &feed{js: js, bucket: b, log: log, now: time.Now, hurry: make(chan struct{}, 1)}
 }
 
 // written is a message of a bucket's stream.
@@ -109,7 +110,7 @@ func (f *feed) follow(ctx context.Context, end context.CancelCauseFunc) error {
 	if err != nil && !errors.Is(err, errAnew) {
 		return err
 	}
-	if f.next == 0 || errors.Is(err, errAnew) || time.Since(f.seen) > feedAbsence {
+	if f.next == 0 || errors.Is(err, errAnew) || f.now().Sub(f.seen) > feedAbsence {
 		f.restart(before, last)
 	}
 	consumer, err := f.consumer(ctx)
@@ -121,7 +122,7 @@ func (f *feed) follow(ctx context.Context, end context.CancelCauseFunc) error {
 		return f.bucket.fault("follow", "all keys", err)
 	}
 	defer p.stop()
-	f.seen = time.Now()
+	f.seen = f.now()
 	r := reading{feed: f, last: last}
 	if consumer.CachedInfo().NumPending == 0 {
 		if err := r.caughtUp(ctx); err != nil {

@@ -33,6 +33,7 @@ func (r *reading) read(ctx context.Context, p *pull) error {
 		case err != nil:
 			return r.feed.bucket.fault("follow", "all keys", err)
 		}
+		r.feed.seen = r.feed.now()
 		if err := r.visit(ctx, pending); err != nil {
 			return err
 		}

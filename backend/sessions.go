@@ -244,7 +244,7 @@ func (s *SessionStore) releaseLate(ctx context.Context, owned *session.Session) 
 	if err != nil {
 		return err
 	}
-	if owned.Untold || now.Node != owned.Node || now.Instance != owned.Instance {
+	if !owned.Untold && (now.Node != owned.Node || now.Instance != owned.Instance) {
 		return nil // another node looks itself what is told
 	}
 	if s.ends.events.owesTwice(ending{owned.ID, owned.Epoch}) {

@@ -48,7 +48,10 @@ func (s *slot) isHeavy() bool { return len(s.headers.Wire()) > sparseHeaders }
 // last landmark and s, if the stream has stored all of it. e.mu is held.
 func (e *Engine) vouch(s *slot, sequence uint64, m *mail, now int64) {
 	was := e.base
-	e.base = landmark{s.ordinal, sequence}
+	e.base = landmark{}
+	if s.ordinal > e.foreign {
+		e.base = landmark{s.ordinal, sequence}
+	}
 	if was.sequence == 0 || sequence-was.sequence != s.ordinal-was.ordinal {
 		if e.unasked(s.seq) {
 			e.sparse = false
@@ -91,28 +94,37 @@ func (e *Engine) skip(s *slot) {
 // message waits for the acknowledgement of another one. It fails when that does not
 // come before ctx ends.
 func (e *Engine) alone(ctx context.Context, f func() error) error {
-	defer e.beside(-1)
 	if err := e.clear(ctx); err != nil {
 		return err
 	}
-	return f()
+	err := f()
+	e.written(err)
+	return err
 }
 
-// beside counts those who write into the stream besides the engine.
-func (e *Engine) beside(more int) {
+// written says that somebody besides the engine has written into the stream, or has
+// failed to: what was published until now is no landmark. Whose write may still come,
+// because nobody has answered it, ends the sparing.
+func (e *Engine) written(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.singles += more
+	e.singles--
+	e.base, e.foreign = landmark{}, e.ordinal
+	if err != nil && apiCode(err) == 0 {
+		e.sparse = false
+	}
 }
 
-// clear counts one more of them, and waits until no message waits for the
-// acknowledgement of another one.
+// clear counts one more who writes into the stream besides the engine, and waits until
+// no message waits for the acknowledgement of another one. When it fails, there is
+// none.
 func (e *Engine) clear(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.singles++
 	for e.unasked(e.win.next) {
 		if ctx.Err() != nil {
+			e.singles--
 			return hub.Errorf(hub.ServiceUnavailable, "the stream %s does not acknowledge what is on its way: %w", e.stream, ctx.Err())
 		}
 		e.quiet.Wait()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/telemetry"
 )
 
 // sparsely stores 8 times 150 messages by wire with a fake stream, and returns what
@@ -173,6 +175,89 @@ func TestAloneAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestAloneIsNoLandmark: what others have written counts for nothing that is published
+// later, and publications ask as seldom as before.
+func TestAloneIsNoLandmark(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	f := newFake(t, s)
+	e := byWire.engine(t, s, Config{})
+	l := newLedger(t)
+	write := func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.seq++
+		return nil
+	}
+	offer(e, l, 1, 1)
+	l.wait(1)
+	if err := e.alone(testContext(t), write); err != nil {
+		t.Fatal(err)
+	}
+	offer(e, l, 8, 150)
+	l.wait(1200)
+	f.mu.Lock()
+	silent := f.silent
+	f.mu.Unlock()
+	if e.Retried() > 0 || silent == 0 {
+		t.Errorf("%d are repeated, %d have not asked", e.Retried(), silent)
+	}
+}
+
+// TestAloneWithoutAnAnswer: a write that nobody has answered may come at any time, so
+// that every message asks.
+func TestAloneWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	for err, sparse := range map[error]bool{nil: true, jetstream.ErrNoStreamResponse: false, &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}: true} {
+		e := &Engine{sparse: true}
+		e.quiet.L = &e.mu
+		if got := e.alone(testContext(t), func() error { return err }); !errors.Is(got, err) {
+			t.Errorf("error %v, want %v", got, err)
+		}
+		if e.sparse != sparse || e.singles != 0 {
+			t.Errorf("after %v: sparse %t, %d alone", err, e.sparse, e.singles)
+		}
+	}
+}
+
+// TestAloneThenRefused: what others have written must not stand for a message that the
+// stream refuses.
+func TestAloneThenRefused(t *testing.T) {
+	t.Parallel()
+	b, ctx := byWire.open(t, serve(t, "", 0), Config{}), testContext(t)
+	s, err := b.js.Stream(ctx, b.names.TelemetryStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.MaxMsgSize = 3000
+	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	l, large := newLedger(t), newLedger(t)
+	b.telemetry.Store(message(device(9), 1), l, 1)
+	l.wait(1)
+	err = b.telemetry.alone(ctx, func() error {
+		_, err := b.js.Publish(ctx, b.names.Telemetry(device(8)), []byte("will"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(40) {
+		if i == 5 {
+			b.telemetry.Store(&telemetry.Message{From: device(7), Body: make([]byte, 4000)}, large, 1)
+			continue
+		}
+		b.telemetry.Store(message(device(6), i), l, 1000+i)
+	}
+	large.wait(1)
+	l.wait(39)
+	if stored, _ := large.check(); len(stored) > 0 {
+		t.Error("a message is acknowledged that the stream has refused")
+	}
+}
+
 // model is an engine without goroutines, with a stream that works as slowly as the
 // dice will have it: what is on its way there and back outlives setbacks.
 type model struct {
@@ -185,6 +270,7 @@ type model struct {
 	length uint64        // of the stream
 	took   map[uint64]bool
 	got    map[uint64]error
+	beside bool // somebody else may write into the stream
 
 	asked, all int // publications
 }
@@ -284,6 +370,21 @@ func (m *model) deliver(n int) {
 	m.e.receive(box)
 }
 
+// alone has somebody else begin to write into the stream, or end it, when he may.
+func (m *model) alone() {
+	m.e.mu.Lock()
+	may := !m.e.unasked(m.e.win.next)
+	m.e.mu.Unlock()
+	switch {
+	case m.beside:
+		m.length++
+		m.e.written(nil)
+		m.beside = false
+	case may:
+		m.beside = m.e.clear(m.t.Context()) == nil
+	}
+}
+
 // begin has a stalled engine try again.
 func (m *model) begin() {
 	m.e.mu.Lock()
@@ -309,7 +410,7 @@ func TestSparseModel(t *testing.T) {
 		m := newModel(t, seed)
 		trouble := []int{0, 5, 20, 40}[seed%4]
 		for range 150 {
-			switch m.dice.IntN(12) {
+			switch m.dice.IntN(13) {
 			case 0, 1:
 				m.offer(m.dice.IntN(40))
 			case 2, 3, 4:
@@ -320,6 +421,10 @@ func TestSparseModel(t *testing.T) {
 				m.deliver(m.dice.IntN(20))
 			case 9, 10:
 				m.begin()
+			case 11:
+				if seed%8 >= 4 {
+					m.alone()
+				}
 			default:
 				if m.dice.IntN(8) == 0 {
 					m.interrupt()
@@ -327,7 +432,7 @@ func TestSparseModel(t *testing.T) {
 			}
 		}
 		m.settle()
-		if trouble == 0 {
+		if trouble == 0 && seed%8 < 4 {
 			asked, all = asked+m.asked, all+m.all
 		}
 	}
