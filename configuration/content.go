@@ -37,7 +37,10 @@ type section struct {
 	value *value
 }
 
-const desiredPath = "properties.desired"
+const (
+	desiredPath = "properties.desired"
+	maxPath     = 10 // keys below it; as deep as a twin is
+)
 
 // ParseContent reads the member content of a configuration: an object with just
 // one of the three kinds. It fails with InvalidContent.
@@ -103,7 +106,7 @@ func sections(where string, v *value) ([]section, error) {
 		rest, ok := strings.CutPrefix(key, desiredPath)
 		if ok && rest != "" {
 			s.path = strings.Split(rest[1:], ".")
-			ok = rest[0] == '.' && !slices.Contains(s.path, "")
+			ok = rest[0] == '.' && len(s.path) <= maxPath && !slices.Contains(s.path, "")
 		}
 		if !ok {
 			return nil, hub.Errorf(hub.InvalidContent, "%s has a member %.140q: what a configuration sets is properties.desired, or properties.desired.a.b for a value below it", where, key)

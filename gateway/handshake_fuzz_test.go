@@ -18,6 +18,8 @@ func FuzzHandshake(f *testing.F) {
 	f.Add(good + "Sec-WebSocket-Protocol: amqp, MQTT ,mqtt\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
 	f.Add(strings.Replace(good, "13", "12", 1) + "\r\n")
 	f.Add(strings.Replace(good, "GET", "POST", 1) + "Content-Length: 1\r\n\r\nx")
+	f.Add(strings.Replace(good, "Upgrade: websocket", "Upgrade: web\u017focket", 1) + "Sec-WebSocket-Protocol: mqtt\r\n\r\n")
+	f.Add(strings.Replace(good, "Upgrade: websocket", "Upgrade: web\u017foc\u212aet", 1) + "\r\n")
 	f.Add("GET / HTTP/1.0\r\n\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
@@ -28,7 +30,7 @@ func FuzzHandshake(f *testing.F) {
 		s := &Server{}
 		s.WebSocket().ServeHTTP(w, r)
 		has := func(header, word string) bool {
-			return strings.Contains(strings.ToLower(strings.Join(r.Header.Values(header), ",")), word)
+			return strings.Contains(strings.ToLower(strings.ToUpper(strings.Join(r.Header.Values(header), ","))), word)
 		}
 		switch allowed := r.Method == http.MethodGet && r.ProtoAtLeast(1, 1) && has("Upgrade", "websocket") && has("Connection", "upgrade"); {
 		case w.Code == http.StatusNotImplemented && !allowed:

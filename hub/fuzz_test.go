@@ -1,11 +1,15 @@
 package hub
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func FuzzParseIdentity(f *testing.F) {
 	for _, s := range []string{"d", "d/m", "/", "d/", "d/m/x", "-:.+%_#*?!(),=@;$'", "é", "a\x00", "--help"} {
 		f.Add(s)
 	}
+	f.Add(strings.Repeat("\U0010FFFF", 260))
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := ParseIdentity(s)
 		if err != nil {

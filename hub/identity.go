@@ -30,7 +30,7 @@ func ParseIdentity(s string) (Identity, error) {
 	device, module, isModule := strings.Cut(s, "/")
 	id := Identity{Device: device, Module: module}
 	if !ValidID(device) || (isModule && !ValidID(module)) {
-		return Identity{}, Errorf(ArgumentInvalid, "%.260q is not a device id, nor device/module: use 1 to %d characters of A-Z a-z 0-9 and -:.+%%_#*?!(),=@;$'", s, MaxIDLength)
+		return Identity{}, Errorf(ArgumentInvalid, "%.140q is not a device id, nor device/module: use 1 to %d characters of A-Z a-z 0-9 and -:.+%%_#*?!(),=@;$'", s, MaxIDLength)
 	}
 	return id, nil
 }

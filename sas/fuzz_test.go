@@ -14,6 +14,10 @@ func FuzzConnectionString(f *testing.F) {
 	f.Add("HostName=h.x;SharedAccessKeyName=p;SharedAccessSignature=SharedAccessSignature sr=h&sig=s&se=1")
 	f.Add(" ;HostName==;=;DeviceId")
 	f.Add("HostName= ;")
+	f.Add("HostName=h\xa0\x85;x509=fal\u017fe;;")
+	f.Add("HostName=h;x509=FALSE;SharedAccessKey==\u0000")
+	f.Add("\u2028HostName=\ufeff;DeviceId=\u180e;\u3000")
+	f.Add("HostName=h;" + strings.Repeat("\U0010FFFF", 24) + "=x")
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseConnectionString(s)
 		if err != nil {
@@ -34,6 +38,9 @@ func FuzzSign(f *testing.F) {
 	f.Add("h.x", "dev1", "", "dev10", "", "policy")
 	f.Add("h.x:8883", "Dev", "Mod", "dev", "mod", "")
 	f.Add("h", "a+b", "$edgeHub", "a b", "modules", "p")
+	f.Add("\xff\n+ &sr=", "a", "m", "A", "M", "")
+	f.Add("\u212a", "devices", "modules", "devices", "", "%2525")
+	f.Add("h:1", "d", "", "d", "modules", "\xff")
 	f.Fuzz(func(t *testing.T, host, device, module, otherDevice, otherModule, policy string) {
 		id, other := hub.Identity{Device: device, Module: module}, hub.Identity{Device: otherDevice, Module: otherModule}
 		for _, i := range []hub.Identity{id, other} {

@@ -328,6 +328,12 @@ func FuzzPatch(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	for _, n := range []int{9997, 9998, 9999, 10000} {
+		f.Add(`{"$metadata":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`)
+	}
+	f.Add(`{"":{"":""},"a":-0,"b":1e-400,"c":"\u2028<\ud83d\ude00"}`)
+	f.Add(`{"a":1},"reported":{"b":[{"$x":1}]`)
+	f.Add("\ufeff{}")
 	p, err := ParseUpdate([]byte(`{"tags":{"a":{"b":1}},"properties":{"desired":{"a":{"b":1,"c":[2]},"d":"e"}}}`))
 	if err != nil {
 		f.Fatal(err)
@@ -364,13 +370,22 @@ func FuzzPatch(f *testing.F) {
 func FuzzParse(f *testing.F) {
 	f.Add(string(fresh().AppendJSON(nil)))
 	f.Add(`{"deviceId":"d","etag":"AAAAAAAAAAE=","version":5,"properties":{"desired":{"a":{"b":1},"$metadata":{"a":{}},"$version":4},"reported":{"$version":2}}}`)
+	f.Add(`{"deviceId":"d","etag":"AAAAAAAAAAE=","version":5,"properties":{"desired":{"$metadata":{"$lastUpdated":"0000-01-01T00:00:00+23:59"},"$version":4},"reported":{"$version":2}}}`)
+	f.Add(`{"deviceId":"d","etag":"AAAAAAAAAAE=","version":5,"properties":{"desired":{"$metadata":{"$lastUpdated":"9999-12-31T23:59:59-23:59"},"$version":4},"reported":{"$version":2}}}`)
+	f.Add(`{"deviceId":"d","etag":"AAAAAAAAAAE=","version":5,"properties":{"desired":{"$metadata":{"$lastUpdated":"0000-01-01T00:00:00.12345678Z","$lastUpdatedVersion":-5},"a":{"":[null]},"$version":4},"reported":{"$version":2}}}`)
+	f.Add(`{"deviceId":"d","etag":"AAAA\nAAAAAAE=","version":5,"properties":{"desired":{"$metadata":{"$lastUpdatedBy":"x","a":{"$lastUpdatedByDigest":"y"}},"a":{"":null},"b":null,"$version":4},"reported":{"$version":2}}}`)
+	f.Add(`{"deviceId":"d","etag":"AAAAAAAAAAE=","version":5,"properties":{"desired":{"a":` + strings.Repeat(`{"a":`, 9996) + "1" + strings.Repeat("}", 9996) + `,"$version":4},"reported":{"$version":2}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := Parse([]byte(text))
 		if err != nil {
 			return
 		}
-		if again, err := Parse(got.AppendJSON(nil)); err != nil || !again.Equal(got) {
-			t.Errorf("%q reads as %s and then as %s, %v", text, got.AppendJSON(nil), again.AppendJSON(nil), err)
+		again, err := Parse(got.AppendJSON(nil))
+		if err != nil {
+			t.Fatalf("%q reads as %s, and that does not: %v", text, got.AppendJSON(nil), err)
+		}
+		if !again.Equal(got) {
+			t.Errorf("%q reads as %s and then as %s", text, got.AppendJSON(nil), again.AppendJSON(nil))
 		}
 	})
 }

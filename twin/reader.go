@@ -3,6 +3,7 @@ package twin
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -130,10 +131,17 @@ func (r *reader) member(key string, depth int) (*value, error) {
 	return r.value(depth)
 }
 
+// laxDepth is how deep a document may be that was stored, by whatever rules. What is
+// printed of it is one deeper, and JSON is read back to a depth of 10000.
+const laxDepth = 1000
+
 func (r *reader) value(depth int) (*value, error) {
-	kind := r.d.PeekKind()
-	if (kind == '{' || kind == '[') && depth == MaxDepth && !r.lax {
-		return nil, r.broken("objects and arrays are at most 10 deep")
+	kind, deepest := r.d.PeekKind(), MaxDepth
+	if r.lax {
+		deepest = laxDepth
+	}
+	if (kind == '{' || kind == '[') && depth == deepest {
+		return nil, r.broken(fmt.Sprintf("objects and arrays are at most %d deep", deepest))
 	}
 	switch kind {
 	case '{':

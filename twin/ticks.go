@@ -67,7 +67,7 @@ func appendDigits(dst []byte, n, digits int) []byte {
 // parseTime reads what appendTime has written; what is no time is never.
 func parseTime(s string) ticks {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	if year := t.UTC().Year(); err != nil || year < 1 || year > 9999 {
 		return 0
 	}
 	return ticksOf(t)

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/hubgate/hubgate/hub"
@@ -21,6 +22,9 @@ func configFor(a Asset, replicas int) (json.RawMessage, error) {
 	var config map[string]json.RawMessage
 	if err := json.Unmarshal(a.Config, &config); err != nil {
 		return nil, damaged(err)
+	}
+	if config == nil {
+		return nil, damaged(errors.New("it is null"))
 	}
 	var err error
 	if replicas > 0 {

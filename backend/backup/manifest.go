@@ -93,7 +93,7 @@ func (m *Manifest) check(path string) error {
 
 // plain reports whether the names are such that they lead nowhere else.
 func (a Asset) plain() bool {
-	return a.Stream != "" && !strings.ContainsAny(a.Stream, `/\.*> `) && a.File == filepath.Base(a.File) && a.File != ".." && a.File != "."
+	return a.Stream != "" && !strings.ContainsAny(a.Stream, `/\.*> `) && a.File != "." && filepath.IsLocal(a.File) && a.File == filepath.Base(a.File)
 }
 
 // write stores the manifest whole or not at all.

@@ -22,10 +22,16 @@ func refusedWell(t *testing.T, err error) {
 	}
 }
 
+// escaped is s as the value of an option.
+func escaped(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
 func FuzzUsername(f *testing.F) {
 	f.Add("h.x/dev1/mod1/?api-version=2021-04-12&DeviceClientType=a%2Fb&model-id=dtmi:a;1")
 	f.Add("h.x:8883//dev1/api-version=2017-06-30/DeviceClientType=x")
 	f.Add("[::1]/%64ev/..?&model-id=%FF&model-id=%zz")
+	f.Add("h/d/?DeviceClientType=a%26b&model-id=%26+%20%25%2B")
+	f.Add("h:1//d///m/x/?DeviceClientType=%25%zz;&DeviceClientType=b#+c=d e")
+	f.Add("::1/?/api-version=/?DeviceClientType=" + strings.Repeat("%F0%9F%98%80", 300))
 	f.Add("h/?/?/?DeviceClientType=" + strings.Repeat("é", 600))
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := parseUsername(s)
@@ -39,7 +45,7 @@ func FuzzUsername(f *testing.F) {
 		if len(u.ClientAgent) > maxAgent || len(u.ModelID) > maxModelID || !utf8.ValidString(u.ClientAgent+u.ModelID) {
 			t.Fatalf("parseUsername(%q): agent and model are %q, %q", s, u.ClientAgent, u.ModelID)
 		}
-		again := u.Host + "/" + u.ID.String() + "/?DeviceClientType=" + url.PathEscape(u.ClientAgent) + "&model-id=" + url.PathEscape(u.ModelID)
+		again := u.Host + "/" + u.ID.String() + "/?DeviceClientType=" + escaped(u.ClientAgent) + "&model-id=" + escaped(u.ModelID)
 		if v, err := parseUsername(again); hostOf(u.Host) == u.Host && !isOptions(u.ID.Module) && (err != nil || v != u) {
 			t.Errorf("%q is %+v, and %q is %+v, %v", s, u, again, v, err)
 		}
@@ -82,6 +88,8 @@ func FuzzMethodAnswer(f *testing.F) {
 	for _, rest := range []string{"200/?$rid=1f", "-1/?$rid=", "999999999999999999999/?$rid=1", "200/?rid=1&$rid=2", "200?$rid=1", "/?$rid=1"} {
 		f.Add(rest)
 	}
+	f.Add("+5/?$rid=fffffffffffffffff")
+	f.Add("-0/?&$rid=-1&$rid=1_0")
 	f.Fuzz(func(t *testing.T, rest string) {
 		status, rid, err := parseMethodAnswer([]byte(prefixMethodAnswer + rest))
 		if err != nil {

@@ -91,7 +91,7 @@ func decode(body []byte, v any) error {
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		return hub.Errorf(hub.ArgumentInvalid, "the JSON has a %s at %q, where that can't be", kindOf(e.JSONKind), clip(string(e.JSONPointer)))
 	}
-	return hub.Errorf(hub.ArgumentInvalid, "the JSON can't be used: it has the same name twice, in different case, or a value that does not fit: %w", err)
+	return hub.Errorf(hub.ArgumentInvalid, "the JSON can't be used: it has the same name twice, in different case, or a value that does not fit")
 }
 
 // checkJSON refuses what is not one JSON value by the book: package json would

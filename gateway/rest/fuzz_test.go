@@ -115,6 +115,9 @@ func FuzzBulk(f *testing.F) {
 	f.Add([]byte(`[{"Id":"a","etag":"x","eTag":"y","authentication":{"symmetricKey":{"primaryKey":"s3cret"}}}]`))
 	f.Add([]byte(`[{"id":"a","parentScopes":[null],"capabilities":null,"properties":{"desired":7}}]`))
 	f.Add([]byte(`[[[[`))
+	f.Add([]byte(`[{"id":"a","i` + strings.Repeat("_", 1200) + `d":"b"}]`))
+	f.Add([]byte(`[{"id":"a","i` + strings.Repeat("_", 1200) + `d":7}]`))
+	f.Add([]byte(`[{"id":"a","` + strings.Repeat("x", 1200) + `":7,"` + strings.Repeat("x", 1200) + `":8}]`))
 	s := &Server{Registry: &identity.Registry{Store: noStore{}}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var items []bulkItem
