@@ -49,12 +49,21 @@ func (c *conn) forget() {
 	c.pending.drop()
 }
 
+// lose notes that a message could not be stored.
+func (c *conn) lose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = true
+	c.changed.Broadcast()
+}
+
 // Stored implements [Receipt]: the message of tag is stored, so that its
 // PUBACK may go out, after those of all earlier messages. A message that could
 // not be stored ends the connection without PUBACK, and nothing after it is
 // acknowledged: the client sends all of it again.
 func (c *conn) Stored(tag uint64, err error) {
 	if err != nil {
+		c.lose()
 		c.stop(err)
 		c.failTrace(tag, err)
 		return

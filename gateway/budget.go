@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -38,6 +39,7 @@ func (b *budget) tight() bool {
 // do without.
 type rare struct {
 	account Account
+	pause   *time.Timer // ends the pause; under mu
 
 	heldInput  int  // bytes of an unfinished packet, as counted; the reader's
 	heldOutput int  // of output, as counted; under mu
@@ -146,11 +148,26 @@ func (s *Server) relieveMemory() {
 		if worst == nil {
 			return
 		}
-		worst.more().condemned.Store(n)
-		b.going.Add(n)
+		if !worst.condemn(n) {
+			continue
+		}
 		b.cut.Add(1)
 		worst.stop(hub.Errorf(hub.Throttled, "the connections of this node hold more than %d bytes for their clients (limits.memory), and this one held most: %d", b.limit.Load(), n))
 	}
+}
+
+// condemn counts n of what c holds as free soon. It returns false when c has ended
+// meanwhile.
+func (c *conn) condemn(n int64) bool {
+	r := c.more()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.released {
+		return false
+	}
+	r.condemned.Store(n)
+	c.srv.memory.going.Add(n)
+	return true
 }
 
 // hungriest returns the connection that holds most of those that are to stay.

@@ -156,3 +156,21 @@ func TestMemoryHasADefault(t *testing.T) {
 		}
 	}
 }
+
+// TestCondemnedTooLate: of a connection that has ended nothing is to come free.
+func TestCondemnedTooLate(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.connect(t, "d")
+	w.event(t)
+	c.raw(unfinished(t, 20<<10))
+	eventually(t, "the packet to be counted", func() bool { return w.memory.used.Load() > 0 })
+	worst, n := w.hungriest()
+	_ = c.nc.Close()
+	w.event(t)
+	if worst.condemn(n) {
+		t.Error("it was condemned")
+	}
+	if used, going := w.memory.used.Load(), w.memory.going.Load(); used != 0 || going != 0 {
+		t.Errorf("%d bytes are counted without a connection, %d of them as going", used, going)
+	}
+}

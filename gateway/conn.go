@@ -47,6 +47,7 @@ type conn struct {
 	out     []byte // packets to be written; nil when there are none
 	writing bool   // a goroutine is flushing
 	torn    bool   // a write has failed: the stream may end within a TLS record
+	lost    bool   // a message could not be stored: none after it is acknowledged
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
 	cause   error  // why the connection ends; the first one wins
 
@@ -72,16 +73,25 @@ func (c *conn) stop(cause error) {
 	}
 }
 
+// longPast is the deadline of a connection that has ended, in seconds of Unix time.
+const longPast = 1
+
 // interrupt wakes the reader up, which closes. A server that shuts down still
 // acknowledges what it has received, so the writer goes on. c.mu is held.
 func (c *conn) interrupt() {
 	defer c.notice()
-	past := time.Unix(1, 0)
-	if same(c.cause, errShutdown) {
+	past := time.Unix(longPast, 0)
+	switch {
+	case !same(c.cause, errShutdown):
+		_ = c.src.SetDeadline(past)
+	case c.src.socket() != nil:
 		_ = c.src.SetReadDeadline(past)
-		return
+	default: // a WebSocket whose reader is late is closed for the writer too
+		c.srv.workers.start(func() {
+			c.settle()
+			_ = c.src.SetReadDeadline(past)
+		})
 	}
-	_ = c.src.SetDeadline(past)
 }
 
 // armRead moves the deadline of the client's next packet on, unless the connection is
@@ -205,7 +215,7 @@ func (c *conn) settle() {
 		c.changed.Broadcast()
 	})
 	defer timer.Stop()
-	for !expired && (c.pending.len() > 0 || c.writing) {
+	for !expired && (c.pending.len() > 0 && !c.lost || c.writing) {
 		c.changed.Wait()
 	}
 }

@@ -93,3 +93,52 @@ func TestDrainAcknowledgesFirst(t *testing.T) {
 		}
 	})
 }
+
+// The same goes for those who come by WebSocket, whose readers wait for more.
+func TestDrainAcknowledgesWebSockets(t *testing.T) {
+	const clients = 20
+	w := newWorld(t, func(w *world) { w.handler.hold = true })
+	var all []*client
+	for i := range clients {
+		c, _ := w.webSocket(t, fmt.Sprint("d", i))
+		c.publish(1, "message")
+		<-w.handler.came
+		all = append(all, c)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- w.Drain(t.Context(), 0) }()
+	for i := range clients {
+		conn := w.live.get(hub.Identity{Device: fmt.Sprint("d", i)})
+		eventually(t, "the stop", func() bool { return conn.ended() != nil })
+	}
+	w.release(w.held())
+	for _, c := range all {
+		if ack := next[*mqtt.Puback](c); ack.ID != 1 {
+			t.Errorf("PUBACK %d, want 1", ack.ID)
+		}
+		go c.hungUp() // it answers that the other side closes
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+// A message that could not be stored is not waited for.
+func TestDrainGivesUpTheLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, func(w *world) { w.handler.hold = true })
+		c := w.piped(t, "d", 0)
+		c.write(messages(1, 2, 1)...)
+		synctest.Wait()
+		began := time.Now()
+		drained := make(chan error, 1)
+		go func() { drained <- w.Drain(context.Background(), 0) }()
+		synctest.Wait()
+		r := w.handler.held[0]
+		r.done.Stored(r.tag, errBusy)
+		c.closed()
+		if err := <-drained; err != nil || time.Since(began) > 0 {
+			t.Errorf("it took %v, %v", time.Since(began), err)
+		}
+	})
+}

@@ -31,7 +31,7 @@ func (c *conn) halts() bool {
 		return false
 	case h.pause > 0:
 		h.resumeAt = -1
-		time.AfterFunc(h.pause, c.pauseOver)
+		c.more().pause = time.AfterFunc(h.pause, c.pauseOver)
 	case c.hasRoom(h.wanted):
 		return false
 	default:
@@ -49,6 +49,9 @@ func (c *conn) resumeHalted() {
 		return
 	}
 	c.halt.on = false
+	if c.halt.resumeAt < 0 {
+		c.more().pause.Stop() // it would keep a connection that has ended
+	}
 	if c.watch.on() {
 		c.srv.reads.add(c)
 	} else {

@@ -97,6 +97,21 @@ func TestEndOfTheHalted(t *testing.T) {
 	}
 }
 
+// TestEndStopsThePause: a timer would keep the connection until the pause were
+// over.
+func TestEndStopsThePause(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.Limiter = NewLimiter(deviceRate(Messages, 1)) })
+	client := w.connect(t, "d")
+	w.event(t)
+	client.write(messages(1, 400, 0)...)
+	eventually(t, "the pause", func() bool { return w.halted("d") })
+	c := w.live.get(hub.Identity{Device: "d"})
+	c.stop(errReplaced)
+	if c.more().pause.Stop() {
+		t.Error("the timer goes on")
+	}
+}
+
 // TestNoHalt: who may go on when his part would end does not end it, for nobody would
 // have him go on.
 func TestNoHalt(t *testing.T) {

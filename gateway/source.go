@@ -49,6 +49,28 @@ type tcpSource struct {
 	watched bool        // nobody waits in fill: it returns errLater
 	drained bool        // of a watched one: nothing is left to be read, until it is told of
 	over    atomic.Bool // of a watched one: the peer has ended, so that the end is left
+
+	writeBy atomic.Int64 // the deadline of writes, in Unix nanoseconds; 0: none
+}
+
+// SetDeadline implements net.Conn.
+func (s *tcpSource) SetDeadline(t time.Time) error {
+	s.noteWrites(t)
+	return s.Conn.SetDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (s *tcpSource) SetWriteDeadline(t time.Time) error {
+	s.noteWrites(t)
+	return s.Conn.SetWriteDeadline(t)
+}
+
+func (s *tcpSource) noteWrites(by time.Time) {
+	if by.IsZero() {
+		s.writeBy.Store(0)
+		return
+	}
+	s.writeBy.Store(by.UnixNano())
 }
 
 // errLater says that there is nothing to read now. To crypto/tls it is a failure that
@@ -164,7 +186,10 @@ type recordConn struct {
 	left    int    // bytes of the current record that are still to come
 }
 
-const recordHeaderSize = 5 // type, version, length [RFC 8446, 5.1]
+const (
+	recordHeaderSize = 5 // type, version, length [RFC 8446, 5.1]
+	answerTimeout    = 10 * time.Second
+)
 
 // wait returns when there is something to read.
 func (c *recordConn) wait() error {
@@ -199,7 +224,17 @@ func (c *recordConn) Write(p []byte) (int, error) {
 		c.turn.give() // a peer who does not read must not keep it
 		c.turn.answering()
 	}
+	c.allow()
 	return c.tcpSource.Write(p)
+}
+
+// allow moves on a deadline that has come since the last flush: crypto/tls answers a
+// key update, or sends an alert, when it reads. One that has ended a connection stays.
+func (c *recordConn) allow() {
+	now := time.Now()
+	if by := c.writeBy.Load(); by > longPast*int64(time.Second) && by <= now.UnixNano() {
+		_ = c.SetWriteDeadline(now.Add(answerTimeout))
+	}
 }
 
 func (c *recordConn) read(p []byte) (int, error) {

@@ -219,6 +219,20 @@ func TestWebSocket(t *testing.T) {
 // [MQTT3-6.0.0-1]: a text frame ends the connection.
 func TestWebSocketTextFrameCloses(t *testing.T) {
 	w := newWorld(t, nil)
+	c, ws := w.webSocket(t, "d1")
+	w.event(t)
+	if err := ws.Write(t.Context(), websocket.MessageText, []byte("\xc0\x00")); err != nil {
+		t.Fatal(err)
+	}
+	c.closed()
+	if e := w.event(t); e.Connected || e.Code != hub.ConnectionLost {
+		t.Errorf("event %+v, want an end", e)
+	}
+}
+
+// webSocket connects a device by WebSocket.
+func (w *world) webSocket(t *testing.T, id string) (*client, *websocket.Conn) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -230,17 +244,7 @@ func TestWebSocketTextFrameCloses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, websocket.NetConn(t.Context(), ws, websocket.MessageBinary))
-	c.write(&mqtt.Connect{ClientID: []byte("d1")})
-	c.connack()
-	w.event(t)
-	if err := ws.Write(t.Context(), websocket.MessageText, []byte("\xc0\x00")); err != nil {
-		t.Fatal(err)
-	}
-	c.closed()
-	if e := w.event(t); e.Connected || e.Code != hub.ConnectionLost {
-		t.Errorf("event %+v, want an end", e)
-	}
+	return newClient(t, websocket.NetConn(t.Context(), ws, websocket.MessageBinary)).join(id, 60), ws
 }
 
 // A client that does not read what it is sent is cut, and keeps nobody

@@ -89,6 +89,11 @@ func (c *conn) flushSome() (more bool) {
 		return true
 	}
 	c.writing = false
+	if c.cause == nil && c.src.socket() == nil {
+		// A WebSocket's deadline that comes while nobody writes may end the next write.
+		_ = c.src.SetWriteDeadline(time.Time{})
+		c.writeArmed = time.Time{}
+	}
 	c.changed.Broadcast()
 	return false
 }

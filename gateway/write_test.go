@@ -2,8 +2,14 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"net"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hubgate/hubgate/gateway/mqtt"
 )
 
 // muchOutput is more than two sockets hold for a peer who does not read.
@@ -102,4 +108,39 @@ func TestQueuedMeanwhile(t *testing.T) {
 	}}
 	w.send(c, pingresp)
 	expect(t, client, bytes.Repeat(pingresp, all))
+}
+
+// deadlines is a source that remembers its write deadlines.
+type deadlines struct {
+	pipe
+	all *[]time.Time
+}
+
+func (d deadlines) SetWriteDeadline(t time.Time) error {
+	*d.all = append(*d.all, t)
+	return d.pipe.SetWriteDeadline(t)
+}
+
+// TestRestWithoutDeadline: what is no socket has a write deadline while it is written to,
+// and only then.
+func TestRestWithoutDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, nil)
+		near, far := net.Pipe()
+		var all []time.Time
+		go w.accept(context.Background(), deadlines{pipe{near}, &all}, Peer{Remote: "192.0.2.1:5"}, w.gate.enter(near))
+		c := newClient(t, far).join("d", 60)
+		for range 2 {
+			synctest.Wait()
+			all = nil
+			c.write(&mqtt.Pingreq{})
+			next[*mqtt.Pingresp](c)
+			synctest.Wait()
+			if len(all) != 2 || !all[0].After(time.Now()) || !all[1].IsZero() {
+				t.Errorf("the deadlines were %v", all)
+			}
+		}
+		go c.hungUp()
+		w.close(t)
+	})
 }
