@@ -67,6 +67,9 @@ func (n *Nodes) stored(revision uint64, from time.Time) {
 	}
 }
 
+// errUnheard means that a beat was stored, and that its answer was lost.
+var errUnheard = errors.New("the answer to the last beat was lost")
+
 // judge finds out why a beat has met another revision. n.beating is held.
 func (n *Nodes) judge(ctx context.Context) error {
 	found, revision, err := n.look(ctx, n.node)
@@ -86,7 +89,7 @@ func (n *Nodes) judge(ctx context.Context) error {
 		n.mu.Lock()
 		n.revision = revision
 		n.mu.Unlock()
-		return errors.New("the answer to the last beat was lost")
+		return errUnheard
 	case found.Instance == own.Instance:
 		n.resurrect(found, revision)
 		return errFenced()

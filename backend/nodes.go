@@ -158,7 +158,12 @@ func (n *Nodes) Join(ctx context.Context, m Member) error {
 		return errors.New("a node needs a name")
 	}
 	n.member = m
-	before, revision, err := n.look(ctx, n.node)
+	var before NodeRecord
+	var revision uint64
+	err := untilPassed(ctx, func() (err error) {
+		before, revision, err = n.look(ctx, n.node)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("look for the node %s: %w", n.node, err)
 	}
@@ -170,10 +175,13 @@ func (n *Nodes) Join(ctx context.Context, m Member) error {
 		return fmt.Errorf("subscribe to %s: %w", n.names.NodeAlive(n.node), err)
 	}
 	n.enter(NodeRecord{Earlier: before.left(), LastSeen: before.LastSeen}, revision)
-	err = n.beat(ctx)
-	for errors.Is(err, errOvertaken) {
-		err = n.beat(ctx)
-	}
+	err = untilPassed(ctx, func() error {
+		err := n.beat(ctx)
+		for errors.Is(err, errOvertaken) || errors.Is(err, errUnheard) {
+			err = n.beat(ctx)
+		}
+		return err
+	})
 	if err != nil {
 		_ = alive.Unsubscribe()
 		return fmt.Errorf("enter the node %s: %w", n.node, err)
@@ -187,6 +195,22 @@ func (n *Nodes) Join(ctx context.Context, m Member) error {
 	n.wg.Go(func() { n.watch(background) })
 	n.wg.Go(func() { n.repairSelf(background) })
 	return nil
+}
+
+// joinPatience is how long a node that joins waits while the bucket of nodes has no
+// leader, although it was there a moment before.
+const joinPatience = 30 * time.Second
+
+// untilPassed calls f again as long as it fails with what passes by itself, for
+// joinPatience.
+func untilPassed(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, joinPatience)
+	defer cancel()
+	for n := 1; ; n++ {
+		if err := f(); !Passing(err) || !wait(ctx, backoff(n)) {
+			return err
+		}
+	}
 }
 
 // look reads the record of a node; LastSeen is when it was written.

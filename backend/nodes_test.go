@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/backend/embedded"
@@ -41,6 +42,35 @@ func join(t *testing.T, s *embedded.Server, name string) *peer {
 		t.Fatalf("join %s: %v", name, err)
 	}
 	return p
+}
+
+// TestJoinWaits: the bucket of nodes has no leader when a node joins, and finds one.
+func TestJoinWaits(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	p := &peer{Backbone: open(t, serve(t, "", 0), Config{Node: "a", NodeTimeout: soon})}
+	name := "KV_" + p.names.NodesBucket()
+	stream, err := p.js.Stream(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	if err := p.js.DeleteStream(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan *nats.Msg, 100)
+	if _, err := p.nc.ChanSubscribe("$JS.API.STREAM.MSG.GET."+name, asked); err != nil { // beside the server, which says no
+		t.Fatal(err)
+	}
+	joined := make(chan error, 1)
+	go func() { joined <- p.nodes.Join(ctx, p) }()
+	<-asked
+	if _, err := p.js.CreateStream(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-joined; err != nil {
+		t.Error(err)
+	}
 }
 
 // die ends a node as kill -9 does, as far as others can see: it says and does

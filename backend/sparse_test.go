@@ -194,8 +194,10 @@ func TestAloneIsNoLandmark(t *testing.T) {
 	if err := e.alone(testContext(t), write); err != nil {
 		t.Fatal(err)
 	}
+	e.Store(message(device(99), 1<<40), l, 1<<40) // a landmark
+	l.wait(2)
 	offer(e, l, 8, 150)
-	l.wait(1200)
+	l.wait(1201)
 	f.mu.Lock()
 	silent := f.silent
 	f.mu.Unlock()
