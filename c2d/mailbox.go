@@ -68,7 +68,8 @@ type flight struct {
 	sent    time.Time
 	again   bool // sent more than once by this connection
 	acked   bool
-	size    int // bytes on the wire
+	failed  bool // its lock has passed, which is counted
+	size    int  // bytes on the wire
 }
 
 // ErrNotSubscribed is what the send of a [Mailbox] returns when the device has

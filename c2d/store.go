@@ -86,14 +86,15 @@ type State struct {
 // maxRemembered bounds both maps of a state; a queue has [MaxDepth] messages.
 const maxRemembered = 4 * MaxDepth
 
-// remember enters v and forgets the oldest when there are too many.
+// remember enters v and forgets the oldest other one when there are too many.
 func remember[V any](m map[uint64]V, sequence uint64, v V) map[uint64]V {
 	if m == nil {
 		m = map[uint64]V{}
 	}
-	m[sequence] = v
-	if len(m) > maxRemembered {
+	delete(m, sequence)
+	if len(m) >= maxRemembered {
 		delete(m, slices.Min(slices.Collect(maps.Keys(m))))
 	}
+	m[sequence] = v
 	return m
 }

@@ -94,7 +94,7 @@ func (m *Mailbox) armLock() {
 			first = f.sent
 		}
 	}
-	if !first.IsZero() {
+	if !first.IsZero() && m.started {
 		m.arm(first.Add(m.queues.Limits.lock()).Sub(m.queues.now()))
 	}
 }
@@ -169,6 +169,9 @@ func (m *Mailbox) late() []uint64 {
 	limit := m.queues.now().Add(-m.queues.Limits.lock())
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.started || m.blocked {
+		return nil // nothing can be made again
+	}
 	var late []uint64
 	for n, f := range m.flights {
 		if !f.acked && !f.sent.After(limit) {
@@ -184,7 +187,7 @@ func (m *Mailbox) abandon(ctx context.Context) error {
 	m.mu.Lock()
 	var lost []uint64
 	for n, f := range m.flights {
-		if !f.acked {
+		if !f.acked && !f.failed {
 			lost = append(lost, n)
 		}
 	}
@@ -207,19 +210,9 @@ func (m *Mailbox) abandon(ctx context.Context) error {
 
 // retry counts deliveries as failed and makes them again.
 func (m *Mailbox) retry(ctx context.Context, late []uint64) error {
-	s, err := m.queues.count(ctx, m.owner.Device, late)
-	if err != nil {
+	if err := m.fails(ctx, late); err != nil {
 		return err
 	}
-	m.state.Failures = s.Failures
-	now := m.queues.now()
-	m.mu.Lock()
-	for _, n := range late {
-		if f := m.flights[n]; f != nil {
-			f.sent = now // counted once, even when the rest fails
-		}
-	}
-	m.mu.Unlock()
 	for _, n := range late {
 		message, err := m.queues.Store.Next(ctx, m.owner.Device, n-1)
 		if err != nil {
@@ -229,9 +222,33 @@ func (m *Mailbox) retry(ctx context.Context, late []uint64) error {
 			m.land(n)
 			continue
 		}
+		if m.isAcked(n) { // meanwhile
+			continue
+		}
 		if err := m.deliver(ctx, message); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// fails counts deliveries as failed, each once.
+func (m *Mailbox) fails(ctx context.Context, late []uint64) error {
+	m.mu.Lock()
+	late = slices.DeleteFunc(slices.Clone(late), func(n uint64) bool { return m.flights[n].failed })
+	m.mu.Unlock()
+	if len(late) == 0 {
+		return nil
+	}
+	s, err := m.queues.count(ctx, m.owner.Device, late)
+	if err != nil {
+		return err
+	}
+	m.state.Failures = s.Failures
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range late {
+		m.flights[n].failed, m.flights[n].message.Deliveries = true, s.Failures[n]
 	}
 	return nil
 }
@@ -394,10 +411,13 @@ func (m *Mailbox) launch(message Message) bool {
 	d := Delivery{Topic: message.Topic(), Payload: message.Body}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed || m.blocked { // what comes behind one that was not taken waits too
 		return false
 	}
-	_, again := m.flights[message.Sequence]
+	before, again := m.flights[message.Sequence]
+	if again && before.acked { // while it was read again
+		return true
+	}
 	d.Redelivered = again || m.owner.Resumed && (message.Deliveries > 0 || m.doubts > 0)
 	d.PacketID = m.packetID(message.Sequence)
 	id, err := m.send(d)

@@ -244,7 +244,7 @@ func (c *Copy) Written(revision uint64) (missed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if revision <= max(c.newest, c.twin.Revision) {
-		return false
+		return c.behind && !c.deaf // the reading that was to make it good may have failed
 	}
 	c.newest = revision
 	return true

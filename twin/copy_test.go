@@ -405,3 +405,22 @@ func TestSubscribeAfterALaterGet(t *testing.T) {
 	d.subscribe()
 	d.wantHeard()
 }
+
+// TestFailedSyncIsMadeGood: a reading that was to make good what was missed has failed, and
+// the feed of the bucket tells of the write.
+func TestFailedSyncIsMadeGood(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	d.get()
+	d.announced(`{"a":1}`) // it is lost
+	a := d.announced(`{"b":2}`)
+	if !d.c.Announced(a) {
+		t.Fatal("the gap was not seen")
+	}
+	d.m.fail = hub.Errorf(hub.ServiceUnavailable, "away")
+	wantCode(t, d.c.Sync(t.Context()), hub.ServiceUnavailable)
+	if d.c.Written(a.Revision) { // the feed of the bucket tells of it
+		d.sync()
+	}
+	d.wantHeard(`{"a":1,"b":2,"$version":3}`)
+}
