@@ -116,8 +116,14 @@ func (t Token) isSame(got, want string) bool {
 
 // CoversPath reports whether a path, decoded and in segments, lies below the
 // token's resource, whichever host that names. It goes by whole segments, and
-// their case counts. The resource is decoded once, as service SDKs encode it.
+// their case counts. The resource is decoded once, as service SDKs encode it, and
+// once more when the host does not stand alone after that: whoever has a token
+// can encode what was signed again, and must not win by it.
 func (t Token) CoversPath(path []string) bool {
-	got := strings.Split(strings.TrimRight(unescape(t.Resource), "/"), "/")[1:]
+	resource := unescape(t.Resource)
+	if head, _, _ := strings.Cut(resource, "/"); head != t.Host() {
+		resource = unescape(resource)
+	}
+	got := strings.Split(strings.TrimRight(resource, "/"), "/")[1:]
 	return len(got) <= len(path) && slices.Equal(got, path[:len(got)])
 }
