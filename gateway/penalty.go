@@ -93,6 +93,12 @@ func network(a netip.Addr) netip.Addr {
 // set changes the rules. Without any, all is forgotten.
 func (p *penalties) set(rules Penalty) {
 	setDefault(&rules.Longest, 30*time.Second)
+	rules.Exempt = slices.Clone(rules.Exempt)
+	for i, x := range rules.Exempt { // a peer is known by no more than that; see network
+		if x.Addr().Is6() && x.Bits() > 64 {
+			rules.Exempt[i], _ = x.Addr().Prefix(64)
+		}
+	}
 	p.rules.Store(&rules)
 	if rules.Longest > 0 {
 		return

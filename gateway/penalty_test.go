@@ -241,3 +241,16 @@ func TestPenaltyOnTheWire(t *testing.T) {
 		t.Errorf("%d refusals are counted, want one more than %d", w.Refused(), before)
 	}
 }
+
+// TestExemptIPv6Address: an address of IPv6 is known by its network, an exempt one too.
+func TestExemptIPv6Address(t *testing.T) {
+	p := newPenalties(Penalty{Exempt: []netip.Prefix{netip.MustParsePrefix("2001:db8::5/128")}})
+	now := time.Now()
+	a := addressOf("[2001:db8::5]:4000")
+	for i := range 300 {
+		p.failed(a, string(rune('a'+i)), now)
+	}
+	if refused, _ := p.refuses(offender{addr: a}, now); refused {
+		t.Error("an exempt load balancer is refused as a whole")
+	}
+}

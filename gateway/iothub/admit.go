@@ -32,7 +32,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 		return refused, hub.Errorf(hub.Unauthorized, "the user name is for the hub %q; this hub is %q: give the other name as an alias, or change the connection string", clip(u.Host), f.HostName)
 	case string(c.ClientID) != u.ID.String():
 		return refused, hub.Errorf(hub.Unauthorized, "the client id is not the user name's identity %s", u.ID)
-	case lookupErr != nil:
+	case lookupErr != nil && hub.CodeOf(lookupErr) != hub.DeviceDisabled:
 		return refused, lookupErr
 	}
 	h := &handler{face: f, id: u.ID, generation: record.GenerationID, modelID: u.ModelID, remote: p.Remote, java: isJava(u.ClientAgent), changes: changes}
@@ -40,6 +40,9 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	expires, err := f.authenticate(ctx, h, record, c.Password, p.Certificates)
 	if err != nil {
 		return refused, err
+	}
+	if lookupErr != nil { // that it is disabled is not for strangers
+		return refused, lookupErr
 	}
 	will, err := h.will(c)
 	if err != nil {
@@ -56,7 +59,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 }
 
 // lookup finds an identity that may connect, and says whether it exists. A
-// module needs its device.
+// module needs its device. One that is disabled comes with the error.
 func (f *Face) lookup(ctx context.Context, id hub.Identity) (r identity.Record, known bool, err error) {
 	r, err = f.Devices.Get(ctx, hub.Identity{Device: id.Device})
 	if err != nil {
@@ -70,7 +73,7 @@ func (f *Face) lookup(ctx context.Context, id hub.Identity) (r identity.Record, 
 	case err != nil:
 		return identity.Record{}, false, err
 	case !enabled:
-		return identity.Record{}, true, disabled(device)
+		return r, true, disabled(device)
 	default:
 		return r, true, nil
 	}

@@ -64,7 +64,9 @@ func (f *Face) byCertificate(h *handler, record identity.Record, password []byte
 		shown.expires, err = f.byThumbprint(shown, record, chain[0])
 	case identity.AuthCA:
 		shown.grant, err = f.byAuthority(h.id, chain)
-	case identity.AuthSAS, identity.AuthNone:
+	case identity.AuthNone:
+		err = hub.Errorf(hub.Unauthorized, "%s has nothing to authenticate by", h.id)
+	case identity.AuthSAS:
 		fallthrough
 	default:
 		err = hub.Errorf(hub.ServerError, "the record of %s has the authentication type %q", h.id, record.Authentication.Type)

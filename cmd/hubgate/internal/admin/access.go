@@ -99,7 +99,7 @@ func (a *Access) judge(r *http.Request) verdict {
 	if !a.needed() {
 		return known
 	}
-	if a.roots != nil && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+	if a.vouches(r.TLS) {
 		return known
 	}
 	header := r.Header.Get("Authorization")
@@ -112,6 +112,22 @@ func (a *Access) judge(r *http.Request) verdict {
 		return wrong
 	}
 	return known
+}
+
+// vouches reports whether an authority that there is now vouches for the client. The
+// handshake may have been long ago.
+func (a *Access) vouches(s *tls.ConnectionState) bool {
+	if a.roots == nil || s == nil || len(s.PeerCertificates) == 0 {
+		return false
+	}
+	above := x509.NewCertPool()
+	for _, cert := range s.PeerCertificates[1:] {
+		above.AddCert(cert)
+	}
+	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{
+		Roots: a.roots, Intermediates: above, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err == nil
 }
 
 // isLocal reports whether a request names the machine itself, or an address. A
