@@ -65,8 +65,14 @@ func (d *DeviceStore) Update(ctx context.Context, r identity.Record) (uint64, er
 	return rev, err
 }
 
-// Delete implements [identity.Store]. Session and twin go with the identity.
+// Delete implements [identity.Store]. Session, twin and queue go with the identity,
+// also when the caller goes away meanwhile.
 func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
+	if err := ctx.Err(); err != nil {
+		return hub.Errorf(hub.ServiceUnavailable, "delete %s: %w", r.ID, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*requestTimeout)
+	defer cancel()
 	err := d.bucket.remove(ctx, subject.Key(r.ID), r.Revision)
 	if errors.Is(err, errStale) {
 		return d.stale(ctx, r.ID)

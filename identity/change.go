@@ -32,7 +32,7 @@ func (s *Registry) Update(ctx context.Context, r Record, ifMatch string) (Record
 	})
 	switch {
 	case err != nil:
-	case next.Edge && !wasEdge:
+	case next.Edge: // those that an interrupted change has left out too
 		err = s.addEdgeModules(ctx, next)
 	case wasEdge && !next.Edge:
 		err = s.deleteEdgeModules(ctx, next.ID)
@@ -175,6 +175,11 @@ func (s *Registry) removeOnce(ctx context.Context, id hub.Identity, ifMatch stri
 		return err
 	}
 	if !id.IsModule() {
+		if claimed, err := s.claim(ctx, r, ifMatch); err != nil {
+			return err
+		} else if claimed {
+			return s.remove(ctx, id, "*")
+		}
 		if err := s.deleteModules(ctx, id); err != nil {
 			return err
 		}
@@ -188,8 +193,48 @@ func (s *Registry) removeOnce(ctx context.Context, id hub.Identity, ifMatch stri
 	if id.IsModule() {
 		return nil
 	}
-	// One that was made between the two, by a Create that saw the device.
-	return s.deleteModules(ctx, id)
+	return s.deleteLate(ctx, id)
+}
+
+// claim uses up the etag of a device that has modules, if the caller knows it, before the
+// first of them goes: from here on the deletion can't be refused any more. It reports
+// whether it has.
+func (s *Registry) claim(ctx context.Context, r Record, ifMatch string) (bool, error) {
+	if unquoted(ifMatch) == "*" {
+		return false, nil
+	}
+	modules, err := s.Store.List(ctx, Query{Device: r.ID.Device, Limit: 1})
+	if err != nil || len(modules) == 0 {
+		return false, err
+	}
+	r.ETag = nextETag(r.ETag)
+	if _, err := s.Store.Update(ctx, r); err != nil {
+		return false, raced(err)
+	}
+	return true, nil
+}
+
+// deleteLate removes the modules that were made while their device was deleted, by
+// a Create that saw it. If there is a device again, they may be its own, and who
+// has made one for the device before takes it back; see keepParent.
+func (s *Registry) deleteLate(ctx context.Context, device hub.Identity) error {
+	late, err := s.Store.List(ctx, Query{Device: device.Device})
+	if err != nil || len(late) == 0 {
+		return err
+	}
+	if _, err := s.Store.Get(ctx, device); !errors.Is(err, &hub.Error{Code: hub.DeviceNotFound}) {
+		return err
+	}
+	for _, m := range late {
+		err := s.Store.Delete(ctx, m) // of this revision: not one that was made anew
+		if err != nil && !isGone(err) {
+			return err
+		}
+		if err == nil && s.Events != nil {
+			s.Events.Deleted(m)
+		}
+	}
+	return nil
 }
 
 func (s *Registry) deleteModules(ctx context.Context, device hub.Identity) error {

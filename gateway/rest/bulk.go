@@ -174,6 +174,10 @@ func (s *Server) createOrUpdate(ctx context.Context, item *bulkItem, etag, by st
 // overwrite replaces an identity, and its twin if the item has one. An edge
 // device keeps its scope, whether the item has it or not.
 func (s *Server) overwrite(ctx context.Context, item *bulkItem, etag, by string) error {
+	w, err := item.checked(s, by)
+	if err != nil {
+		return err
+	}
 	r := item.record()
 	if r.Edge && r.Scope == "" {
 		old, err := s.Registry.Get(ctx, r.ID)
@@ -182,14 +186,7 @@ func (s *Server) overwrite(ctx context.Context, item *bulkItem, etag, by string)
 		}
 		r.Scope = old.Scope
 	}
-	if _, err := s.Registry.Update(ctx, r, etag); err != nil {
-		return err
-	}
-	if !item.hasTwin() {
-		return nil
-	}
-	w, err := item.write(s, by)
-	if err != nil {
+	if _, err := s.Registry.Update(ctx, r, etag); err != nil || !item.hasTwin() {
 		return err
 	}
 	_, err = s.Twins.Replace(ctx, r.ID, w)

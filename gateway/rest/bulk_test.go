@@ -187,3 +187,18 @@ func TestRegenerateKeys(t *testing.T) {
 		checkRefusal(t, res, text, code, "")
 	}
 }
+
+// TestBulkItemWithABadTwin: an item whose twin nobody would take changes nothing: no key either.
+func TestBulkItemWithABadTwin(t *testing.T) {
+	w := newWorld(t)
+	var before, after struct {
+		ETag           string
+		Authentication struct{ SymmetricKey struct{ PrimaryKey string } }
+	}
+	w.must(200, &before, "PUT", "/devices/d", `{"deviceId":"d"}`)
+	bulkOf(w, 400, `[{"id":"d","importMode":"update","status":"enabled","tags":{"a b":1}}]`)
+	w.must(200, &after, "GET", "/devices/d", "")
+	if before != after {
+		t.Errorf("the item has failed, and the device is %+v; it was %+v", after, before)
+	}
+}

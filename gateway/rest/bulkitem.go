@@ -65,6 +65,18 @@ func (i *bulkItem) write(s *Server, by string) (twin.Write, error) {
 	return twin.Write{Body: append(body, '}'), IfMatch: i.TwinETag, By: by}, nil
 }
 
+// checked is write, if the item says anything of the twin, and fails for what no twin
+// would take: before an identity has new keys because of it.
+func (i *bulkItem) checked(s *Server, by string) (w twin.Write, err error) {
+	if !i.hasTwin() {
+		return twin.Write{}, nil
+	}
+	if w, err = i.write(s, by); err == nil {
+		_, err = twin.ParseUpdate(w.Body)
+	}
+	return w, err
+}
+
 // beginTwin gives a new identity the twin that came with it.
 func (s *Server) beginTwin(ctx context.Context, i *bulkItem, by string) error {
 	if !i.hasTwin() {
