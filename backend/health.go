@@ -80,16 +80,20 @@ func (b *Backbone) CheckStreams(ctx context.Context) error {
 	return nil
 }
 
-// CheckNode fails while the other nodes of the hub take this one for dead: it lets
-// nobody in until it has joined them again.
+// CheckNode fails while the other nodes of the hub take this one for dead, or will
+// soon because its beats are not stored: it lets nobody in until they are.
 func (b *Backbone) CheckNode() error {
 	n := b.nodes
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.fenced {
+	switch {
+	case n.joined && (n.fenced || !n.known):
 		return errFenced()
+	case n.joined && since(n.last) > n.timing.timeout:
+		return hub.Errorf(hub.ServiceUnavailable, "this node has not been able to tell the others that it lives for %v", since(n.last).Round(time.Second))
+	default:
+		return nil
 	}
-	return nil
 }
 
 // CheckIndex fails until queries can be answered: the index of this node has to

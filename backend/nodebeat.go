@@ -80,6 +80,9 @@ func (n *Nodes) judge(ctx context.Context) error {
 	own, before := n.record, n.before
 	n.mu.Unlock()
 	switch {
+	case revision == 0 && n.outlived():
+		n.resurrect(NodeRecord{Instance: own.Instance, Earlier: own.Earlier, LastSeen: own.LastSeen}, 0)
+		return errFenced()
 	case revision == 0: // an operator has removed it
 		n.mu.Lock()
 		n.revision = 0
@@ -104,6 +107,14 @@ func (n *Nodes) judge(ctx context.Context) error {
 		n.member.Usurped(err)
 		return err
 	}
+}
+
+// outlived reports whether the last beat is so old that this node may have been
+// taken for dead, repaired and forgotten since.
+func (n *Nodes) outlived() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.known && since(n.last) > n.timing.timeout
 }
 
 // errOvertaken is why a beat fails when whoever repairs an earlier instance of this

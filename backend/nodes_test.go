@@ -644,3 +644,37 @@ func TestAloneNothingIsAnnounced(t *testing.T) {
 	a.connects(t, "d5", "c5", "")
 	announced("d5")
 }
+
+// TestForgottenNodeComesBack: a node that stood still until nobody knows of it any
+// more ends what it was.
+func TestForgottenNodeComesBack(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a, b := join(t, s, "a"), join(t, s, "b")
+	a.connects(t, "d", "a1", "")
+	before := a.nodes.current()
+	a.nodes.beating.Lock()
+	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	if err := b.nodes.bucket.remove(testContext(t), subject.EncodeToken("a"), 0); err != nil { // as after an hour
+		t.Fatal(err)
+	}
+	a.nodes.beating.Unlock()
+	until(t, "the node is back", func() bool { return b.record(t, "a").State == NodeUp })
+	if a.fenced.Load() != 1 || a.nodes.current() == before {
+		t.Errorf("fenced %d times, the same instance: %v", a.fenced.Load(), a.nodes.current() == before)
+	}
+	if v := b.session(t, "d"); v.Connected {
+		t.Error("connected")
+	}
+}
+
+// TestSilentNodeIsNotReady: a node whose beats are not stored lets nobody in.
+func TestSilentNodeIsNotReady(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	a := join(t, s, "a")
+	if err := a.js.DeleteStream(testContext(t), "KV_"+a.names.NodesBucket()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is not ready", func() bool { return hub.CodeOf(a.CheckNode()) == hub.ServiceUnavailable })
+}

@@ -70,11 +70,11 @@ func (a Account) follow(ctx context.Context, asset *Asset, consumer jetstream.Co
 		return a.fault("CONSUMER.MSG.NEXT", asset.Stream, err)
 	}
 	defer messages.Stop()
-	last := time.Now()
+	last, seen := time.Now(), uint64(0)
 	for {
 		m, err := messages.Next(jetstream.NextMaxWait(quiet))
 		if errors.Is(err, nats.ErrTimeout) {
-			if done, err := a.idle(ctx, consumer, asset, last); done || err != nil {
+			if done, err := a.idle(ctx, consumer, asset, seen, last); done || err != nil {
 				return err
 			}
 			continue
@@ -89,7 +89,7 @@ func (a Account) follow(ctx context.Context, asset *Asset, consumer jetstream.Co
 		if err != nil {
 			return hub.Errorf(hub.ServerError, "%s: read a message: %w", asset.Stream, err)
 		}
-		last = time.Now()
+		last, seen = time.Now(), meta.Sequence.Stream
 		if err := asset.enter(m, meta, w); err != nil {
 			return err
 		}
@@ -111,8 +111,9 @@ func (a *Asset) enter(m jetstream.Msg, meta *jetstream.MsgMetadata, w *recordWri
 }
 
 // idle says, when nothing comes, whether there is nothing more: what was to come
-// has been removed meanwhile.
-func (a Account) idle(ctx context.Context, consumer jetstream.Consumer, asset *Asset, last time.Time) (done bool, err error) {
+// has been removed meanwhile. What was sent and has not come is more; seen is what came
+// last.
+func (a Account) idle(ctx context.Context, consumer jetstream.Consumer, asset *Asset, seen uint64, last time.Time) (done bool, err error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -125,5 +126,5 @@ func (a Account) idle(ctx context.Context, consumer jetstream.Consumer, asset *A
 	if err != nil {
 		return false, nil //nolint:nilerr // it is made anew after an interruption; patience bounds that
 	}
-	return info.NumPending == 0, nil
+	return info.NumPending == 0 && info.Delivered.Stream <= seen, nil
 }

@@ -113,7 +113,11 @@ func (d *disk) touch() error {
 // that starts again would take that for stored, and store more behind it. What
 // was written and not lost has to be synced before.
 func (d *disk) forget() error {
-	err := filepath.WalkDir(d.f.Name(), func(path string, e fs.DirEntry, err error) error {
+	root, err := filepath.EvalSymlinks(d.f.Name()) // a walk does not follow a link
+	if err != nil {
+		return fmt.Errorf("read what the disk has: %w", err)
+	}
+	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
