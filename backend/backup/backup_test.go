@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -410,5 +411,40 @@ func TestOrder(t *testing.T) {
 		if at[pair[0]] > at[pair[1]] {
 			t.Errorf("%s comes after %s", pair[0], pair[1])
 		}
+	}
+}
+
+// TestRestoreSyncs: the mark is on the disk before anything else is made, and everything
+// is before the mark goes. A disk that fails ends the restore.
+func TestRestoreSyncs(t *testing.T) {
+	a := account(t, nil)
+	hubOf(t, a, 1)
+	dir, m := copied(t, a, Options{})
+	b := account(t, nil)
+	mark := b.names().RestoreStream()
+	var there [][]string
+	plan := Plan{Dir: dir, Sync: func() error {
+		names, err := b.streams(t.Context())
+		there = append(there, names)
+		return err
+	}}
+	if _, err := b.Restore(t.Context(), plan); err != nil {
+		t.Fatal(err)
+	}
+	if len(there) != 2 || !slices.Equal(there[0], []string{mark}) || len(there[1]) != len(m.Assets)+1 || !slices.Contains(there[1], mark) {
+		t.Errorf("when the disk was synced there were %v", there)
+	}
+	for at := range 2 {
+		c, n := account(t, nil), 0
+		plan.Sync = func() error {
+			if n++; n > at {
+				return errors.New("the disk fails")
+			}
+			return nil
+		}
+		if _, err := c.Restore(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "the disk fails") {
+			t.Errorf("got %v", err)
+		}
+		wantNothing(t, c)
 	}
 }

@@ -30,6 +30,9 @@ type Plan struct {
 	Host string
 	// Done is called for each stream when it is there; may be nil.
 	Done func(Asset)
+	// Sync has the disk store what was made until now; nil: that is the servers' own
+	// affair. Without it a loss of power could leave a part of the hub that looks whole.
+	Sync func() error
 }
 
 // Result is what a restore has done.
@@ -75,7 +78,11 @@ func (a Account) Restore(ctx context.Context, p Plan) (*Result, error) {
 	if err := r.mark(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.all(ctx); err != nil {
+	err = r.sync()
+	if err == nil {
+		err = r.all(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.undo(ctx))
 	}
 	return &Result{Manifest: m, Released: r.released}, nil
@@ -157,7 +164,17 @@ func (r *restoring) all(ctx context.Context) error {
 	if err := r.tell(ctx); err != nil {
 		return err
 	}
+	if err := r.sync(); err != nil {
+		return err
+	}
 	return r.remove(ctx, r.names().RestoreStream())
+}
+
+func (r *restoring) sync() error {
+	if r.plan.Sync == nil {
+		return nil
+	}
+	return r.plan.Sync()
 }
 
 func (r *restoring) one(ctx context.Context, asset Asset, config json.RawMessage) error {

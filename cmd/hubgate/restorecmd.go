@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 	"time"
@@ -45,17 +44,18 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 	if _, err := backup.Verify(c.In, identities); err != nil {
 		return err
 	}
-	h, stop, err := c.target(ctx, a, cfg)
+	to, err := c.target(ctx, a, cfg)
 	if err != nil {
 		return err
 	}
 	if cfg.NATS.Embedded {
 		cfg.NATS.Replicas = 1 // whatever the hub had: there is one server
 	}
-	result, err := c.restore(ctx, h, backup.Plan{
-		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"),
+	result, err := c.restore(ctx, to.hub, backup.Plan{
+		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"), Sync: to.sync,
 	}, cfg.NATS.Domain)
-	if err := errors.Join(err, stop()); err != nil {
+	to.close()
+	if err != nil {
 		return err
 	}
 	if a.format == formatJSON {
@@ -95,54 +95,60 @@ func (c *restoreCmd) restore(ctx context.Context, h *client.Client, p backup.Pla
 	return backup.Account{Conn: h.Conn(), Prefix: h.Names().Prefix, Domain: domain}.Restore(ctx, p)
 }
 
+// restoreTarget is where the hub is to be.
+type restoreTarget struct {
+	hub   *client.Client
+	sync  func() error // see backup.Plan
+	close func()
+}
+
 // target connects to where the hub is to be.
-func (c *restoreCmd) target(ctx context.Context, a *app, cfg *config.Config) (*client.Client, func() error, error) {
+func (c *restoreCmd) target(ctx context.Context, a *app, cfg *config.Config) (*restoreTarget, error) {
 	if cfg.NATS.Embedded {
 		return c.startTarget(ctx, a, cfg)
 	}
 	if cfg.NATS.URL == "" {
-		return nil, nil, usagef("say where the hub is to be: --nats URL, or --embedded for the data directory of a node with an embedded NATS server")
+		return nil, usagef("say where the hub is to be: --nats URL, or --embedded for the data directory of a node with an embedded NATS server")
 	}
 	h, err := dialHub(cfg.NATS)
 	if err != nil {
-		return nil, nil, unreachable(cfg, false, err)
+		return nil, unreachable(cfg, false, err)
 	}
-	return h, func() error { h.Close(); return nil }, nil
+	return &restoreTarget{hub: h, close: h.Close}, nil
 }
 
 // startTarget runs the embedded server for as long as the restore takes.
-func (c *restoreCmd) startTarget(ctx context.Context, a *app, cfg *config.Config) (*client.Client, func() error, error) {
+func (c *restoreCmd) startTarget(ctx context.Context, a *app, cfg *config.Config) (*restoreTarget, error) {
 	if cfg.DataDir == "" {
 		var err error
 		if cfg.DataDir, err = config.DefaultDataDir(); err != nil {
-			return nil, nil, usagef("find the data directory: %w; give it with --data-dir", err)
+			return nil, usagef("find the data directory: %w; give it with --data-dir", err)
 		}
 	}
 	encryption, err := encryptionOf(cfg.NATS, a.getenv)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	log, err := a.logger(config.Log{Level: "warn", Format: cfg.Log.Format})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cfg.NATS.Port = 0 // nobody else is to find it
 	n := &node{cfg: cfg, log: log, encryption: encryption}
 	if err := n.startNATS(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	h, err := client.Connect(client.Options{
 		CredsFile: n.nats.GatewayCreds(), Prefix: cfg.NATS.Prefix, NATS: []nats.Option{n.nats.InProcess(), nats.Name("hubgate restore")},
 	})
 	if err != nil {
 		n.stop()
-		return nil, nil, err
+		return nil, err
 	}
-	return h, func() error {
+	return &restoreTarget{hub: h, sync: n.nats.SyncFiles, close: func() {
 		h.Close()
 		n.stop()
-		return nil
-	}, nil
+	}}, nil
 }
 
 func (c *restoreCmd) identities() ([]age.Identity, error) {
