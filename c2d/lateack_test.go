@@ -12,6 +12,13 @@ import (
 // TestAckedWhileRetried: the PUBACK comes while the delivery, whose lock has passed, is
 // read again, to be repeated.
 func TestAckedWhileRetried(t *testing.T) {
+	for _, ack := range []Ack{AckNone, AckFull} {
+		t.Run(string(ack), func(t *testing.T) { testAckedWhileRetried(t, ack) })
+	}
+}
+
+func testAckedWhileRetried(t *testing.T, ack Ack) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		m, l := open(t, f.queues(), 1)
@@ -29,13 +36,16 @@ func TestAckedWhileRetried(t *testing.T) {
 			}
 			return l.send(d)
 		}
-		f.put(text("a", AckFull))
+		f.put(text("a", ack))
 		m.Start()
 		want(t, l, "a")
 		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
 		want(t, l, "a")
-		if got := f.left(); len(got) != 0 || f.status(1) != Success || len(f.dead) != 0 {
+		if got := f.left(); len(got) != 0 || ack == AckFull && f.status(1) != Success || len(f.dead) != 0 {
 			t.Errorf("left %v, feedback %v, dead letters %+v", got, f.feedback, f.dead)
+		}
+		if got := f.states["d"].Failures; len(got) != 0 {
+			t.Errorf("failures %v are kept", got)
 		}
 	})
 }
@@ -57,6 +67,61 @@ func TestAckedWhileCountedOut(t *testing.T) {
 		if got := f.left(); len(got) != 0 || f.status(1) != Success || len(f.dead) != 0 {
 			t.Errorf("left %v, feedback %v, dead letters %+v", got, f.feedback, f.dead)
 		}
+		if got := f.states["d"].Failures; len(got) != 0 {
+			t.Errorf("failures %v are kept", got)
+		}
+	})
+}
+
+// TestAckedBeforeTheRepetition: the PUBACK comes when the message has been read again.
+func TestAckedBeforeTheRepetition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		m, l := open(t, q, 1)
+		defer m.Close()
+		read := false
+		f.reread = func() { read = true }
+		q.Now = func() time.Time {
+			if read {
+				read = false
+				m.Acked(packet(1))
+			}
+			return time.Now()
+		}
+		f.put(text("a", AckFull))
+		m.Start()
+		want(t, l, "a")
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "a")
+		if got := f.left(); len(got) != 0 || f.status(1) != Success {
+			t.Errorf("left %v, feedback %v", got, f.feedback)
+		}
+	})
+}
+
+// TestWhatComesBehindWaits: what is sent after a message that the connection did not take
+// would overtake it.
+func TestWhatComesBehindWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		m, l := open(t, f.queues(), 1)
+		defer m.Close()
+		sent := 0
+		m.send = func(d Delivery) (uint16, error) {
+			if sent++; sent == 3 {
+				return 0, hub.Errorf(hub.Throttled, "too many")
+			}
+			return l.send(d)
+		}
+		f.put(text("a", ""))
+		f.put(text("b", ""))
+		m.Start()
+		want(t, l, "ab")
+		time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "ab")
+		time.Sleep(blockedPause) //nolint:forbidigo // of a bubble's clock
+		want(t, l, "aba'b'")
 	})
 }
 
@@ -128,7 +193,6 @@ func TestWhatIsNotSentIsNotCounted(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake()
 			m, l := open(t, f.queues(), 1) // 3 deliveries
-			defer m.Close()
 			f.put(text("a", AckFull))
 			m.Start()
 			want(t, l, "a")
@@ -141,6 +205,13 @@ func TestWhatIsNotSentIsNotCounted(t *testing.T) {
 			l.fail(nil)
 			m.Start()
 			want(t, l, "aa'")
+			l.fail(err)
+			time.Sleep(time.Minute) //nolint:forbidigo // of a bubble's clock
+			m.Close()
+			synctest.Wait()
+			if n := f.states["d"].Failures[1]; n != 2 {
+				t.Errorf("%v: %d failures after two deliveries", err, n)
+			}
 		})
 	}
 }
