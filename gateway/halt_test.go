@@ -104,8 +104,12 @@ func TestEndStopsThePause(t *testing.T) {
 	client := w.connect(t, "d")
 	w.event(t)
 	client.write(messages(1, 400, 0)...)
-	eventually(t, "the pause", func() bool { return w.halted("d") })
 	c := w.live.get(hub.Identity{Device: "d"})
+	eventually(t, "the pause", func() bool { // before, it may halt for room
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.halt.on && c.halt.resumeAt < 0
+	})
 	c.stop(errReplaced)
 	if c.more().pause.Stop() {
 		t.Error("the timer goes on")
