@@ -89,7 +89,7 @@ func (b *Backbone) CheckNode() error {
 	switch {
 	case n.joined && (n.fenced || !n.known):
 		return errFenced()
-	case n.joined && since(n.last) > n.timing.timeout:
+	case n.joined && n.isSilent():
 		return hub.Errorf(hub.ServiceUnavailable, "this node has not been able to tell the others that it lives for %v", since(n.last).Round(time.Second))
 	default:
 		return nil

@@ -77,10 +77,10 @@ func (n *Nodes) judge(ctx context.Context) error {
 		return err
 	}
 	n.mu.Lock()
-	own, before := n.record, n.before
+	own, before, mayBeDead := n.record, n.before, n.known && n.isSilent()
 	n.mu.Unlock()
 	switch {
-	case revision == 0 && n.outlived():
+	case revision == 0 && mayBeDead:
 		n.resurrect(NodeRecord{Instance: own.Instance, Earlier: own.Earlier, LastSeen: own.LastSeen}, 0)
 		return errFenced()
 	case revision == 0: // an operator has removed it
@@ -109,13 +109,9 @@ func (n *Nodes) judge(ctx context.Context) error {
 	}
 }
 
-// outlived reports whether the last beat is so old that this node may have been
-// taken for dead, repaired and forgotten since.
-func (n *Nodes) outlived() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.known && since(n.last) > n.timing.timeout
-}
+// isSilent reports whether the last beat is so old that the others may take this node
+// for dead, repair it and forget it. n.mu is held.
+func (n *Nodes) isSilent() bool { return since(n.last) > n.timing.timeout }
 
 // errOvertaken is why a beat fails when whoever repairs an earlier instance of this
 // node has written meanwhile. The next one succeeds.

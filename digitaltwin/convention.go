@@ -72,7 +72,7 @@ func checkName(name string) error {
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 func badName(name string) error {
-	return hub.Errorf(hub.ArgumentInvalid, "%.80q is not the name of a property, a component or a field: it has 1 to 64 letters, digits and underscores, begins with a letter and does not end with an underscore", name)
+	return hub.Errorf(hub.ArgumentInvalid, "%s is not the name of a property, a component or a field: it has 1 to 64 letters, digits and underscores, begins with a letter and does not end with an underscore", quoted(name, 80))
 }
 
 // Command is the name of the direct method by which a device takes a command;

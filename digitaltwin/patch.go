@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -59,7 +61,16 @@ type operation struct {
 // broken is the error for an operation that breaks a rule.
 func (o operation) broken(format string, args ...any) error {
 	err := hub.Errorf(hub.ArgumentInvalid, format, args...)
-	return hub.Errorf(hub.ArgumentInvalid, "operation %d of the patch, %.140q: %w", o.index, o.path, err)
+	return hub.Errorf(hub.ArgumentInvalid, "operation %d of the patch, %s: %w", o.index, quoted(o.path, 140), err)
+}
+
+// quoted is s between quotes, cut to so many bytes: a character may be ten of them.
+func quoted(s string, most int) string {
+	q := strconv.Quote(s)
+	if len(q) > most {
+		q = strings.ToValidUTF8(q[:most], "") + "…"
+	}
+	return q
 }
 
 // parse reads a JSON Patch and checks what can be checked without the twin.

@@ -93,12 +93,6 @@ func network(a netip.Addr) netip.Addr {
 // set changes the rules. Without any, all is forgotten.
 func (p *penalties) set(rules Penalty) {
 	setDefault(&rules.Longest, 30*time.Second)
-	rules.Exempt = slices.Clone(rules.Exempt)
-	for i, x := range rules.Exempt { // a peer is known by no more than that; see network
-		if x.Addr().Is6() && x.Bits() > 64 {
-			rules.Exempt[i], _ = x.Addr().Prefix(64)
-		}
-	}
 	p.rules.Store(&rules)
 	if rules.Longest > 0 {
 		return
@@ -110,8 +104,9 @@ func (p *penalties) set(rules Penalty) {
 	p.count.Store(0)
 }
 
+// exempt reports whether a peer is, of whom no more than his network is known.
 func (p *penalties) exempt(a netip.Addr) bool {
-	return slices.ContainsFunc(p.rules.Load().Exempt, func(x netip.Prefix) bool { return x.Contains(a) })
+	return slices.ContainsFunc(p.rules.Load().Exempt, func(x netip.Prefix) bool { return x.Contains(a) || network(x.Addr()) == a })
 }
 
 // refuses reports whether a peer is refused now. first says that this is worth
