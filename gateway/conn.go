@@ -41,7 +41,7 @@ type conn struct {
 	writeArmed time.Time
 
 	mu      sync.Mutex
-	changed sync.Cond // of pending, out, writing, halt or cause
+	changed sync.Cond // of pending, out, writing, lost, halt or cause
 	pending ring
 	sent    unacked
 	out     []byte // packets to be written; nil when there are none
