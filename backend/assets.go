@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ const (
 	// Messages carry no Nats-Msg-Id, so the window is the least that JetStream
 	// allows.
 	duplicateWindow = 100 * time.Millisecond
-	minBytes        = 2 << 20 // a default is not halved below this
+	minBytes        = 2 << 20 // a default is not made smaller than this
 	// Deleted keys leave a marker for those who watch; it goes after this.
 	markerAge = 24 * time.Hour
 
@@ -137,31 +138,28 @@ type keeper struct {
 
 // ensureAll ensures assets in their order.
 func (k keeper) ensureAll(ctx context.Context, assets []asset) error {
-	var later int64
+	var unused empties
 	version, compatible := k.layout()
 	for _, a := range assets {
-		later += a.want.MaxBytes
-	}
-	for _, a := range assets {
-		later -= a.want.MaxBytes
 		a.want.Metadata = stamped(a.want.Metadata, version, compatible)
-		if err := k.ensure(ctx, a, later); err != nil {
+		if err := k.ensure(ctx, a, &unused); err != nil {
 			return err
 		}
 	}
+	unused.tell(k)
 	return nil
 }
 
 // ensure makes a if it is missing, and otherwise checks that it keeps the
 // hub's promises, changing what can be changed.
-func (k keeper) ensure(ctx context.Context, a asset, later int64) error {
+func (k keeper) ensure(ctx context.Context, a asset, unused *empties) error {
 	ctx, cancel := context.WithTimeout(ctx, assetTimeout)
 	defer cancel()
 	k.faults.watch(cancel)
 	defer k.faults.watch(nil)
 	s, err := k.js.Stream(ctx, a.want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = k.create(ctx, a, later)
+		err = k.create(ctx, a, unused)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return k.explain("create", a, err)
 		}
@@ -170,36 +168,29 @@ func (k keeper) ensure(ctx context.Context, a asset, later int64) error {
 	if err != nil {
 		return k.explain("look up", a, err)
 	}
+	unused.found(k, a, s.CachedInfo())
 	return k.reconcile(ctx, a, s.CachedInfo().Config)
 }
 
-// create makes the stream of a. The defaults of those after it are later bytes.
-func (k keeper) create(ctx context.Context, a asset, later int64) error {
-	full := a.want.MaxBytes
+// create makes the stream of a, smaller than it should be where JetStream has no
+// room for that.
+func (k keeper) create(ctx context.Context, a asset, unused *empties) error {
+	usual := a.want.MaxBytes
 	for {
 		_, err := k.js.CreateStream(ctx, a.want)
-		if err == nil && a.want.MaxBytes < full {
-			return k.leaveRoom(ctx, a, full, later)
-		}
 		if err == nil {
 			k.log.Info().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).Msg("stream is made")
+			unused.made(a, usual)
+			return nil
 		}
-		if !noRoom(err) || a.fixed.MaxBytes > 0 || a.want.MaxBytes/2 < minBytes {
+		if !noRoom(err) {
 			return err
 		}
-		a.want.MaxBytes /= 2
+		more, failed := k.makeRoom(ctx, &a, *unused, err)
+		if failed != nil || !more {
+			return cmp.Or(failed, err)
+		}
 	}
-}
-
-// leaveRoom cuts a new stream, which has taken most of what there was, to its
-// share: the streams after it need some too.
-func (k keeper) leaveRoom(ctx context.Context, a asset, full, later int64) error {
-	share := float64(full) / float64(full+later)
-	a.want.MaxBytes = max(int64(float64(a.want.MaxBytes)*share), minBytes)
-	k.log.Warn().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).
-		Msg("JetStream has no room for the default size of a stream; it is made smaller")
-	_, err := k.js.UpdateStream(ctx, a.want)
-	return err
 }
 
 // reconcile changes an existing stream where it does not do what a needs.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
@@ -178,27 +179,81 @@ func TestForeignStreamTakesOurSubjects(t *testing.T) {
 	fails(t, s, Config{Prefix: "plant"}, "PLANT_TELEMETRY", "another stream", "plant.telemetry.*", "prefix")
 }
 
+// TestDefaultsShrinkOnASmallDisk starts a hub where there is room for little,
+// and where there is room for all sizes but the last.
 func TestDefaultsShrinkOnASmallDisk(t *testing.T) {
 	t.Parallel()
-	s, err := embedded.Start(testContext(t), embedded.Config{DataDir: t.TempDir(), MaxStore: 2 << 30})
+	var all, last int64
+	assets := Config{}.assets()
+	for _, a := range assets {
+		last = a.want.MaxBytes
+		all += last
+	}
+	for name, room := range map[string]int64{
+		"all":                 all,
+		"a byte too little":   all - 1,
+		"none for the last":   all - last,
+		"little for the last": all - last + 1<<20,
+		"half":                all / 2,
+		"little":              2 << 30,
+		"the least":           int64(len(assets)) * minBytes,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := roomy(t, room)
+			b := open(t, s, Config{})
+			var sum int64
+			for _, a := range assets {
+				n := info(t, b, a.want.Name).MaxBytes
+				if n < minBytes || n > a.want.MaxBytes || room == all && n != a.want.MaxBytes {
+					t.Errorf("%s has %d bytes, want %d..%d", a.want.Name, n, minBytes, a.want.MaxBytes)
+				}
+				sum += n
+			}
+			if sum > room || sum < room/4 {
+				t.Errorf("all have %d bytes together, of %d", sum, room)
+			}
+			open(t, s, Config{}) // and starts again
+			fails(t, s, Config{Prefix: "b", Telemetry: Limits{MaxBytes: all}}, "no room", "max_file_store")
+		})
+	}
+}
+
+// TestDefaultsShrinkAfterABrokenStart has those streams that a start has made
+// before it broke off, in all the room there is.
+func TestDefaultsShrinkAfterABrokenStart(t *testing.T) {
+	t.Parallel()
+	assets := Config{}.assets()
+	assets = assets[:len(assets)/2]
+	var room int64
+	for _, a := range assets {
+		room += a.want.MaxBytes
+	}
+	s := roomy(t, room)
+	nc, err := nats.Connect(s.URL(), nats.UserCredentials(s.HubCreds()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := keeper{js: js, names: Config{}.names(), faults: &faults{}, upgrades: upgrades()}
+	if err := k.ensureAll(testContext(t), assets); err != nil {
+		t.Fatal(err)
+	}
+	open(t, s, Config{})
+}
+
+func roomy(t *testing.T, bytes int64) *embedded.Server {
+	t.Helper()
+	s, err := embedded.Start(testContext(t), embedded.Config{DataDir: t.TempDir(), MaxStore: bytes})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { halt(t, s) })
-	b := open(t, s, Config{})
-	var sum int64
-	for _, name := range assetNames() {
-		n := info(t, b, name).MaxBytes
-		if n < minBytes {
-			t.Errorf("%s has %d bytes, want at least %d", name, n, minBytes)
-		}
-		sum += n
-	}
-	if sum > 2<<30 {
-		t.Errorf("all have %d bytes together, more than the disk", sum)
-	}
-	open(t, s, Config{}) // and starts again
-	fails(t, s, Config{Prefix: "b", Telemetry: Limits{MaxBytes: 3 << 30}}, "no room", "max_file_store")
+	return s
 }
 
 func TestTooManyReplicas(t *testing.T) {
