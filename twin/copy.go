@@ -32,10 +32,15 @@ type Copy struct {
 	notified int64  // $version of the last notification
 	seen     int64  // $version of desired in the last answer to a GET, or of the beginning
 	told     *value // desired as the device knows it; nil: it knows nothing
+	since    ticks  // when the device subscribed first; 0: not yet
 	behind   bool   // a notification is missing: [Copy.Sync] has to make it good
 	deaf     bool   // it is missing because the device has not subscribed yet
 	latest   int64  // $version that was announced
 }
+
+// skew is by how much the clocks of two nodes may differ. Being told once more
+// what it has does a device no harm.
+const skew = 10 * ticksPerSecond
 
 // Open makes the copy for one connection. It reads nothing yet. send is called
 // with what the device is to be told, one after another and in the order of
@@ -139,8 +144,9 @@ func (c *Copy) mayRetry(err error, old origin) bool {
 }
 
 // Sync reads the twin and tells the device what it has missed: what is between
-// the desired properties that it knows and those that there are. At first it
-// finds out where the device begins, and tells nothing. Call it when
+// the desired properties that it knows and those that there are. Of a device that
+// was told nothing and has not read its twin it finds out where it begins, and
+// tells it all if that was written after it had subscribed. Call it when
 // [Copy.Subscribed] or [Copy.Announced] says so, and for every connection when
 // announcements were interrupted.
 func (c *Copy) Sync(ctx context.Context) error {
@@ -167,6 +173,8 @@ func (c *Copy) caughtUp(t Twin) bool {
 	defer c.mu.Unlock()
 	known, version := max(c.notified, c.seen), t.desired.version
 	switch {
+	case known == 0 && c.since != 0 && t.desired.root.mark.ticks > c.since-skew:
+		c.tell(t.Desired(), t.desired.root)
 	case known == 0:
 		c.seen, c.told = version, t.desired.root
 	case version > known:
@@ -187,6 +195,9 @@ func (c *Copy) Subscribed() (behind bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	behind, c.deaf = c.deaf, false
+	if !behind && c.since == 0 { // else Sync finds out where it begins
+		c.since = ticksOf(c.twins.now())
+	}
 	return behind
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -392,6 +393,37 @@ func TestSubscribeWithoutGet(t *testing.T) {
 	d.wantHeard()
 	d.c.Announced(d.announced(`{"b":2}`))
 	d.wantHeard(`{"b":2,"$version":3}`)
+}
+
+// A device that subscribes without reading is told all that there is when a node
+// has missed what was written since, and nothing of what was written before.
+func TestMissedWithoutGet(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		subscribed time.Duration // before the write
+		heard      []string
+	}{
+		"written since":    {time.Minute, []string{`{"a":1,"$version":2}`}},
+		"by another clock": {-time.Second, []string{`{"a":1,"$version":2}`}},
+		"written before":   {-time.Minute, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := connect(t)
+			d.s.Now = func() time.Time { return later.Add(-tt.subscribed) }
+			d.subscribe()
+			d.s.Now = func() time.Time { return later }
+			lost := d.announced(`{"a":1}`)
+			if !d.c.Written(lost.Revision) {
+				t.Fatal("a write that nobody told of is not missed")
+			}
+			d.sync()
+			d.wantHeard(tt.heard...)
+			d.sync()
+			d.c.Announced(d.announced(`{"b":2}`))
+			d.wantHeard(`{"b":2,"$version":3}`)
+		})
+	}
 }
 
 // What a device has read meanwhile is not told again.
