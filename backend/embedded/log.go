@@ -16,13 +16,17 @@ const maxWarnings = 20
 // also keeps warnings and the fatal error, which nats-server tells nobody
 // else.
 type bridge struct {
-	log zerolog.Logger
+	log  zerolog.Logger
+	lost chan struct{} // closed when something is given up
 
 	mu       sync.Mutex
 	died     string
 	warnings []string
 	started  bool
+	gaveUp   bool
 }
+
+func newBridge(log zerolog.Logger) *bridge { return &bridge{log: log, lost: make(chan struct{})} }
 
 var _ server.Logger = (*bridge)(nil)
 
@@ -53,18 +57,25 @@ func (b *bridge) Fatalf(format string, v ...any) {
 	}
 }
 
-// givenUp is in what nats-server says when it will write to a stream no more,
+// givesUp reports that nats-server will write to a stream, or to all, no more,
 // however much room there is later.
-const givenUp = "critical write error"
+func givesUp(s string) bool {
+	return strings.Contains(s, "critical write error") || strings.Contains(s, "will be DISABLED") || strings.Contains(s, "disabling JetStream")
+}
 
 func (b *bridge) warn(s string) {
-	if strings.Contains(s, givenUp) {
-		b.log.Error().Str("hint", "nothing is stored in this stream any more; make room on the disk, and start the hub again").Msg(s)
+	lost := givesUp(s)
+	if lost {
+		b.log.Error().Str("hint", "nothing is stored in this stream any more; make room on the disk, after which the hub has to start again").Msg(s)
 	} else {
 		b.log.Warn().Msg(s)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if lost && !b.gaveUp {
+		b.gaveUp = true
+		close(b.lost)
+	}
 	if !b.started && len(b.warnings) < maxWarnings {
 		b.warnings = append(b.warnings, s)
 	}

@@ -74,6 +74,7 @@ type Server struct {
 	lock    *fileLock
 	dir     string
 	disk    *disk // nil without Config.Syncs
+	gaveUp  <-chan struct{}
 	stopped sync.Once
 }
 
@@ -170,6 +171,11 @@ func (s *Server) closeDisk() error {
 // after Shutdown.
 func (s *Server) Sync() error { return s.disk.sync() }
 
+// GaveUp is closed when JetStream could not write to a file, most often because the
+// disk is full. What it is of, a stream or a consumer, is not written to any more,
+// whatever room there is later, until another server is started.
+func (s *Server) GaveUp() <-chan struct{} { return s.gaveUp }
+
 // run starts the server and waits until JetStream answers.
 func (s *Server) run(ctx context.Context, cfg Config, opts *server.Options) error {
 	srv, err := server.NewServer(opts)
@@ -177,7 +183,8 @@ func (s *Server) run(ctx context.Context, cfg Config, opts *server.Options) erro
 		return fmt.Errorf("configure the embedded NATS server: %w", err)
 	}
 	s.srv = srv
-	log := &bridge{log: cfg.Log.With().Str("component", "nats-server").Logger()}
+	log := newBridge(cfg.Log.With().Str("component", "nats-server").Logger())
+	s.gaveUp = log.lost
 	srv.SetLogger(log, false, false)
 
 	ctx, cancel := context.WithTimeout(ctx, cfg.StartTimeout)

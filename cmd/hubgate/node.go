@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,8 @@ type node struct {
 	controller *configuration.Controller
 	twinCounts *monitor.Twins
 	stopping   atomic.Bool
-	broken     chan struct{} // closed when the disk may have lost what was stored
+	broken     chan struct{} // closed when the disk does not store
+	breaks     sync.Once
 
 	pulse       pulse
 	supervision *supervision // nil: nobody is told how the node is
@@ -196,6 +198,7 @@ func (n *node) startNATS(ctx context.Context) error {
 			n.log.Error().Err(err).Msg("the NATS server did not stop cleanly")
 		}
 	})
+	n.awaitRoom()
 	return nil
 }
 
@@ -220,7 +223,7 @@ func (n *node) connect(ctx context.Context, bound *listeners) error {
 	n.background(func() error {
 		err := n.back.Broken()
 		if err != nil {
-			close(n.broken)
+			n.breakOff()
 		}
 		return err
 	})
@@ -373,6 +376,9 @@ func (n *node) paceHeap() {
 		return nil
 	})
 }
+
+// breakOff has the stop wait for nothing.
+func (n *node) breakOff() { n.breaks.Do(func() { close(n.broken) }) }
 
 // onStop adds a step to the stop; the last one added is the first to run.
 func (n *node) onStop(f func(context.Context)) { n.stops = append(n.stops, f) }
