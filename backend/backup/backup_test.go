@@ -448,3 +448,27 @@ func TestRestoreSyncs(t *testing.T) {
 		wantNothing(t, c)
 	}
 }
+
+// TestReplicaBehind: a bucket is not whole as long as the leader has something that
+// was there at the begin and has not come.
+func TestReplicaBehind(t *testing.T) {
+	t.Parallel()
+	a := cluster(t)
+	kv := bucketOf(t, a, jetstream.KeyValueConfig{Bucket: "hub_devices", Replicas: 3})
+	for _, key := range []string{"a", "b", "c"} {
+		put(t, kv, key, "1")
+	}
+	put(t, kv, "c", "2") // 3 is gone, and 4 there
+	tests := []struct {
+		last, begin uint64
+		whole       bool
+	}{{0, 4, false}, {1, 4, false}, {1, 1, true}, {2, 3, true}, {2, 4, false}, {4, 4, true}, {5, 4, true}, {4, 9, true}}
+	for _, tt := range tests {
+		if whole, err := a.isWhole(t.Context(), "KV_hub_devices", tt.last, tt.begin); whole != tt.whole || err != nil {
+			t.Errorf("with %d of %d: %v, %v", tt.last, tt.begin, whole, err)
+		}
+	}
+	if _, err := a.isWhole(t.Context(), "KV_hub_twins", 1, 2); err == nil {
+		t.Error("a stream that is not there is whole")
+	}
+}

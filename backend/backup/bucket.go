@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,44 +71,63 @@ func (a Account) follow(ctx context.Context, asset *Asset, consumer jetstream.Co
 		return a.fault("CONSUMER.MSG.NEXT", asset.Stream, err)
 	}
 	defer messages.Stop()
+	begin := asset.LastSeq
 	last, seen := time.Now(), uint64(0)
 	for {
+		var done bool
 		m, err := messages.Next(jetstream.NextMaxWait(quiet))
-		if errors.Is(err, nats.ErrTimeout) {
-			if done, err := a.idle(ctx, consumer, asset, seen, last); done || err != nil {
-				return err
-			}
-			continue
+		switch {
+		case errors.Is(err, nats.ErrTimeout):
+			done, err = a.idle(ctx, consumer, asset, seen, last)
+		case err != nil:
+			err = a.fault("CONSUMER.MSG.NEXT", asset.Stream, err)
+		default:
+			last = time.Now()
+			seen, done, err = asset.enter(m, w)
 		}
-		if err != nil {
-			return a.fault("CONSUMER.MSG.NEXT", asset.Stream, err)
+		if done && err == nil {
+			done, err = a.isWhole(ctx, asset.Stream, seen, begin)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return hub.Errorf(hub.ServerError, "%s: read a message: %w", asset.Stream, err)
-		}
-		last, seen = time.Now(), meta.Sequence.Stream
-		if err := asset.enter(m, meta, w); err != nil {
-			return err
-		}
-		if meta.NumPending == 0 {
-			return nil
+		if done || err != nil || ctx.Err() != nil {
+			return cmp.Or(err, ctx.Err())
 		}
 	}
 }
 
-// enter writes one message of a bucket.
-func (a *Asset) enter(m jetstream.Msg, meta *jetstream.MsgMetadata, w *recordWriter) error {
-	a.LastSeq = max(a.LastSeq, meta.Sequence.Stream)
+// isWhole reports whether what came last was the last of a stream that was there at
+// the begin, when the stream had got to another number. The consumer does not know: it
+// reads the replica where it runs, which may be behind. The leader does.
+func (a Account) isWhole(ctx context.Context, stream string, last, begin uint64) (bool, error) {
+	if last >= begin {
+		return true, nil
+	}
+	var next struct {
+		Message struct {
+			Seq uint64 `json:"seq"`
+		} `json:"message"`
+	}
+	err := a.ask(ctx, "STREAM.MSG.GET", stream, map[string]any{"seq": last + 1, "next_by_subj": ">"}, &next)
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return true, nil
+	}
+	return next.Message.Seq > begin, err
+}
+
+// enter writes one message of a bucket. It returns its number, and whether the
+// consumer has no more.
+func (a *Asset) enter(m jetstream.Msg, w *recordWriter) (seq uint64, last bool, err error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 0, false, hub.Errorf(hub.ServerError, "%s: read a message: %w", a.Stream, err)
+	}
+	seq, last = meta.Sequence.Stream, meta.NumPending == 0
+	a.LastSeq = max(a.LastSeq, seq)
 	keys := len("$KV." + a.Stream[len(bucketPrefix):] + ".")
 	if limitMarker(m.Headers()) || len(m.Subject()) <= keys {
-		return nil
+		return seq, last, nil
 	}
 	a.Messages++
-	return w.put(record{Key: m.Subject()[keys:], Seq: meta.Sequence.Stream, Time: meta.Timestamp.UTC(), Header: m.Headers(), Value: m.Data()})
+	return seq, last, w.put(record{Key: m.Subject()[keys:], Seq: seq, Time: meta.Timestamp.UTC(), Header: m.Headers(), Value: m.Data()})
 }
 
 // idle says, when nothing comes, whether there is nothing more: what was to come
