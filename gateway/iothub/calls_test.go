@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/methods"
 )
@@ -35,4 +36,46 @@ func TestMaxCalls(t *testing.T) {
 			}
 		}
 	})
+}
+
+// hasty is a client that answers a call and is gone: a device that reboots.
+type hasty struct {
+	*fakeLink
+
+	leave func(gateway.Message)
+}
+
+func (l hasty) Send(m gateway.Message) (uint16, error) {
+	l.leave(m)
+	return l.fakeLink.Send(m)
+}
+
+// What a device has said counts, whatever has happened since.
+func TestAnswerBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"of the connection", "of the time"} {
+		for range 32 { // of several things that have happened, select takes any
+			ctx, cancel := context.WithCancel(t.Context())
+			l := hasty{fakeLink: newLink(prefixMethods + "#")}
+			var h *handler
+			l.leave = func(m gateway.Message) {
+				if err := answer(h, "200", ridFrom(t, m, "reboot"), `"now"`); err != nil {
+					t.Error(err)
+				}
+				if end == "of the time" {
+					cancel()
+				} else {
+					h.Detached()
+				}
+			}
+			f, devices, _ := newFace()
+			h = admitted(t, f, devices, "dev1").Handler.(*handler)
+			h.Attach(&l)
+			a, err := h.invoke(ctx, callOf("reboot", "null"))
+			cancel()
+			if err != nil || a.Status != 200 || string(a.Payload) != `"now"` {
+				t.Fatalf("answered before the end %s: got %+v, %v", end, a, err)
+			}
+		}
+	}
 }

@@ -146,9 +146,15 @@ func (h *handler) ask(ctx context.Context, l gateway.Link, m gateway.Message, w 
 	case a := <-w.answer:
 		return a, nil
 	case <-w.gone:
-		return methods.Answer{}, hub.Errorf(hub.ConnectionLost, "%s lost its connection before it answered", h.id)
+		err = hub.Errorf(hub.ConnectionLost, "%s lost its connection before it answered", h.id)
 	case <-ctx.Done():
-		return methods.Answer{}, hub.Errorf(hub.GatewayTimeout, "%s has not answered in time", h.id)
+		err = hub.Errorf(hub.GatewayTimeout, "%s has not answered in time", h.id)
+	}
+	select {
+	case a := <-w.answer: // it was there before: a device may answer and go
+		return a, nil
+	default:
+		return methods.Answer{}, err
 	}
 }
 
