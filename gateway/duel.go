@@ -160,8 +160,13 @@ func (d *duels) sweep(now time.Time) {
 	d.count.Store(int64(len(d.byID)))
 }
 
-// decay forgets the take-overs that are long ago.
+// decay forgets the take-overs that are long ago, and with the end of a quarantine
+// those that led to it: who fights on begins another duel.
 func (v *duel) decay(now time.Time) {
+	if !v.outcast.IsZero() && !now.Before(v.outcast) {
+		*v = duel{last: now, begun: now}
+		return
+	}
 	n := int(now.Sub(v.last) / duelDecay)
 	if n <= 0 {
 		return

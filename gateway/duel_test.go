@@ -193,3 +193,26 @@ func (w *world) awaitGone(t *testing.T, id hub.Identity) {
 		w.event(t)
 	}
 }
+
+// Who fights on after a short quarantine is shut out again.
+func TestNobodyStaysTheSecondTimeEither(t *testing.T) {
+	for _, quarantine := range []time.Duration{time.Second, 30 * time.Second, 5 * time.Minute} {
+		d := &duels{policy: NobodyStays, quarantine: quarantine}
+		now := time.Unix(1000, 0)
+		for round := range 3 {
+			told := 0
+			for range 2 * duelLevel { // some are let in already when the quarantine begins
+				if story := d.takeover(torn, "192.0.2.1:1", "192.0.2.2:2", now); story != nil {
+					told++
+				}
+			}
+			if told != 1 || d.refuse(torn, "192.0.2.1:5", now, nil) == nil {
+				t.Fatalf("quarantine of %v, round %d: told %d times, and in again at once", quarantine, round, told)
+			}
+			now = now.Add(quarantine)
+			if err := d.refuse(torn, "192.0.2.1:5", now, nil); err != nil {
+				t.Fatalf("quarantine of %v, after round %d: %v", quarantine, round, err)
+			}
+		}
+	}
+}
