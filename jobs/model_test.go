@@ -26,14 +26,15 @@ type fleet struct {
 	rand    *rand.Rand
 	trouble float64 // how many updates fail for a moment
 	longest time.Duration
-	changes bool // the condition selects another device each time that it is asked
+	answer  []byte // of a method
+	changes bool   // the condition selects another device each time that it is asked
 	asked   int
 }
 
 func newFleet(n int, seed uint64) *fleet {
 	f := &fleet{
 		deleted: map[hub.Identity]bool{}, offline: map[hub.Identity]bool{}, calls: map[hub.Identity]int{}, patched: map[hub.Identity]int{},
-		rand: rand.New(rand.NewPCG(seed, 7)), longest: 100 * time.Millisecond, //nolint:gosec // a test
+		rand: rand.New(rand.NewPCG(seed, 7)), longest: 100 * time.Millisecond, answer: []byte(`{"ok":true}`), //nolint:gosec // a test
 	}
 	for i := range n {
 		f.devices = append(f.devices, hub.Identity{Device: "dev-" + strconv.Itoa(i)})
@@ -116,7 +117,7 @@ func (a at) InvokeMethod(ctx context.Context, id hub.Identity, _ jobs.Method) (i
 	case ctx.Err() != nil:
 		return 0, nil, hub.Errorf(hub.GatewayTimeout, "nobody waits any more: %w", ctx.Err())
 	default:
-		return 200, []byte(`{"ok":true}`), nil
+		return 200, a.answer, nil
 	}
 }
 

@@ -1,10 +1,14 @@
 package jobs
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -120,12 +124,13 @@ func (r *Row) finish(s RowStatus, err error, now time.Time) {
 	}
 }
 
-// payload is what a device has answered, as JSON: what is none becomes a string.
+// payload is what a device has answered, as JSON: what is none becomes a string, and
+// so does what queries could not read.
 func payload(b []byte) json.RawMessage {
 	switch {
 	case len(b) == 0:
 		return json.RawMessage("null")
-	case json.Valid(b):
+	case isPlain(b):
 		return b
 	}
 	text, err := json.Marshal(string(b))
@@ -133,4 +138,24 @@ func payload(b []byte) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return text
+}
+
+// maxDepth is how deep objects and arrays of an answer stand inside each other: as
+// deep as a query reads a row, but for what is around the answer.
+const maxDepth = 60
+
+// isPlain reports whether b is JSON without what readers take differently: text that
+// is not UTF-8, an object with a name twice, or more depth than many of them bear.
+func isPlain(b []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(b))
+	for {
+		_, err := d.ReadToken()
+		if err != nil || d.StackDepth() > maxDepth {
+			return false
+		}
+		if d.StackDepth() == 0 {
+			_, err = d.ReadToken()
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
