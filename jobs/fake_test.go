@@ -52,6 +52,7 @@ type link struct {
 	rate float64    // of operations that fail
 	dead bool       // the node is killed: nothing leaves it any more
 	slow time.Duration
+	full bool // there is no room for rows
 }
 
 var _ backendtest.JobStore = (*link)(nil)
@@ -82,6 +83,19 @@ func (l *link) fate() fate {
 		f.mute = !f.lost
 	}
 	return f
+}
+
+// fill leaves no room for rows.
+func (l *link) fill() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.full = true
+}
+
+func (l *link) isFull() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
 }
 
 // kill ends a node: what is on its way still arrives, and its answers do not.
@@ -320,6 +334,9 @@ func (h *hold) guarded(ctx context.Context, op func()) error {
 }
 
 func (h *hold) Put(ctx context.Context, r *jobs.Row) error {
+	if h.isFull() {
+		return hub.Errorf(hub.QuotaExceeded, "there is no room for the devices of the job")
+	}
 	next := *r
 	err := h.guarded(ctx, func() {
 		next.Revision = h.next()

@@ -152,9 +152,11 @@ func (u *run) conclude(j *Job, err error) {
 	j.Claim, j.Settled = "", true
 	now := u.Jobs.now()
 	switch {
+	case j.Status.Ended() && err != nil:
+		j.Failure = sentence(err)
+	case j.Status.Ended():
 	case err != nil:
 		j.end(Failed, sentence(err), now)
-	case j.Status.Ended():
 	case u.cut(j.Targeted):
 		j.end(Failed, "the job was not done when its time of "+(time.Duration(j.Seconds)*time.Second).String()+" was over; see its devices", now)
 	default:

@@ -371,3 +371,22 @@ func TestJobsAreListed(t *testing.T) {
 		}
 	})
 }
+
+// What somebody was told of a cancelled job stays true, whatever goes wrong then.
+func TestACancelledJobStaysCancelled(t *testing.T) {
+	t.Parallel()
+	alone(t, 50, func(t *testing.T, w *world, n *node) {
+		w.fleet.longest = 10 * time.Second
+		w.ask(n, "j", methodBody)
+		wait(t.Context(), 8*time.Second)
+		n.link.fill()
+		cancelled, err := n.jobs.Cancel(t.Context(), "j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := w.settled("j", time.Minute)
+		if done.Status != jobs.Cancelled || !done.End.Equal(cancelled.End) || done.Failure == "" {
+			t.Errorf("cancelled at %v, and then %s at %v: %q", cancelled.End, done.Status, done.End, done.Failure)
+		}
+	})
+}
