@@ -17,11 +17,20 @@ type index struct {
 	all    map[hub.Identity][]Command // by ascending id
 }
 
-// reset forgets everything, before it is told anew.
+// reset forgets everything, before it is told anew. Who waits for that goes on
+// waiting.
 func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.loaded, x.count, x.all = make(chan struct{}), 0, make(map[hub.Identity][]Command)
+	x.count, x.all = 0, make(map[hub.Identity][]Command)
+	select {
+	case <-x.loaded:
+		x.loaded = nil
+	default:
+	}
+	if x.loaded == nil {
+		x.loaded = make(chan struct{})
+	}
 }
 
 func (x *index) load() {

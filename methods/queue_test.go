@@ -624,6 +624,36 @@ func TestList(t *testing.T) {
 	})
 }
 
+// Who asks before the store could be watched hears of what is there when it can.
+func TestListAcrossAnInterruption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q := &Queue{Node: "a", Local: p, Devices: p, Commands: s, Results: p}
+		submit(t, q, "m")
+		listed := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go func() {
+			page, _, err := q.List(ctx, Query{})
+			if err == nil && len(page) != 1 {
+				err = fmt.Errorf("%d commands", len(page))
+			}
+			listed <- err
+		}()
+		synctest.Wait()
+		running, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- q.Run(running) }()
+		if err := <-listed; err != nil {
+			t.Error(err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The store is not asked about devices that come and have nothing waiting.
 func TestArrivalsCostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
