@@ -16,8 +16,14 @@ type queue struct {
 	less   *sync.Cond // there is less to do, or it is over
 	ready  []hub.Identity
 	states map[hub.Identity]state
-	later  map[hub.Identity]*time.Timer
+	later  map[hub.Identity]alarm
 	over   bool
+}
+
+// alarm is when an identity is to be looked at.
+type alarm struct {
+	at    time.Time
+	timer *time.Timer
 }
 
 // state is where an identity of the queue is.
@@ -31,7 +37,7 @@ const (
 
 // newQueue returns a queue that is over when ctx ends.
 func newQueue(ctx context.Context) *queue {
-	q := &queue{states: map[hub.Identity]state{}, later: map[hub.Identity]*time.Timer{}}
+	q := &queue{states: map[hub.Identity]state{}, later: map[hub.Identity]alarm{}}
 	q.more, q.less = sync.NewCond(&q.mu), sync.NewCond(&q.mu)
 	context.AfterFunc(ctx, q.end)
 	return q
@@ -41,8 +47,8 @@ func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.over = true
-	for _, t := range q.later {
-		t.Stop()
+	for _, a := range q.later {
+		a.timer.Stop()
 	}
 	q.more.Broadcast()
 	q.less.Broadcast()
@@ -85,15 +91,20 @@ func (q *queue) feed(id hub.Identity) {
 func (q *queue) after(id hub.Identity, d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.over || q.later[id] != nil {
+	at := time.Now().Add(d)
+	old, known := q.later[id]
+	if q.over || known && !at.Before(old.at) {
 		return
 	}
-	q.later[id] = time.AfterFunc(d, func() {
+	if known {
+		old.timer.Stop()
+	}
+	q.later[id] = alarm{at, time.AfterFunc(d, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		delete(q.later, id)
 		q.put(id)
-	})
+	})}
 }
 
 // take waits for an identity to look at; false: it is over.
