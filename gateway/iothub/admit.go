@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway"
@@ -29,7 +31,7 @@ func (f *Face) Admit(ctx context.Context, c *mqtt.Connect, p gateway.Peer) (gate
 	}
 	switch {
 	case !f.isOurs(u.Host):
-		return refused, hub.Errorf(hub.Unauthorized, "the user name is for the hub %q; this hub is %q: give the other name as an alias, or change the connection string", clip(u.Host), f.HostName)
+		return refused, hub.Errorf(hub.Unauthorized, "the user name is for %s; this hub is %q: give the other name as an alias, or change the connection string", hubNamed(u.Host), f.HostName)
 	case string(c.ClientID) != u.ID.String():
 		return refused, hub.Errorf(hub.Unauthorized, "the client id is not the user name's identity %s", u.ID)
 	case lookupErr != nil && hub.CodeOf(lookupErr) != hub.DeviceDisabled:
@@ -199,6 +201,17 @@ type proof [8]byte
 func proofOf(key []byte) proof {
 	sum := sha256.Sum256(key)
 	return proof(sum[:8])
+}
+
+// hubNamed is how a message has the host of a user name. There may be a key or a token
+// in its place, from somebody who took the password for the user name: what does not
+// look like a host name is not shown.
+func hubNamed(host string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+	if !strings.Contains(host, ".") || strings.Trim(host, letters) != "" {
+		return "a hub whose name is not shown, for it may be a part of a secret"
+	}
+	return "the hub " + strconv.Quote(clip(host))
 }
 
 // clip shortens what a client sent for a message.

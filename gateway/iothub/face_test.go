@@ -183,6 +183,26 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+// Who takes the password for the user name does not find it in a log.
+func TestRefusalShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newFace()
+	for user, secret := range map[string]string{
+		"HostName=" + host + ";DeviceId=dev1;SharedAccessKey=c2VjcmV0c2VjcmV0/c2VjcmV0=": "c2VjcmV0",
+		"SharedAccessSignature sig=c2VjcmV0&se=1&sr=" + host + "/devices/dev1":           "c2VjcmV0",
+		"c2VjcmV0c2VjcmV0/c2VjcmV0": "c2VjcmV0",
+	} {
+		_, err := f.Admit(t.Context(), connectOf("dev1", user, "x"), gateway.Peer{})
+		if hub.CodeOf(err) != hub.Unauthorized || strings.Contains(err.Error(), secret) {
+			t.Errorf("%q is refused with %v", user, err)
+		}
+	}
+	_, err := f.Admit(t.Context(), connectOf("dev1", "other.example/dev1/", "x"), gateway.Peer{})
+	if err == nil || !strings.Contains(err.Error(), `the hub "other.example"`) {
+		t.Errorf("another hub's name: %v", err)
+	}
+}
+
 // admitted lets dev1 or another identity in and returns its handler.
 func admitted(t *testing.T, f *Face, devices fleet, id string) gateway.Admission {
 	t.Helper()
