@@ -518,3 +518,37 @@ func TestStart(t *testing.T) {
 		t.Errorf("the span %s came, and %+v", got, tracer.Stats())
 	}
 }
+
+// A call whose method is no text takes no others with it: a batch is encoded whole.
+func TestMethodThatIsNoText(t *testing.T) {
+	t.Parallel()
+	names := make(chan string, 10)
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		defer close(names)
+		got, err := taken(r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, s := range got.GetResourceSpans()[0].GetScopeSpans()[0].GetSpans() {
+			names <- s.GetName()
+		}
+	})
+	tracer, err := Start(Config{URL: url + "/v1/traces", Sample: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"reboot", "a\xffb"} {
+		s, _ := tracer.Begin(span.Call, span.About{Method: method}, span.Context{})
+		s.End(span.Outcome{})
+	}
+	if err := tracer.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := tracer.Stats(); s != (Stats{Exported: 2}) {
+		t.Fatalf("got %+v", s)
+	}
+	if first, second := <-names, <-names; first != "call reboot" || second != "call a\ufffdb" {
+		t.Errorf("got %q and %q", first, second)
+	}
+}

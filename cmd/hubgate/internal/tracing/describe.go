@@ -70,12 +70,13 @@ func name(op span.Op, about span.About) string {
 	}
 }
 
-// clip shortens the name of a method that nobody has checked.
+// clip shortens the name of a method that nobody has checked, and makes it text: one
+// string that is not UTF-8, and none of a batch can be encoded.
 func clip(method string) string {
 	if len(method) > methods.MaxName {
-		return strings.ToValidUTF8(method[:methods.MaxName], "") + "…"
+		method = method[:methods.MaxName] + "…"
 	}
-	return method
+	return strings.ToValidUTF8(method, "\ufffd")
 }
 
 // attributes are what is known of an operation when it begins.
