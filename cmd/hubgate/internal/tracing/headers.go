@@ -10,7 +10,7 @@ import (
 // that begin with # are passed over. No error has any of the text, which is
 // secret.
 func ParseHeaders(text string) (map[string]string, error) {
-	all := map[string]string{}
+	all, seen := map[string]string{}, map[string]bool{} // in any case
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -21,10 +21,10 @@ func ParseHeaders(text string) (map[string]string, error) {
 		switch {
 		case !ok || !isName(name) || !isValue(value):
 			return nil, fmt.Errorf("line %d is not a header such as Authorization: Bearer TOKEN (not shown: it may hold a secret)", i+1)
-		case all[name] != "":
+		case seen[strings.ToLower(name)]:
 			return nil, fmt.Errorf("line %d has a header for the second time", i+1)
 		}
-		all[name] = value
+		all[name], seen[strings.ToLower(name)] = value, true
 	}
 	if len(all) == 0 {
 		return nil, errors.New("there is no header")

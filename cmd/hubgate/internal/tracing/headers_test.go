@@ -21,6 +21,7 @@ func TestParseHeaders(t *testing.T) {
 		"bad name":    {"X A: s3cret", nil},
 		"bad value":   {"X-A: s3cret\x00", nil},
 		"twice":       {"X-A: s3cret\nX-A: s3cret", nil},
+		"other case":  {"Authorization: s3cret\nauthorization: s3cret", nil},
 		"folded line": {"X-A: 1\n s3cret", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
