@@ -31,7 +31,7 @@ func (s *MethodService) commandEndpoints() []endpoint {
 func (s *MethodService) serveCommand(e endpoint) micro.HandlerFunc {
 	count := s.count("command", e.name)
 	return func(m micro.Request) {
-		s.begin(asked{m.Reply(), len(m.Data())}, func() (reply, error) {
+		s.begin(asked{m.Subject(), m.Reply(), len(m.Data())}, func() (reply, error) {
 			began := time.Now()
 			r, err := s.commandReply(e, m)
 			count.Done(began, err)

@@ -72,6 +72,10 @@ func (b *Backbone) ServeDrain(d Drainer) (stop func(), err error) {
 }
 
 func (b *Backbone) answerDrain(d Drainer, m *nats.Msg) {
+	if !isAsked(m.Reply) {
+		notObeyed(b.cfg.Log, m.Subject, m.Reply)
+		return
+	}
 	var err error
 	if m.Subject != b.names.NodeStates() {
 		var over time.Duration

@@ -171,7 +171,7 @@ func (s *MethodService) stats(*micro.Endpoint) any {
 // serveInvoke answers hub.method.…. It leaves the connection's reader at once.
 func (s *MethodService) serveInvoke(endpoint) micro.HandlerFunc {
 	return func(m micro.Request) {
-		s.begin(asked{m.Reply(), len(m.Data())}, func() (reply, error) {
+		s.begin(asked{m.Subject(), m.Reply(), len(m.Data())}, func() (reply, error) {
 			var o methods.Order
 			var err error
 			if o.ID, o.Method, err = s.names.ParseMethod(m.Subject()); err != nil {
@@ -253,7 +253,7 @@ func (s *MethodService) call(ctx context.Context, c methods.Call) (methods.Answe
 
 // serveNode answers hub.session.method.{node}.
 func (s *MethodService) serveNode(m *nats.Msg) {
-	s.begin(asked{m.Reply, len(m.Data)}, func() (reply, error) {
+	s.begin(asked{m.Subject, m.Reply, len(m.Data)}, func() (reply, error) {
 		c, err := methods.ParseCall(m.Header, m.Data)
 		if err != nil {
 			return reply{}, err
@@ -281,8 +281,8 @@ func (s *MethodService) store(o methods.Order) (reply, error) {
 
 // asked is what matters of a request to whoever answers it.
 type asked struct {
-	replyTo string
-	size    int
+	subject, replyTo string
+	size             int
 }
 
 // reply is what a request is answered with.
@@ -296,8 +296,12 @@ func answerOf(a methods.Answer, err error) (reply, error) {
 }
 
 // begin answers a request with what f returns, in a goroutine of its own
-// unless too many have one.
+// unless too many have one. What nobody has asked is not done; see [isAsked].
 func (s *MethodService) begin(q asked, f func() (reply, error)) {
+	if !isAsked(q.replyTo) {
+		notObeyed(s.log, q.subject, q.replyTo)
+		return
+	}
 	if err := s.room.take(q.size); err != nil {
 		s.respond(q, reply{}, err)
 		return
@@ -318,10 +322,6 @@ func (s *MethodService) respond(q asked, r reply, err error) {
 	} else {
 		s.counts.failed.Add(1)
 		m.Header, m.Data = s.errorHeader(err), nil
-	}
-	if q.replyTo == "" { // it was published, not asked
-		s.log.Debug().AnErr("cause", err).Msg("a method was invoked without a reply subject; nobody gets the answer")
-		return
 	}
 	if err := s.nc.PublishMsg(m); err != nil {
 		s.counts.late.Add(1)

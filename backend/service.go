@@ -117,7 +117,7 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 	count := s.count(e.name)
 	return func(m micro.Request) {
 		if !isAsked(m.Reply()) {
-			s.log.Warn().Str("subject", m.Subject()).Str("reply", m.Reply()).Msg("a request that nobody waits for is not obeyed")
+			notObeyed(s.log, m.Subject(), m.Reply())
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
@@ -143,6 +143,11 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 // subject, as if they were requests: they come without a reply, or with one of
 // JetStream's own, and nobody has to be obeyed who can't ask himself.
 func isAsked(reply string) bool { return reply != "" && !strings.HasPrefix(reply, "$JS.") }
+
+// notObeyed tells the log of what is no request by [isAsked].
+func notObeyed(log zerolog.Logger, subject, reply string) {
+	log.Warn().Str("subject", subject).Str("reply", reply).Msg("a request that nobody waits for is not obeyed")
+}
 
 func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
 	r := request{subject: m.Subject(), ifMatch: m.Headers().Get("If-Match"), by: m.Headers().Get(subject.ByHeader), body: m.Data()}
