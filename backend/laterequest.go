@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"encoding/json"
-
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 )
@@ -23,15 +21,6 @@ func (r lateRequest) Respond(body []byte, opts ...micro.RespondOpt) error {
 		opt(m)
 	}
 	return r.nc.PublishMsg(m)
-}
-
-// RespondJSON answers with v as JSON.
-func (r lateRequest) RespondJSON(v any, opts ...micro.RespondOpt) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return r.Respond(body, opts...)
 }
 
 // Error answers with a code and a sentence.

@@ -106,11 +106,12 @@ type responder struct {
 	names subject.Names
 	log   zerolog.Logger
 	count func(operation string) *meter.Operation
+	most  func() int64 // bytes that NATS takes in an answer
 }
 
 // responder is that of a service, whose requests are counted under a name.
 func (b *Backbone) responder(service string) responder {
-	return responder{b.names, b.cfg.Log, func(operation string) *meter.Operation { return b.requests.of(service, operation) }}
+	return responder{b.names, b.cfg.Log, func(operation string) *meter.Operation { return b.requests.of(service, operation) }, b.nc.MaxPayload}
 }
 
 func (s responder) handler(e endpoint) micro.HandlerFunc {
@@ -123,14 +124,12 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 		defer cancel()
 		began := time.Now()
-		reply, err := s.answer(ctx, e, m)
+		text, err := s.answer(ctx, e, m)
 		count.Done(began, err)
 		if err != nil {
 			err = s.refuse(m, err)
-		} else if text, ok := reply.(raw); ok {
-			err = m.Respond(text)
 		} else {
-			err = m.RespondJSON(reply)
+			err = m.Respond(text)
 		}
 		if err != nil {
 			s.log.Warn().Err(err).Str("subject", m.Subject()).Msg("a request could not be answered")
@@ -149,7 +148,9 @@ func notObeyed(log zerolog.Logger, subject, reply string) {
 	log.Warn().Str("subject", subject).Str("reply", reply).Msg("a request that nobody waits for is not obeyed")
 }
 
-func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (any, error) {
+// answer is the body of an answer. One that NATS does not take is refused: who has
+// asked would hear nothing.
+func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (raw, error) {
 	r := request{subject: m.Subject(), ifMatch: m.Headers().Get("If-Match"), by: m.Headers().Get(subject.ByHeader), body: m.Data()}
 	if e.family != "" {
 		var err error
@@ -157,7 +158,20 @@ func (s responder) answer(ctx context.Context, e endpoint, m micro.Request) (any
 			return nil, err
 		}
 	}
-	return e.handle(ctx, r)
+	v, err := e.handle(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	text, ok := v.(raw)
+	if !ok {
+		if text, err = json.Marshal(v); err != nil {
+			return nil, hub.Errorf(hub.ServerError, "write the answer as JSON: %w", err)
+		}
+	}
+	if most := s.most(); int64(len(text)) > most {
+		return nil, hub.Errorf(hub.MessageTooLarge, "the answer has %d bytes, and NATS takes %d in a message: raise max_payload, or ask for less", len(text), most)
+	}
+	return text, nil
 }
 
 // refuse answers with IoT Hub's code and a sentence. Of a fault that has no

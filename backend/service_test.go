@@ -1,8 +1,10 @@
 package backend
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +160,27 @@ func TestLongListsAreCut(t *testing.T) {
 	answer, _, _ := ask(t, nc, "hub.registry.list", "", "")
 	if n := strings.Count(answer, `"deviceId"`); n != 60 {
 		t.Errorf("%d devices listed, want 60", n)
+	}
+}
+
+// An answer that can't be sent is told of: who has asked would wait for nothing.
+func TestAnswersThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	long := strings.Repeat("x", int(b.nc.MaxPayload()))
+	service, err := b.service(micro.Config{Name: "large"}, []endpoint{
+		{name: "raw", subject: "large.raw", handle: func(context.Context, request) (any, error) { return raw(long + "x"), nil }},
+		{name: "json", subject: "large.json", handle: func(context.Context, request) (any, error) { return long, nil }},
+		{name: "none", subject: "large.none", handle: func(context.Context, request) (any, error) { return math.NaN(), nil }},
+	}, b.responder("large").handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = service.Stop() })
+	for to, want := range map[string]string{"large.raw": "413001", "large.json": "413001", "large.none": "500001"} {
+		if _, code, text := ask(t, b.nc, to, "", ""); code != want || text == "" {
+			t.Errorf("%s: code %q, %q; want %s", to, code, text, want)
+		}
 	}
 }
 
