@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -16,13 +17,14 @@ type AuthorityService struct {
 	responder
 
 	registry *trust.Registry
+	maxReply int // bytes of an answer
 	micro    micro.Service
 }
 
 // ServeAuthorities registers the NATS service hub-authority, until Stop or until
 // the backbone is closed. Several nodes share the requests.
 func (b *Backbone) ServeAuthorities(r *trust.Registry) (*AuthorityService, error) {
-	s := &AuthorityService{responder: b.responder("authority"), registry: r}
+	s := &AuthorityService{responder: b.responder("authority"), registry: r, maxReply: int(b.nc.MaxPayload()) - envelope}
 	var err error
 	s.micro, err = b.service(micro.Config{Name: b.names.AuthorityName(), Description: "certificate authorities that vouch for devices"}, s.endpoints(), s.handler)
 	if err != nil {
@@ -37,7 +39,7 @@ func (s *AuthorityService) Stop() error { return s.micro.Stop() }
 func (s *AuthorityService) endpoints() []endpoint {
 	all := s.names.AuthorityAll
 	return []endpoint{
-		{"list", s.names.AuthorityVerb(subject.List), "", emptySchema, authoritiesSchema, s.list},
+		{"list", s.names.AuthorityVerb(subject.List), "", listSchema, authoritiesSchema, s.list},
 		{"get", all(subject.Get), "", emptySchema, authoritySchema, s.get},
 		{"put", all(subject.Put), "", newAuthoritySchema, authoritySchema, s.put},
 		{"delete", all(subject.Delete), "", emptySchema, emptySchema, s.delete},
@@ -46,18 +48,41 @@ func (s *AuthorityService) endpoints() []endpoint {
 	}
 }
 
-// list answers hub.authority.list.
+// list answers hub.authority.list. A page ends where a message does.
 func (s *AuthorityService) list(ctx context.Context, r request) (any, error) {
-	if err := r.decode(&struct{}{}); err != nil {
+	var q struct {
+		After string `json:"after"`
+		Top   int    `json:"top"`
+	}
+	if err := r.decode(&q); err != nil {
 		return nil, err
 	}
 	all, err := s.registry.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		Value []trust.Authority `json:"value"`
-	}{append([]trust.Authority{}, all...)}, nil
+	p, err := s.page(all, q.After, q.Top)
+	return struct { // as IoT Hub has it
+		Value []json.RawMessage `json:"value"`
+		Next  string            `json:"next,omitempty"`
+	}{p.Items, p.Next}, err
+}
+
+func (s *AuthorityService) page(all []trust.Authority, after string, top int) (page, error) {
+	p := newPager(top, s.maxReply)
+	for _, a := range all {
+		if a.Name <= after {
+			continue
+		}
+		item, err := json.Marshal(a)
+		if err != nil {
+			return page{}, hub.Errorf(hub.ServerError, "write the certificate authority %s as JSON: %w", a.Name, err)
+		}
+		if !p.add(a.Name, item) {
+			return p.page, nil
+		}
+	}
+	return p.last(), nil
 }
 
 // get answers hub.authority.get.{name}.

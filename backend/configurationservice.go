@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -74,8 +73,7 @@ func (s *ConfigurationService) list(ctx context.Context, r request) (any, error)
 
 // page makes the answer. It ends early when it would not fit in one message.
 func (s *ConfigurationService) page(all []configuration.Configuration, after string, top int) (page, error) {
-	p := page{Items: []json.RawMessage{}}
-	room := s.maxReply
+	p := newPager(top, s.maxReply)
 	for _, c := range all {
 		if c.ID <= after {
 			continue
@@ -84,14 +82,11 @@ func (s *ConfigurationService) page(all []configuration.Configuration, after str
 		if err != nil {
 			return page{}, err
 		}
-		room -= len(item) + 1
-		if len(p.Items) > 0 && (room < 0 || len(p.Items) == top) {
-			return p, nil
+		if !p.add(c.ID, item) {
+			return p.page, nil
 		}
-		p.Items, p.Next = append(p.Items, item), c.ID
 	}
-	p.Next = ""
-	return p, nil
+	return p.last(), nil
 }
 
 // get answers hub.configuration.get.{id}.

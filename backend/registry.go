@@ -70,12 +70,6 @@ func (s *RegistryService) delete(ctx context.Context, r request) (any, error) {
 	return struct{}{}, nil
 }
 
-// page is the answer to a list.
-type page struct {
-	Items []json.RawMessage `json:"items"`
-	Next  string            `json:"next,omitempty"`
-}
-
 // list answers hub.registry.list and, for modules, hub.registry.list.{device}.
 // Keys are not listed.
 func (s *RegistryService) list(ctx context.Context, r request) (any, error) {

@@ -23,7 +23,7 @@ const (
 
 	authoritySchema    = `{"type":"object","description":"a certificate resource as IoT Hub prints it","required":["name","etag","properties"],` + authorityFields + `"required":["subject","expiry","thumbprint","isVerified","created","updated","certificate"]}}}`
 	newAuthoritySchema = `{"type":"object","description":"header If-Match: an etag or *, to replace one that is there","required":["properties"],` + authorityFields + `"required":["certificate"]}}}`
-	authoritiesSchema  = `{"type":"object","required":["value"],"properties":{"value":{"type":"array","items":` + authoritySchema + `}}}`
+	authoritiesSchema  = `{"type":"object","required":["value"],"properties":{"value":{"type":"array","items":` + authoritySchema + `},"next":{"type":"string","description":"for the after of the next request; missing at the end"}}}`
 	proofSchema        = `{"type":"object","required":["certificate"],"properties":{"certificate":{"type":"string","description":"for the verification code, signed by the authority: PEM, or DER in base64"}},"additionalProperties":false}`
 
 	// authorityFields ends before what is required of the inner properties.

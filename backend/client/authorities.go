@@ -17,12 +17,23 @@ type Authorities struct{ c *Client }
 func (c *Client) Authorities() *Authorities { return &Authorities{c} }
 
 // List returns all authorities by name.
-func (a *Authorities) List(ctx context.Context) ([]trust.Authority, error) {
-	var all struct {
-		Value []trust.Authority `json:"value"`
+func (a *Authorities) List(ctx context.Context) (all []trust.Authority, err error) {
+	var q struct {
+		After string `json:"after,omitempty"`
 	}
-	err := a.c.request(ctx, call{subject: a.c.names.AuthorityVerb(subject.List)}, &all)
-	return all.Value, err
+	for {
+		var page struct {
+			Value []trust.Authority `json:"value"`
+			Next  string            `json:"next"`
+		}
+		if err := a.c.request(ctx, call{subject: a.c.names.AuthorityVerb(subject.List), body: q}, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Value...)
+		if q.After = page.Next; q.After == "" {
+			return all, nil
+		}
+	}
 }
 
 // Get returns an authority.

@@ -1,6 +1,8 @@
 package client_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/hubgate/hubgate/hub"
@@ -47,5 +49,31 @@ func TestAuthorities(t *testing.T) {
 	}
 	if _, err := all.Get(ctx, "plant"); hub.CodeOf(err) != hub.CertificateNotFound {
 		t.Errorf("Get of the deleted: %v", err)
+	}
+}
+
+// A hub may have more authorities than a message of NATS has room for.
+func TestManyAuthorities(t *testing.T) {
+	t.Parallel()
+	b, c := hubAndClient(t)
+	if _, err := b.ServeAuthorities(&trust.Registry{Store: b.Authorities()}); err != nil {
+		t.Fatal(err)
+	}
+	const many = 80
+	ctx, root := testContext(t), trusttest.Root(t, strings.Repeat("r", 5000))
+	for i := range many {
+		a := trust.Authority{Name: fmt.Sprintf("plant%02d", i), Certificate: root.Cert.Raw, Verified: true}
+		if _, err := b.Authorities().Write(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := c.Authorities().List(ctx)
+	if err != nil || len(list) != many {
+		t.Fatalf("%d of %d authorities, %v", len(list), many, err)
+	}
+	for i, a := range list {
+		if want := fmt.Sprintf("plant%02d", i); a.Name != want {
+			t.Errorf("authority %d is %s, want %s", i, a.Name, want)
+		}
 	}
 }
