@@ -186,6 +186,47 @@ func TestCommandListAndCancel(t *testing.T) {
 	}
 }
 
+// A list of commands that is longer than a message of NATS comes page by page.
+func TestLongListOfCommands(t *testing.T) {
+	t.Parallel()
+	const many = 800
+	s := serve(t, "", 0)
+	n := &methodNode{Backbone: open(t, s, Config{Commands: methods.Limits{Device: many}}), name: "a", rack: &rack{}}
+	n.start(t)
+	create(t, n.Backbone, device(1))
+	o := methods.Order{Call: methods.Call{ID: device(1), Method: "m"}, Wait: time.Hour, ReplyTo: strings.Repeat("<", 255)}
+	want := map[string]bool{}
+	for range many {
+		c, err := n.service.Queue.Submit(testContext(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[c.ID] = true
+	}
+	for body, pages := `{}`, 0; body != ""; pages++ {
+		got := askOn(t, n.Backbone, "hub.command.list", body)
+		var p struct {
+			Items []receipt `json:"items"`
+			Next  string    `json:"next"`
+		}
+		if err := json.Unmarshal(got.Data, &p); err != nil || codeIn(got) != "" || len(p.Items) == 0 {
+			t.Fatalf("page %d: %v and %.80q: %v", pages, got.Header, got.Data, err)
+		}
+		for _, r := range p.Items {
+			if !want[r.ID] {
+				t.Errorf("%s is there twice, or was not asked for", r.ID)
+			}
+			delete(want, r.ID)
+		}
+		if body = ""; p.Next != "" {
+			body = `{"after":"` + p.Next + `"}`
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("%d commands are not listed", len(want))
+	}
+}
+
 // Four nodes believe to have the device, and NATS goes away in the middle: no
 // call is made twice, and each has one kind of result.
 func TestCommandsAreNeverMadeTwice(t *testing.T) {

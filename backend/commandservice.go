@@ -85,6 +85,7 @@ func receiptOf(c methods.Command) receipt {
 }
 
 // listCommands answers hub.command.list and hub.command.list.{device}[.{module}].
+// A page ends where a message does.
 func (s *MethodService) listCommands(ctx context.Context, r request) (any, error) {
 	var q struct {
 		After string `json:"after"`
@@ -93,22 +94,24 @@ func (s *MethodService) listCommands(ctx context.Context, r request) (any, error
 	if err := r.decode(&q); err != nil {
 		return nil, err
 	}
-	page, more, err := s.Queue.List(ctx, methods.Query{For: r.id, After: q.After, Limit: q.Top})
+	found, more, err := s.Queue.List(ctx, methods.Query{For: r.id, After: q.After, Limit: q.Top})
 	if err != nil {
 		return nil, err
 	}
-	var out struct {
-		Items []receipt `json:"items"`
-		Next  string    `json:"next,omitempty"`
-	}
-	out.Items = make([]receipt, 0, len(page))
-	for _, c := range page {
-		out.Items = append(out.Items, receiptOf(c))
+	p := newPager(q.Top, int(s.nc.MaxPayload())-envelope)
+	for _, c := range found {
+		item, err := json.Marshal(receiptOf(c))
+		if err != nil {
+			return nil, hub.Errorf(hub.ServerError, "write the command %s as JSON: %w", c.ID, err)
+		}
+		if !p.add(c.ID, item) {
+			return p.page, nil
+		}
 	}
 	if more {
-		out.Next = page[len(page)-1].ID
+		return p.page, nil
 	}
-	return out, nil
+	return p.last(), nil
 }
 
 // cancelCommand answers hub.command.cancel.{device}[.{module}].
