@@ -32,7 +32,7 @@ type watch struct {
 	service *QueryService
 	to      string // the inbox
 	acks    bool   // the asker answers
-	seq     atomic.Uint64
+	seq     atomic.Uint64 // of the last event that was sent
 	cancel  context.CancelCauseFunc
 }
 
@@ -165,7 +165,8 @@ func (w *watch) tell(ctx context.Context, e query.Event) {
 		w.cancel(tooLong(len(e.Row), w.service.maxReply))
 		return
 	}
-	seq := w.seq.Add(1)
+	seq := w.seq.Load() + 1
+	defer w.seq.Store(seq) // what says that nothing is new must not be ahead of what is
 	body := eventText(e, seq)
 	if !w.acks || seq%watchWindow != 0 {
 		if err := w.service.nc.Publish(w.to, body); err != nil {

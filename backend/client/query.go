@@ -128,10 +128,13 @@ func (c *Client) WatchQuery(ctx context.Context, text string, told func(QueryEve
 		if err != nil {
 			return err
 		}
-		if e.Kind == watchEventAlive {
+		if e.Kind != watchEventAlive {
+			seq++
+		}
+		if e.Kind == watchEventAlive && e.Seq <= seq {
 			continue
 		}
-		if seq++; e.Seq != seq {
+		if e.Seq != seq {
 			return hub.Errorf(hub.ServiceUnavailable, "changes are missing from the watch; begin it again")
 		}
 		if err := told(e); err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/client"
 	"github.com/hubgate/hubgate/hub"
@@ -197,6 +199,28 @@ func TestWatchQueryEnds(t *testing.T) {
 	}
 	if err := c.WatchQuery(testContext(t), "SELECT * FROM devices", nil); hub.CodeOf(err) != hub.ServiceUnavailable {
 		t.Errorf("without a node: %v", err)
+	}
+}
+
+// TestWatchQueryMissesNothing: when the last event is lost on the way, there is no
+// next one to tell; what a node says of being there does.
+func TestWatchQueryMissesNothing(t *testing.T) {
+	t.Parallel()
+	b, c := hubAndClient(t)
+	_, err := b.Conn().Subscribe(c.Names().QueryWatch(), func(m *nats.Msg) {
+		for _, text := range []string{
+			`{"event":"alive","seq":0}`, `{"event":"loaded","seq":1}`, `{"event":"alive","seq":1}`, `{"event":"alive","seq":2}`,
+		} {
+			_ = m.Respond([]byte(text))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	err = c.WatchQuery(testContext(t), "SELECT * FROM devices", func(client.QueryEvent) error { told++; return nil })
+	if hub.CodeOf(err) != hub.ServiceUnavailable || !strings.Contains(err.Error(), "missing") || told != 1 {
+		t.Errorf("WatchQuery = %v, after %d events", err, told)
 	}
 }
 
