@@ -94,7 +94,7 @@ func decodeCommand(e jetstream.KeyValueEntry) (methods.Command, error) {
 	if err := json.Unmarshal(e.Value(), &c); err != nil {
 		return methods.Command{}, hub.Errorf(hub.ServerError, "the command %s is damaged: %w", command, err)
 	}
-	if c.State == methods.Finished && c.Result == nil {
+	if c.State == methods.Finished && (c.Result == nil || !c.Result.Outcome.Valid()) {
 		return methods.Command{}, hub.Errorf(hub.ServerError, "the command %s is damaged: it is finished without a result", command)
 	}
 	c.For, c.ID, c.Revision = id, command, e.Revision()

@@ -392,6 +392,29 @@ func TestCommandStore(t *testing.T) {
 	}
 }
 
+// What is in the bucket and is no command, ends no node: whoever may read a stream
+// can have its messages put there.
+func TestDamagedCommands(t *testing.T) {
+	t.Parallel()
+	n := &methodNode{Backbone: open(t, serve(t, "", 0), Config{}), name: "a", rack: &rack{}}
+	bk, err := openBucket(testContext(t), n.JetStream(), n.Names().CommandBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{
+		"dev-1.00": `{"state":"finished"}`, "dev-1.01": `{"state":"finished","result":{}}`, "dev-1.02": `{"state":"finished","result":{"outcome":"x"}}`,
+		"dev-1.03": `{"state":"x"}`, "dev-1.04": `[]`, "dev-1.05": `{"state":"finished","result":{"outcome":"expired"}}`,
+	} {
+		if _, err := bk.create(testContext(t), key, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.start(t)
+	if all := resultsOf(t, n.Backbone, 1); len(all["05"]) != 1 {
+		t.Errorf("results of %v", all)
+	}
+}
+
 type witness struct {
 	stored, removed chan methods.Command
 	loaded          chan struct{}

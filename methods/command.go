@@ -47,6 +47,16 @@ const (
 	Unknown   Outcome = "unknown"
 )
 
+// Valid reports whether o is one of the outcomes.
+func (o Outcome) Valid() bool {
+	switch o {
+	case Answered, Failed, Expired, Cancelled, Unknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Command is a call that is kept until its device comes. Its JSON is what the
 // store keeps; For and ID are in the key.
 type Command struct {
