@@ -3,7 +3,6 @@ package rest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -161,14 +160,21 @@ func unknownMode(text string) error {
 
 func (s *Server) createOrUpdate(ctx context.Context, item *bulkItem, etag, by string) (warning, err error) {
 	_, err = s.Registry.Create(ctx, item.record())
-	switch {
+	switch code := hub.CodeOf(err); {
 	case err == nil:
 		return s.beginTwin(ctx, item, by), nil
-	case errors.Is(err, &hub.Error{Code: hub.DeviceAlreadyExists}), errors.Is(err, &hub.Error{Code: hub.ModuleAlreadyExists}):
+	case code == hub.DeviceAlreadyExists, code == hub.ModuleAlreadyExists, code == hub.InvalidScope && s.exists(ctx, item.identity()):
 		return nil, s.overwrite(ctx, item, etag, by)
 	default:
 		return nil, err
 	}
+}
+
+// exists reports whether there is an identity. A new device needs a parent that is
+// there, and one that has lost its parent may keep its scope.
+func (s *Server) exists(ctx context.Context, id hub.Identity) bool {
+	_, err := s.Registry.Get(ctx, id)
+	return err == nil
 }
 
 // overwrite replaces an identity, and its twin if the item has one. An edge

@@ -117,6 +117,27 @@ func TestBulkEdge(t *testing.T) {
 	}
 }
 
+// TestBulkOrphan imports a leaf again whose parent is gone: createOrUpdate does what
+// update does to a device that is there.
+func TestBulkOrphan(t *testing.T) {
+	w := newWorld(t)
+	bulkOf(w, 200, `[{"id":"e","importMode":"create","capabilities":{"iotEdge":true}}]`)
+	var edge struct{ DeviceScope string }
+	w.must(200, &edge, "GET", "/devices/e", "")
+	leaf := fmt.Sprintf(`"id":"leaf","deviceScope":%q`, edge.DeviceScope)
+	bulkOf(w, 200, `[{"importMode":"create",`+leaf+`}]`)
+	bulkOf(w, 200, `[{"id":"e","importMode":"delete"}]`)
+	bulkOf(w, 200, `[{"importMode":"update","status":"disabled",`+leaf+`}]`)
+	bulkOf(w, 200, `[{"importMode":"createOrUpdate","status":"enabled",`+leaf+`}]`)
+	var got struct{ Status string }
+	if w.must(200, &got, "GET", "/devices/leaf", ""); got.Status != "enabled" {
+		t.Errorf("the leaf is %s", got.Status)
+	}
+	if _, errs := bulkOf(w, 400, `[{"importMode":"createOrUpdate","id":"new","deviceScope":"`+edge.DeviceScope+`"}]`); strings.Join(errs, "") != "new: InvalidDeviceScope" {
+		t.Errorf("a new leaf: %v", errs)
+	}
+}
+
 // TestBulkRefused sends what is refused as a whole.
 func TestBulkRefused(t *testing.T) {
 	w := newWorld(t)
