@@ -139,7 +139,7 @@ func (s *SessionStore) missed(ctx context.Context, since uint64, claimed func(se
 
 func (s *SessionStore) claim(m *nats.Msg) (session.Claim, bool) {
 	id, err := s.names.Parse("session.claimed", m.Subject)
-	if err != nil {
+	if err != nil || !isAnnounced(m) {
 		return session.Claim{}, false
 	}
 	c, err := parseClaim(m.Data)

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hubgate/hubgate/methods"
+	"github.com/hubgate/hubgate/session"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // deliverTo has the server deliver the messages of the stream of telemetry to a
@@ -106,4 +108,99 @@ func TestStreamsDrainNoNode(t *testing.T) {
 	if got := f.drained.Load(); got != 0 {
 		t.Errorf("the node was drained %d times", got)
 	}
+}
+
+// Nor is a session claimed for another node, which would end the connection of its
+// device.
+func TestStreamsClaimNothing(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	telemetryStored(t, b, `{"epoch":1000,"node":"x","connection":"y"}`)
+	heard := make(chan session.Claim, 10)
+	watching := watched(t, func(ctx context.Context) error {
+		return b.Sessions().Watch(ctx, func(c session.Claim) { heard <- c })
+	})
+	until(t, "claims are heard of", func() bool { return claimedBy(t, b, "here", heard) })
+	deliverTo(t, b, "hub.session.claimed.dev-1")
+	until(t, "those behind them are heard of", func() bool { return claimedBy(t, b, "behind", heard) })
+	watching()
+	for len(heard) > 0 {
+		if c := <-heard; c.Node == "x" {
+			t.Errorf("a stream has claimed %+v", c)
+		}
+	}
+}
+
+// claimedBy claims a session for a node, and reports whether that is heard of. A
+// claim for the node x fails the test.
+func claimedBy(t *testing.T, b *Backbone, node string, heard <-chan session.Claim) bool {
+	t.Helper()
+	if _, _, err := b.Sessions().Claim(testContext(t), session.Session{ID: device(1), Node: node}); err != nil {
+		t.Fatal(err)
+	}
+	soon := time.After(time.Second)
+	for {
+		select {
+		case c := <-heard:
+			if c.Node == "x" {
+				t.Errorf("a stream has claimed %+v", c)
+			}
+			if c.Node == node {
+				return true
+			}
+		case <-soon:
+			return false
+		}
+	}
+}
+
+// watched watches until the returned function is called.
+func watched(t *testing.T, watch func(context.Context) error) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(testContext(t))
+	ended := make(chan error, 1)
+	go func() { ended <- watch(ctx) }()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Nor does a device get desired properties that nobody has written.
+func TestStreamsWriteNoTwin(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	create(t, b, device(1))
+	telemetryStored(t, b, `{"revision":1000,"version":2,"patch":{"valve":"open"}}`)
+	heard := make(chan twin.Announcement, 100)
+	watching := watched(t, func(ctx context.Context) error {
+		return b.Twins().Watch(ctx, func(a twin.Announcement) { heard <- a }, func() {})
+	})
+	defer watching()
+	var delivered bool
+	until(t, "a write behind them is heard of", func() bool {
+		last := mustUpdate(t, b, device(1), twin.Write{Body: []byte(`{"tags":{"a":1}}`)})
+		soon := time.After(time.Second)
+		for {
+			select {
+			case a := <-heard:
+				if a.Revision == 1000 {
+					t.Errorf("a stream has written %+v", a)
+				}
+				if a.Revision != last.Revision {
+					continue
+				}
+				if delivered {
+					return true
+				}
+				deliverTo(t, b, "hub.session.twin.dev-1")
+				delivered = true
+				return false
+			case <-soon:
+				return false
+			}
+		}
+	})
 }

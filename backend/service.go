@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -142,6 +143,11 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 // subject, as if they were requests: they come without a reply, or with one of
 // JetStream's own, and nobody has to be obeyed who can't ask himself.
 func isAsked(reply string) bool { return reply != "" && !strings.HasPrefix(reply, "$JS.") }
+
+// isAnnounced reports whether a message can be one that a node has published for the
+// others: what comes out of a stream has a reply subject or headers, in whichever way
+// somebody has it delivered.
+func isAnnounced(m *nats.Msg) bool { return m.Reply == "" && len(m.Header) == 0 }
 
 // notObeyed tells the log of what is no request by [isAsked].
 func notObeyed(log zerolog.Logger, subject, reply string) {

@@ -270,7 +270,7 @@ func (s *TwinStore) Watch(ctx context.Context, written func(twin.Announcement), 
 
 func (s *TwinStore) announcement(m *nats.Msg) (twin.Announcement, bool) {
 	id, err := s.names.Parse("session.twin", m.Subject)
-	if err != nil {
+	if err != nil || !isAnnounced(m) {
 		return twin.Announcement{}, false
 	}
 	var a announcement
