@@ -191,11 +191,20 @@ func (s *MethodService) serveInvoke(endpoint) micro.HandlerFunc {
 }
 
 // noteFailure tells the device's timeline of a call that the device has not
-// answered. A device that does not exist has none.
+// answered. A device that does not exist has none: of a call that breaks a rule nobody
+// has looked yet whether it does.
 func (s *MethodService) noteFailure(id hub.Identity, method string, err error) {
 	code := hub.CodeOf(err)
-	if code == hub.DeviceNotFound || code == hub.ModuleNotFound {
+	switch code {
+	case hub.DeviceNotFound, hub.ModuleNotFound:
 		return
+	case hub.ArgumentInvalid, hub.MessageTooLarge:
+		ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
+		defer cancel()
+		if _, unknown := s.Invoker.Devices.Generation(ctx, id); unknown != nil {
+			return
+		}
+	default:
 	}
 	text := code.Hint()
 	if e, ok := errors.AsType[*hub.Error](err); ok {

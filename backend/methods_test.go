@@ -317,3 +317,25 @@ func TestMethodServiceStops(t *testing.T) {
 		t.Errorf("got %v after %v", got.Header, time.Since(start))
 	}
 }
+
+// A call that breaks a rule is in the timeline of its device, if there is one.
+func TestWrongCallsOfNobody(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, serve(t, "", 0), "a")
+	create(t, a.Backbone, device(1))
+	for _, id := range []hub.Identity{device(2), {Device: "dev-1", Module: "none"}, device(1)} {
+		if _, err := a.service.Invoke(testContext(t), methods.Call{ID: id, Method: "no name"}); hub.CodeOf(err) != hub.ArgumentInvalid {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	until(t, "the entry", func() bool {
+		all, err := a.timeline.OfDevice(testContext(t), "dev-1")
+		if len(all) > 0 && (len(all) > 1 || all[0].ID != device(1)) {
+			t.Fatalf("dev-1 has %+v", all)
+		}
+		return err == nil && len(all) == 1
+	})
+	if all, err := a.timeline.OfDevice(testContext(t), "dev-2"); err != nil || len(all) > 0 {
+		t.Errorf("a device that does not exist has %+v, %v", all, err)
+	}
+}
