@@ -122,21 +122,31 @@ func (p *path) same(o *path) bool {
 func (p *path) String() string {
 	var b strings.Builder
 	for i, s := range p.segments {
-		switch {
-		case s.isIndex:
+		if s.isIndex {
 			b.WriteString("[" + strconv.Itoa(s.index) + "]")
 			continue
-		case i > 0:
+		}
+		name := s.text()
+		if i > 0 && !strings.HasPrefix(name, "['") {
 			b.WriteByte('.')
 		}
-		l := lexer{text: s.name}
-		if s.name != "" && l.word() == len(s.name) && !reserved(s.name) {
-			b.WriteString(s.name)
-		} else {
-			b.WriteString("[[" + s.name + "]]")
-		}
+		b.WriteString(name)
 	}
 	return b.String()
+}
+
+// text is a name as a query writes it, which no other name is written as: indexes
+// are known by it.
+func (s segment) text() string {
+	l := lexer{text: s.name}
+	switch {
+	case s.name != "" && l.word() == len(s.name) && !reserved(s.name):
+		return s.name
+	case s.name != "" && !strings.Contains(s.name+"]", "]]"): // the first ]] ends it
+		return "[[" + s.name + "]]"
+	default:
+		return "['" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s.name) + "']"
+	}
 }
 
 // reserved reports whether a name is a keyword, and has to be escaped.
