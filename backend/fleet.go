@@ -29,8 +29,8 @@ type Fleet struct {
 	catalog *catalog
 	feeds   [feedCount]*feed
 	queues  *queueCounts
-	jobs    atomic.Pointer[query.Collection] // nil: they are not read yet
-	jobFeed atomic.Pointer[feed]             // of jobs; nil: nobody follows them
+	jobs    *query.Collection    // rows of jobs
+	jobFeed atomic.Pointer[feed] // of jobs; nil: nobody follows them
 	watches changes
 
 	store    *DeviceStore
@@ -65,7 +65,7 @@ func (b *Backbone) openFleet(ctx context.Context, d *dialer) error {
 		return err
 	}
 	f := &Fleet{
-		catalog: newCatalog(), store: b.devices, twins: b.twins, sessions: b.sessions,
+		catalog: newCatalog(), jobs: newJobRows(), store: b.devices, twins: b.twins, sessions: b.sessions,
 		queues: &queueCounts{
 			queue: queue, first: readerOf(b.js, queue), js: js, names: b.names, log: b.cfg.Log, age: countAge,
 		},

@@ -108,10 +108,7 @@ func (f *Fleet) collection(q *query.Query) *query.Collection {
 	case query.Modules:
 		return f.catalog.modules
 	case query.Jobs:
-		if c := f.jobs.Load(); c != nil {
-			return c
-		}
-		return query.NewCollection(query.Config{Source: query.Jobs})
+		return f.jobs
 	case query.Devices:
 		fallthrough
 	default:

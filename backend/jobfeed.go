@@ -11,10 +11,9 @@ import (
 
 // FollowJobs keeps the rows of all jobs as documents of FROM devices.jobs, until
 // ctx ends. Queries of the fleet find them when all have been read, and wait for what
-// this node has written since. When they had to be read again they are in another
-// collection.
+// this node has written since.
 func (b *Backbone) FollowJobs(ctx context.Context) {
-	r := &jobReader{fleet: b.fleet, log: b.cfg.Log}
+	r := &jobReader{rows: b.fleet.jobs, log: b.cfg.Log}
 	f := newFeed(b.js, b.jobs.rows, b.cfg.Log)
 	f.begin, f.visit, f.end = r.begin, r.visit, r.end
 	b.fleet.jobFeed.Store(f)
@@ -22,30 +21,43 @@ func (b *Backbone) FollowJobs(ctx context.Context) {
 	f.run(ctx)
 }
 
-// jobReader makes collections of what a feed tells.
+// newJobRows is the documents of the rows of jobs: none.
+func newJobRows() *query.Collection {
+	return query.NewCollection(query.Config{Source: query.Jobs, Order: jobOrder()})
+}
+
+// jobReader makes documents of what a feed tells. They stay in one collection, also
+// when all is told again: somebody may watch it.
 type jobReader struct {
-	fleet   *Fleet
-	log     zerolog.Logger
-	current *query.Collection
+	rows   *query.Collection
+	log    zerolog.Logger
+	untold map[string]bool // keys of documents of which the feed has not told yet
 }
 
 func (r *jobReader) begin() {
-	r.current = query.NewCollection(query.Config{Source: query.Jobs, Order: jobOrder()})
+	r.untold = map[string]bool{}
+	r.rows.Keys(func(key string) { r.untold[key] = true })
 }
 
-func (r *jobReader) end() { r.fleet.jobs.Store(r.current) }
+func (r *jobReader) end() {
+	for key := range r.untold {
+		r.rows.Delete(key)
+	}
+	r.untold = nil
+}
 
 // visit enters a row. The key of its document is that of the bucket.
 func (r *jobReader) visit(w written) {
 	if _, _, err := subject.ParseJobRowKey(w.key); err != nil {
 		return // the fence, or not the hub's
 	}
+	delete(r.untold, w.key)
 	if w.gone {
-		r.current.Delete(w.key)
+		r.rows.Delete(w.key)
 		return
 	}
-	if err := r.current.Set(w.key, 0, w.value); err != nil {
-		r.current.Delete(w.key)
+	if err := r.rows.Set(w.key, 0, w.value); err != nil {
+		r.rows.Delete(w.key)
 		r.log.Warn().Err(err).Str("key", w.key).Msg("a row of a job is left out of queries")
 	}
 }

@@ -191,15 +191,11 @@ func TestFollowJobs(t *testing.T) {
 		<-followed
 	}()
 	count := func(where string) int {
-		c := other.Fleet().jobs.Load()
-		if c == nil {
-			return -1
-		}
 		q, err := query.Parse("SELECT * FROM devices.jobs WHERE " + where)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := c.Run(testContext(t), q, query.Page{})
+		r, err := other.Fleet().jobs.Run(testContext(t), q, query.Page{})
 		if err != nil || r.Kind != "DeviceJob" {
 			t.Fatalf("%s: %v, of kind %s", where, err, r.Kind)
 		}
@@ -229,7 +225,7 @@ func TestJobQueriesWait(t *testing.T) {
 		cancel()
 		<-followed
 	}()
-	until(t, "jobs are followed", func() bool { return b.Fleet().jobs.Load() != nil })
+	until(t, "jobs are followed", func() bool { return b.Fleet().jobFeed.Load() != nil })
 	h, err := b.Jobs().Hold(ctx, "j", make(jobs.Mark, fenceParts))
 	if err != nil {
 		t.Fatal(err)

@@ -198,6 +198,18 @@ func (c *Collection) lookup(key string) document {
 	return found.doc
 }
 
+// Keys visits the keys of all documents, also of those that are not visible, in
+// their order.
+func (c *Collection) Keys(visit func(key string)) {
+	c.mu.Lock()
+	all := c.tree.IsoCopy()
+	c.mu.Unlock()
+	all.Scan(func(e entry) bool {
+		visit(strings.Clone(e.doc.key())) // a key alone keeps no document
+		return true
+	})
+}
+
 // Matches reports whether the query's condition selects the document.
 func (c *Collection) Matches(q *Query, key string) bool {
 	d := c.lookup(key)
