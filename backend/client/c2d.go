@@ -306,7 +306,7 @@ func (s *C2D) feedback(ctx context.Context, o FeedbackOptions) (jetstream.Consum
 	}
 	stream := s.c.names.FeedbackStream()
 	if o.Durable == "" {
-		return s.c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}, DeliverPolicy: policy})
+		return s.c.ordered(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}, DeliverPolicy: policy})
 	}
 	consumer, err := s.c.js.Consumer(ctx, stream, o.Durable)
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {

@@ -285,7 +285,7 @@ func (c *Client) consumer(ctx context.Context, s source) (jetstream.Consumer, er
 	var consumer jetstream.Consumer
 	var err error
 	if o.Durable == "" {
-		consumer, err = c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		consumer, err = c.ordered(ctx, stream, jetstream.OrderedConsumerConfig{
 			FilterSubjects: filters, DeliverPolicy: policy, OptStartTime: since,
 		})
 	} else {
@@ -297,6 +297,26 @@ func (c *Client) consumer(ctx context.Context, s source) (jetstream.Consumer, er
 		return nil, hub.Errorf(hub.ServiceUnavailable, "make a consumer of stream %s: %w", stream, err)
 	}
 	return consumer, nil
+}
+
+// probeAge is how long a consumer is kept that only says where a stream ends.
+const probeAge = 5 * time.Second
+
+// ordered makes a consumer that remembers nothing. It is made anew after each
+// interruption, and as long as no message has come it would begin where cfg says: with
+// what is new then, and not with what was new when it was made first. So that is
+// written as a number.
+func (c *Client) ordered(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
+	if cfg.DeliverPolicy == jetstream.DeliverNewPolicy {
+		probe := cfg
+		probe.InactiveThreshold = probeAge
+		end, err := c.js.OrderedConsumer(ctx, stream, probe)
+		if err != nil {
+			return nil, err
+		}
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, end.CachedInfo().Delivered.Stream+1
+	}
+	return c.js.OrderedConsumer(ctx, stream, cfg)
 }
 
 // durable returns the consumer of that name. Where it begins was decided when

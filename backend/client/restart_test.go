@@ -1,13 +1,21 @@
 package client_test
 
 import (
+	"context"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/client"
+	"github.com/hubgate/hubgate/backend/embedded"
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/identity"
+	"github.com/hubgate/hubgate/twin"
 )
 
 // wantFrom consumes until the last of n messages and checks that they begin
@@ -96,5 +104,75 @@ func TestGapInDelivery(t *testing.T) {
 	})
 	if err != nil {
 		t.Errorf("Consume: %v, after %d of %d messages", err, len(seen), n)
+	}
+}
+
+// awaited reports whether somebody waits for the next message of a stream.
+func awaited(ctx context.Context, b *backend.Backbone, stream string) bool {
+	s, err := b.JetStream().Stream(ctx, stream)
+	if err != nil {
+		return false
+	}
+	for c := range s.ListConsumers(ctx).Info() {
+		if c.NumWaiting > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// TestNothingNewIsLost cuts the connection of an app that follows what is new and has
+// not heard of anything yet: what happens meanwhile comes when the connection is back.
+func TestNothingNewIsLost(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s, err := embedded.Start(ctx, embedded.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Shutdown() })
+	b, err := backend.Connect(ctx, backend.Config{URL: s.URL(), CredsFile: s.GatewayCreds(), HostName: "plant.example.net"}, s.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close(ctx) })
+	link := newCable(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port())))
+	c, err := client.Connect(client.Options{
+		URL: "nats://" + link.ln.Addr().String(), CredsFile: s.HubCreds(),
+		NATS: []nats.Option{nats.IgnoreDiscoveredServers(), nats.ReconnectWait(10 * time.Millisecond)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	id := hub.Identity{Device: "dev1"}
+	if _, err := (&identity.Registry{Store: b.Devices()}).Create(ctx, identity.Record{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 2)
+	go func() {
+		ended <- c.Twins().Watch(ctx, client.TwinOptions{}, func(client.TwinEvent) error { return client.ErrStop })
+	}()
+	go func() {
+		ended <- c.Consume(ctx, client.TelemetryOptions{}, func(client.Event) error { return client.ErrStop })
+	}()
+	for _, stream := range []string{c.Names().EventsStream(), c.Names().TelemetryStream()} {
+		eventually(t, "the app follows "+stream, func() bool { return awaited(ctx, b, stream) })
+	}
+	link.pull()
+	eventually(t, "the connection is lost", func() bool { return !c.Conn().IsConnected() })
+	if _, err := (&twin.Twins{Store: b.Twins()}).Update(ctx, id, twin.Write{Body: []byte(`{"tags":{"a":1}}`)}); err != nil {
+		t.Fatal(err)
+	}
+	send(t, b, id, 1)
+	eventually(t, "the event is stored", func() bool {
+		info, err := b.JetStream().Stream(ctx, c.Names().EventsStream())
+		return err == nil && info.CachedInfo().State.Msgs > 0
+	})
+	link.plug()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -204,7 +204,7 @@ func (t *Twins) consumer(ctx context.Context, o TwinOptions) (jetstream.Consumer
 	case !o.Since.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &o.Since
 	}
-	consumer, err := t.c.js.OrderedConsumer(ctx, t.c.names.EventsStream(), cfg)
+	consumer, err := t.c.ordered(ctx, t.c.names.EventsStream(), cfg)
 	if err != nil {
 		return nil, hub.Errorf(hub.ServiceUnavailable, "make a consumer of stream %s: %w", t.c.names.EventsStream(), err)
 	}
