@@ -36,7 +36,7 @@ func (x *catalog) twin(id hub.Identity, text []byte, own generation, reading uin
 			x.noTwin(id, &e)
 		}
 	} else {
-		st.twin, st.ofTwin = bytes.Clone(text), own
+		st.twin, st.ofTwin, st.seen[twinFeed] = bytes.Clone(text), own, reading
 		x.noTwin(id, &e)
 	}
 	s.keep(key, st)
@@ -94,6 +94,7 @@ func (x *catalog) session(v session.Session, reading uint8) {
 		e.session, e.since, e.connected = own, stamp(a.StateUpdated), a.Connected
 	} else {
 		st.session, st.ofSession, st.since, st.connected = text, own, stamp(a.StateUpdated), a.Connected
+		st.seen[presenceFeed] = reading
 		x.noSession(v.ID, &e)
 	}
 	s.keep(key, st)

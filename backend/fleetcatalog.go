@@ -58,6 +58,7 @@ type stray struct {
 	ofTwin, ofSession generation
 	since             int64
 	connected         bool
+	seen              [feedCount]uint8 // the reading of each bucket that has told of the part
 }
 
 // generation is a generation id in eight bytes, for there may be millions:
@@ -144,21 +145,25 @@ func (x *catalog) adopt(s *shard, id hub.Identity, e *entry, fresh []byte) {
 	if e.twin != noGeneration && !e.twin.fits(e.record) {
 		text, _ := docs.Get(key)
 		st.twin, st.ofTwin, e.twin = part(text, twinPart), e.twin, noGeneration
+		st.seen[twinFeed] = e.seen[twinFeed]
 	}
 	if st.twin != nil && st.ofTwin.fits(e.record) {
 		_ = docs.Set(key, twinPart, st.twin) // it was there before, or is checked at the next write
 		e.twin, st.twin = st.ofTwin, nil
+		e.seen[twinFeed] = st.seen[twinFeed] // the entry may be younger than what has strayed
 	} else if e.twin == noGeneration {
 		_ = docs.Set(key, twinPart, fresh)
 	}
 	if e.session != noGeneration && !e.session.fits(e.record) {
 		text, _ := docs.Get(key)
 		st.session, st.ofSession, st.since, st.connected = part(text, presencePart), e.session, e.since, e.connected
+		st.seen[presenceFeed] = e.seen[presenceFeed]
 		x.noSession(id, e)
 	}
 	if st.session != nil && st.ofSession.fits(e.record) {
 		_ = docs.Set(key, presencePart, st.session)
 		e.session, e.since, e.connected, st.session = st.ofSession, st.since, st.connected, nil
+		e.seen[presenceFeed] = st.seen[presenceFeed]
 	}
 	s.keep(key, st)
 }
