@@ -135,10 +135,7 @@ func (f *Fleet) follow() {
 	visits := [feedCount]func(written, uint8){f.visitRecord, f.visitTwin, f.visitSession}
 	for i, visit := range visits {
 		feed, reading, loaded := f.feeds[i], uint8(0), sync.OnceFunc(f.feedLoaded)
-		feed.begin = func() {
-			reading++
-			f.catalog.begin(i)
-		}
+		feed.begin = func() { reading++ }
 		feed.visit = func(w written) { visit(w, reading) }
 		feed.end = func() {
 			f.catalog.sweep(i, reading)

@@ -176,27 +176,10 @@ func (x *catalog) activity(id hub.Identity) identity.Activity {
 	return identity.Activity{Connected: e.connected, StateUpdated: at, LastActivity: at, Messages: s.messages[key]}
 }
 
-// begin is called before a bucket is read from its beginning.
-func (x *catalog) begin(feed int) {
-	for i := range x.shards {
-		s := &x.shards[i]
-		s.mu.Lock()
-		for key, st := range s.strays {
-			switch feed {
-			case twinFeed:
-				st.twin = nil
-			case presenceFeed:
-				st.session = nil
-			}
-			s.keep(key, st)
-		}
-		s.mu.Unlock()
-	}
-}
-
 // sweep removes what a reading of a whole bucket has not told of.
 func (x *catalog) sweep(feed int, reading uint8) {
 	for i := range x.shards {
+		x.shards[i].forget(feed, reading)
 		for _, id := range x.shards[i].unseen(feed, reading) {
 			switch feed {
 			case deviceFeed:
@@ -207,6 +190,24 @@ func (x *catalog) sweep(feed int, reading uint8) {
 				x.sessionGone(id)
 			}
 		}
+	}
+}
+
+// forget drops what has strayed and the reading has not told of.
+func (s *shard) forget(feed int, reading uint8) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, st := range s.strays {
+		if st.seen[feed] == reading {
+			continue
+		}
+		switch feed {
+		case twinFeed:
+			st.twin = nil
+		case presenceFeed:
+			st.session = nil
+		}
+		s.keep(key, st)
 	}
 }
 

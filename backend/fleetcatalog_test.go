@@ -115,6 +115,29 @@ func TestCatalogNeedsNoOrder(t *testing.T) {
 	})
 }
 
+// TestSweepFindsWhatHasStrayed: a twin that was put aside while a bucket was read again,
+// and that the reading has not told of, is gone as any other.
+func TestSweepFindsWhatHasStrayed(t *testing.T) {
+	t.Parallel()
+	x, id := newCatalog(), hub.Identity{Device: "a"}
+	early, last := value{1, 1}, value{3, 1}
+	set := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(x.twin(id, part(last.twin(id).AppendJSON(nil), twinPart), x.generation(last.id()), 1))
+	x.session(last.session(id), 1)
+	set(x.record(early.record(id), 1)) // puts both aside
+	x.sweep(twinFeed, 2)
+	x.sweep(presenceFeed, 2)
+	set(x.record(last.record(id), 1))
+	got, _ := x.devices.Get("a")
+	if diff := cmp.Diff(string(expected(id, [feedCount]value{deviceFeed: last})), string(got)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
 // TestParts: a document falls into its parts and nothing is lost.
 func TestParts(t *testing.T) {
 	t.Parallel()
