@@ -54,6 +54,20 @@ func TestOrigins(t *testing.T) {
 			},
 			has: []string{byC},
 		},
+		"an empty object that is sent back does not": {
+			writes: []Write{
+				{Body: []byte(`{"properties":{"desired":{"a":{}}}}`), Origins: all},
+				{Body: []byte(`{"properties":{"desired":{"a":{}}}}`)},
+			},
+			has: []string{byC},
+		},
+		"an object that gets a member does": {
+			writes: []Write{
+				{Body: []byte(`{"properties":{"desired":{"a":{}}}}`), Origins: all},
+				{Body: []byte(`{"properties":{"desired":{"a":{"b":1}}}}`)},
+			},
+			not: []string{"$lastUpdatedBy"},
+		},
 		"a path is all that has it": {
 			writes: []Write{{
 				Body:    []byte(`{"properties":{"desired":{"a":{"b":1},"x":2}}}`),

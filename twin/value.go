@@ -73,19 +73,26 @@ func finder(members []member, searches int) func(string) int {
 // mark m, with the objects that it is in.
 func merge(old, patch *value, m mark) *value {
 	if !patch.object {
-		m.writer = patch.mark.writer
-		if old != nil && old.text == patch.text && m.writer == (writer{}) {
-			m.writer = old.mark.writer // who sends back what he got has not taken it over
-		}
+		m.writer = patch.writerOver(old)
 		return &value{text: patch.text, size: patch.size, mark: m}
 	}
 	var members []member
 	if old != nil && old.object {
 		members = old.members
-	} else if len(patch.members) == 0 {
-		m.writer = patch.mark.writer
+	}
+	if len(members) == 0 && len(patch.members) == 0 {
+		m.writer = patch.writerOver(old)
 	}
 	return newObject(mergeMembers(members, patch.members, m), m)
+}
+
+// writerOver is for which configuration v, which has no members, is written in the
+// place of old. Who sends back what he got has not taken it over.
+func (v *value) writerOver(old *value) writer {
+	if v.mark.writer == (writer{}) && old != nil && old.object == v.object && old.text == v.text {
+		return old.mark.writer
+	}
+	return v.mark.writer
 }
 
 // mergeMembers applies the members of a patch to those of an object.
