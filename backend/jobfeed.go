@@ -23,7 +23,10 @@ func (b *Backbone) FollowJobs(ctx context.Context) {
 
 // newJobRows is the documents of the rows of jobs: none.
 func newJobRows() *query.Collection {
-	return query.NewCollection(query.Config{Source: query.Jobs, Order: jobOrder()})
+	return query.NewCollection(query.Config{
+		Source: query.Jobs, Order: jobOrder(),
+		Aliases: map[string]string{"createdTimeUtc": "createdDateTimeUtc"}, // as Microsoft's examples have it
+	})
 }
 
 // jobReader makes documents of what a feed tells. They stay in one collection, also

@@ -26,6 +26,26 @@ func jobRow(tb testing.TB, n int, payload string) written {
 	return written{key: subject.JobRowKey("j", r.For), value: value}
 }
 
+// The query of Microsoft's page "Queries for IoT Hub jobs" finds what it says.
+func TestJobsSinceATime(t *testing.T) {
+	t.Parallel()
+	r := &jobReader{rows: newJobRows()}
+	r.visit(jobRow(t, 1, "null"))
+	for text, want := range map[string]int{
+		"devices.jobs.deviceId = 'dev-1' AND devices.jobs.createdTimeUtc > '2016-09-01'": 1,
+		"devices.jobs.createdDateTimeUtc > '2016-09-01'":                                 1,
+		"devices.jobs.createdTimeUtc > '9999'":                                           0,
+	} {
+		q, err := query.Parse("SELECT * FROM devices.jobs WHERE " + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.rows.Count(testContext(t), q); err != nil || n != want {
+			t.Errorf("%s: %d rows, %v, want %d", text, n, err, want)
+		}
+	}
+}
+
 // Who watches the rows of jobs goes on when the bucket is another one, and all is
 // read again.
 func TestWatchOfJobsSurvivesAnotherBucket(t *testing.T) {

@@ -30,8 +30,8 @@ const (
 // watch is a query that somebody follows.
 type watch struct {
 	service *QueryService
-	to      string // the inbox
-	acks    bool   // the asker answers
+	to      string        // the inbox
+	acks    bool          // the asker answers
 	seq     atomic.Uint64 // of the last event that was sent
 	cancel  context.CancelCauseFunc
 }
