@@ -244,12 +244,33 @@ func (c *Config) checkLimits() []error {
 		{"limits.write_timeout", l.WriteTimeout == 0},
 		{"limits.quarantine", l.Quarantine == 0},
 		{"telemetry.store_timeout", t.StoreTimeout == 0},
-		{"telemetry.max_in_flight", t.MaxInFlight == 0},
 		{"telemetry.max_in_flight_bytes", t.MaxInFlightBytes == 0},
 		{"durability.interval", c.Durability.Interval == 0},
 	} {
 		if v.zero {
 			errs = append(errs, c.wrong(v.path, "0 leaves no room to work; give it a value, or leave it out"))
+		}
+	}
+	return append(errs, c.checkStreams()...)
+}
+
+const (
+	minInterval = Second / 1000 // below, the timers of the NATS server do not work
+	minAge      = Second / 10   // of what JetStream keeps
+)
+
+// checkStreams refuses times that JetStream does not take.
+func (c *Config) checkStreams() []error {
+	var errs []error
+	if i := c.Durability.Interval; i > 0 && i < minInterval {
+		errs = append(errs, c.wrong("durability.interval", "%v is not %v or more", i, minInterval))
+	}
+	for _, v := range []struct {
+		path string
+		age  Duration
+	}{{"telemetry.max_age", c.Telemetry.MaxAge}, {"events.max_age", c.Events.MaxAge}} {
+		if v.age > 0 && v.age < minAge {
+			errs = append(errs, c.wrong(v.path, "%v is not %v or more, nor 0 to leave the stream as it is", v.age, minAge))
 		}
 	}
 	return errs

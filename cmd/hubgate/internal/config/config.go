@@ -97,16 +97,16 @@ type Limits struct {
 // Telemetry says how device messages are stored.
 type Telemetry struct {
 	Shards           int      `key:"shards" doc:"Into how many streams messages are divided, by their device, 1 to 64. More where one stream can't take what comes. It can be changed at any time, node by node; see docs/jetstream.md."`
-	MaxAge           Duration `key:"max_age" doc:"How long messages are kept. 0: 7d for a stream that is made; an existing one stays as it is."`
+	MaxAge           Duration `key:"max_age" doc:"How long messages are kept, 100ms at least. 0: 7d for a stream that is made; an existing one stays as it is."`
 	MaxBytes         Bytes    `key:"max_bytes" doc:"How much each of the streams keeps; the oldest messages go first. 0: 10GiB for all, or as much as there is room for, for a stream that is made; an existing one stays as it is."`
 	StoreTimeout     Duration `key:"store_timeout" doc:"How long a message may wait for JetStream before its connection is closed without an acknowledgement."`
-	MaxInFlight      int      `key:"max_in_flight" doc:"How many messages of all connections may wait for JetStream; then sockets are read more slowly."`
+	MaxInFlight      int      `key:"max_in_flight" doc:"How many messages of all connections may wait for JetStream, 1 to 1048576; then sockets are read more slowly."`
 	MaxInFlightBytes Bytes    `key:"max_in_flight_bytes" doc:"The same in bytes."`
 }
 
 // Events says how long events are kept.
 type Events struct {
-	MaxAge   Duration `key:"max_age" doc:"How long events are kept. 0: 7d for a stream that is made; an existing one stays as it is."`
+	MaxAge   Duration `key:"max_age" doc:"How long events are kept, 100ms at least. 0: 7d for a stream that is made; an existing one stays as it is."`
 	MaxBytes Bytes    `key:"max_bytes" doc:"How much is kept. 0: 1GiB for a stream that is made; an existing one stays as it is."`
 }
 
@@ -168,7 +168,7 @@ const (
 // Durability says what an acknowledgement survives. See docs/durability.md.
 type Durability struct {
 	Sync     Sync     `key:"sync" flag:"sync" enum:"interval,group,always" doc:"When what the embedded NATS server stores is synced to disk: every durability.interval, which a crash of the process survives and power loss may not; before this node acknowledges it, one sync for a group of all that wait (Linux); or always, each message alone, before the server itself acknowledges it."`
-	Interval Duration `key:"interval" doc:"How often, with sync: interval."`
+	Interval Duration `key:"interval" doc:"How often, with sync: interval; 1ms at least."`
 }
 
 // NATS says which NATS server is used.

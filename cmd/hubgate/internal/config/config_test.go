@@ -209,6 +209,11 @@ func TestComplete(t *testing.T) {
 		"replicas, embedded":      {config.Dev, nil, []config.Setting{flag("nats.replicas", "3")}, "need a NATS cluster"},
 		"packet too small":        {config.Dev, nil, []config.Setting{flag("limits.max_packet", "1KiB")}, "limits.max_packet: 1KiB is not from 4KiB"},
 		"no window":               {config.Dev, nil, []config.Setting{flag("limits.window", "0")}, "limits.window: 0 leaves no room"},
+		"too short a sync":        {config.Dev, nil, []config.Setting{flag("durability.interval", "1ns")}, "durability.interval: 1ns is not 1ms or more"},
+		"short sync":              {config.Dev, nil, []config.Setting{flag("durability.interval", "1ms")}, ""},
+		"too short an age":        {config.Dev, nil, []config.Setting{flag("telemetry.max_age", "99ms")}, "telemetry.max_age: 99ms is not 100ms or more"},
+		"too short for events":    {config.Dev, nil, []config.Setting{flag("events.max_age", "1ms")}, "events.max_age: 1ms is not 100ms or more"},
+		"too many in flight":      {config.Dev, nil, []config.Setting{flag("telemetry.max_in_flight", "1048577")}, "telemetry.max_in_flight: 1048577 is not from 1 to 1048576"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

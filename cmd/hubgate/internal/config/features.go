@@ -11,6 +11,7 @@ func (c *Config) checkFeatures() []error {
 		value, from, to int
 	}{
 		{"telemetry.shards", c.Telemetry.Shards, 1, subject.MaxShards},
+		{"telemetry.max_in_flight", c.Telemetry.MaxInFlight, 1, 1 << 20},
 		{"c2d.max_delivery_count", m.MaxDeliveryCount, 1, 100},
 		{"methods.max_in_flight", f.MaxInFlight, 1, 10_000},
 		{"methods.max_pending", f.MaxPending, 1, 10_000},
