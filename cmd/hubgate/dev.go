@@ -46,7 +46,8 @@ func (c *devCmd) serve(ctx context.Context, a *app) error {
 		return err
 	}
 	defer n.stop()
-	if err := n.startReload(a, c.configFlags, config.Dev); err != nil {
+	// No hangups: a development hub ends with its terminal.
+	if err := n.startReload(a, c.configFlags, config.Dev, nil); err != nil {
 		return err
 	}
 	ready, err := n.devReady(ctx, certs.made.CAFile)

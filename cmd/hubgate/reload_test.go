@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -225,6 +226,42 @@ func TestReloadCertificates(t *testing.T) {
 	default:
 	}
 	h.stopCleanly(t)
+}
+
+// TestHangupDuringTheStart: who renews certificates while the node waits for NATS
+// does not end it.
+func TestHangupDuringTheStart(t *testing.T) {
+	t.Parallel()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	must(t, "cert", "ca", "--out-dir", dir)
+	must(t, "cert", "server", "--ca", dir, "--out-dir", dir, reloadHost)
+	var log lockedBuffer
+	node := program(context.WithoutCancel(t.Context()), t, nil, "serve", "--host", reloadHost, "--nats", "nats://"+nobody, "--data-dir", dir,
+		"--listen", "127.0.0.1", "--mqtt-port", "0", "--https-port", "0", "--admin-listen", "none",
+		"--tls-cert", filepath.Join(dir, reloadHost+".pem"), "--tls-key", filepath.Join(dir, reloadHost+".key"))
+	node.Stderr = &log
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = node.Process.Kill() }()
+	within(t, "the node waits", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM} {
+		if err := node.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _ = node.Wait(); node.ProcessState.ExitCode() != exitFailure {
+		t.Errorf("the node ended with %v, want exit code %d", node.ProcessState, exitFailure)
+	}
+	wantAll(t, log.String(), "the start was interrupted")
 }
 
 // TestReloadKeepsTheOld: what is wrong is told, and changes nothing.

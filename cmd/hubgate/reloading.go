@@ -14,8 +14,8 @@ import (
 )
 
 // startReload lets the node follow its configuration and its files: when they
-// change, when a command asks for it, and on SIGHUP.
-func (n *node) startReload(a *app, flags configFlags, role config.Role) error {
+// change, when a command asks for it, and on what comes from hangups; nil: nothing.
+func (n *node) startReload(a *app, flags configFlags, role config.Role, hangups <-chan os.Signal) error {
 	load := func() (*config.Config, error) {
 		cfg, err := config.Load(a.source(flags))
 		if err != nil {
@@ -39,9 +39,7 @@ func (n *node) startReload(a *app, flags configFlags, role config.Role) error {
 		_ = service.Stop()
 	})
 	go r.Watch(ctx)
-	if role == config.Serve { // a development hub ends with its terminal
-		go onHangup(ctx, func() { n.supervision.reload(func() { r.Reload(ctx, "SIGHUP was sent") }) })
-	}
+	go onHangup(ctx, hangups, func() { n.supervision.reload(func() { r.Reload(ctx, "SIGHUP was sent") }) })
 	return nil
 }
 
@@ -83,16 +81,21 @@ func logLevel() reload.Part {
 	}
 }
 
-// onHangup calls f for each SIGHUP, until ctx ends.
-func onHangup(ctx context.Context, f func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	defer signal.Stop(signals)
+// takeHangups has each SIGHUP come to a channel from now on, so that it does not end
+// a node that is still starting, or stops already.
+func takeHangups() <-chan os.Signal {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	return hangups
+}
+
+// onHangup calls f for each of hangups, until ctx ends.
+func onHangup(ctx context.Context, hangups <-chan os.Signal, f func()) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-signals:
+		case <-hangups:
 			f()
 		}
 	}

@@ -24,6 +24,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error { //nolint:unparam // 
 }
 
 func (c *serveCmd) serve(ctx context.Context, a *app) error {
+	hangups := takeHangups()
 	cfg, log, err := a.prepare(c.configFlags, config.Serve)
 	if err != nil {
 		return err
@@ -43,7 +44,7 @@ func (c *serveCmd) serve(ctx context.Context, a *app) error {
 	if err := n.supervise(a); err != nil {
 		return err
 	}
-	if err := n.startReload(a, c.configFlags, config.Serve); err != nil {
+	if err := n.startReload(a, c.configFlags, config.Serve, hangups); err != nil {
 		return err
 	}
 	if cfg.NATS.Embedded {
