@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +38,9 @@ func readSecret(where string, getenv func(string) string) (string, error) {
 		path = filepath.Join(dir, name)
 	}
 	content, err := os.ReadFile(path)
+	if err != nil && path == where {
+		return "", unread(path, err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -43,6 +48,20 @@ func readSecret(where string, getenv func(string) string) (string, error) {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	return string(content), nil
+}
+
+// unread hides the path of a file that is not there: it may be the secret, which
+// somebody has put where only its place belongs. No key in base64, no header and no
+// connection string begins with a slash and has no equals sign.
+func unread(path string, err error) error {
+	_, missing := os.Lstat(path)
+	if missing == nil || filepath.IsAbs(path) && !strings.Contains(path, "=") {
+		return err
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("what is given is neither env:NAME, credential:NAME nor the path of a file that is there (not shown: it may be the secret itself): %w", err)
 }
 
 // encryptionOf reads the key that the embedded server encrypts with.
