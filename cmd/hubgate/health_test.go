@@ -32,6 +32,7 @@ func TestHealthcheck(t *testing.T) {
 	}{
 		"lives":           {[]string{"--live", "--address", address(plain)}, exitOK, "ok"},
 		"lives, with TLS": {[]string{"--live", "--address", address(secure)}, exitOK, "ok"},
+		"lives, in JSON":  {[]string{"--live", "--address", address(plain), "-o", "json"}, exitOK, `{"ok":true}`},
 		"everywhere":      {[]string{"--live", "--address", "0.0.0.0:" + port}, exitOK, "ok"},
 		"not ready":       {[]string{"--address", address(plain)}, exitUnavailable, "nats failed: no connection"},
 		"nobody":          {[]string{"--address", address(gone)}, exitUnavailable, "does the node run"},

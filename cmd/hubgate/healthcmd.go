@@ -53,6 +53,9 @@ func (c *healthCmd) Run(ctx context.Context, a *app) error {
 	if status != http.StatusOK {
 		return hub.Errorf(hub.ServiceUnavailable, "%s says %d: %s", path, status, strings.TrimSpace(text))
 	}
+	if a.format == formatJSON {
+		return writeJSON(a.out, map[string]bool{"ok": true})
+	}
 	return a.say("ok")
 }
 
