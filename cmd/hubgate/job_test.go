@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -30,4 +31,21 @@ func TestJobTranscript(t *testing.T) {
 	}
 	transcript(t, "job.txt", p, dir)
 	p.stopCleanly(t)
+}
+
+// TestJobTimes: a time that a job can't have is refused, and not replaced by the
+// default.
+func TestJobTimes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ flags, want string }{
+		{"--limit 900ms", "--limit: 900ms is not a whole number of seconds"},
+		{"--limit 0", "--limit: 0 is not from 1s to 30d"},
+		{"--response-timeout 900ms", "--response-timeout: 900ms is not a whole number of seconds"},
+		{"--connect-timeout 1500ms", "--connect-timeout: 1.5s is not a whole number of seconds"},
+	} {
+		args := append([]string{"job", "create", "j", "--method", "m", "--data-dir", t.TempDir()}, strings.Fields(tt.flags)...)
+		if r := hubgate(t, nil, args...); r.code != exitUsage || !strings.Contains(r.err, tt.want) {
+			t.Errorf("%s: got exit code %d, %s, want %q", tt.flags, r.code, r.err, tt.want)
+		}
+	}
 }

@@ -70,7 +70,14 @@ func (c *jobCreateCmd) Run(ctx context.Context, a *app) error {
 
 // body is the request as the service API has it.
 func (c *jobCreateCmd) body(stdin io.Reader) ([]byte, error) {
-	body := map[string]any{"queryCondition": c.Condition, "maxExecutionTimeInSeconds": int(time.Duration(c.Limit).Seconds())}
+	limit, err := secondsOf("--limit", c.Limit)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		return nil, usagef("--limit: 0 is not from 1s to 30d")
+	}
+	body := map[string]any{"queryCondition": c.Condition, "maxExecutionTimeInSeconds": limit}
 	if c.Start != "" {
 		body["startTime"] = c.Start
 	}
@@ -85,8 +92,12 @@ func (c *jobCreateCmd) body(stdin io.Reader) ([]byte, error) {
 		}
 		return plainJSON(body)
 	}
-	m := jobs.Method{
-		Name: c.Method, ConnectTimeout: int(time.Duration(c.ConnectTimeout).Seconds()), ResponseTimeout: int(time.Duration(c.ResponseTimeout).Seconds()),
+	m := jobs.Method{Name: c.Method}
+	if m.ConnectTimeout, err = secondsOf("--connect-timeout", c.ConnectTimeout); err != nil {
+		return nil, err
+	}
+	if m.ResponseTimeout, err = secondsOf("--response-timeout", c.ResponseTimeout); err != nil {
+		return nil, err
 	}
 	payload, err := payloadOf(c.Payload, stdin)
 	if err != nil {
@@ -98,6 +109,15 @@ func (c *jobCreateCmd) body(stdin io.Reader) ([]byte, error) {
 	m.Payload = payload
 	body["type"], body["cloudToDeviceMethod"] = jobs.InvokeMethod, m
 	return plainJSON(body)
+}
+
+// secondsOf is what a flag says in the seconds that a job has. A part of one is
+// refused: without it, half a second would be 0, which is the default.
+func secondsOf(flag string, d config.Duration) (int, error) {
+	if d%config.Second != 0 {
+		return 0, usagef("%s: %v is not a whole number of seconds", flag, d)
+	}
+	return int(d / config.Second), nil
 }
 
 // plainJSON is v as JSON, in which strings are as they were given.
