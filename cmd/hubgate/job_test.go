@@ -1,8 +1,12 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/methods"
 )
 
 // TestJobTranscript has jobs done with devices that are there and away, and shows
@@ -47,5 +51,22 @@ func TestJobTimes(t *testing.T) {
 		if r := hubgate(t, nil, args...); r.code != exitUsage || !strings.Contains(r.err, tt.want) {
 			t.Errorf("%s: got exit code %d, %s, want %q", tt.flags, r.code, r.err, tt.want)
 		}
+	}
+}
+
+// TestJobTwinInput: the error of a file names the flag that named it, and what comes
+// by the standard input is read to its end.
+func TestJobTwinInput(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "none.json")
+	c := jobCreateCmd{Twin: "@" + missing, Limit: config.Second}
+	if _, err := c.body(nil); err == nil || !strings.Contains(err.Error(), missing) || strings.Contains(err.Error(), "--payload") {
+		t.Errorf("got %v", err)
+	}
+	c.Twin = "-"
+	long := `{"tags":{"text":"` + strings.Repeat("x", 2*methods.MaxPayload) + `"}}`
+	body, err := c.body(strings.NewReader(long))
+	if err != nil || len(body) < len(long) {
+		t.Errorf("got %d bytes, %v, want all of %d", len(body), err, len(long))
 	}
 }

@@ -129,11 +129,7 @@ func plainJSON(v any) ([]byte, error) {
 
 // patch is what --twin gives, with the etag that a job needs.
 func (c *jobCreateCmd) patch(stdin io.Reader) (map[string]json.RawMessage, error) {
-	text := c.Twin
-	if text == "-" {
-		text = "@-"
-	}
-	patch, err := payloadOf(text, stdin)
+	patch, err := input(c.Twin, stdin)
 	if err != nil {
 		return nil, usagef("--twin: %w", err)
 	}
