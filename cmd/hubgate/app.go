@@ -82,6 +82,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if _, said := errors.AsType[findingsError](err); said {
 		return exitFailure
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted; what the hub has been asked for may go on")
+	}
 	report(err, a.out, a.errOut, a.format)
 	return exitCode(err)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/hubgate/hubgate/hub"
@@ -79,6 +80,28 @@ func TestReport(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInterrupted: who has pressed Ctrl-C reads a sentence, not what the program
+// calls it.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := startDev(t, dir)
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, args := range [][]string{
+		{"method", "invoke", "dev1", "reboot", "--connect-timeout", "1m"},
+		{"job", "create", "j", "--method", "reboot", "--wait"},
+		{"drain"},
+	} {
+		var out, errOut bytes.Buffer
+		a := &app{env: environment("HUBGATE_DATA_DIR=" + dir), out: &out, errOut: &errOut}
+		if code := a.run(ctx, args); code != exitFailure || !strings.HasPrefix(errOut.String(), "hubgate: interrupted; ") {
+			t.Errorf("%s: got exit code %d and %q", args[0], code, errOut.String())
+		}
+	}
+	p.stopCleanly(t)
 }
 
 func TestFormatOf(t *testing.T) {
