@@ -256,6 +256,11 @@ func (c *jobDevicesCmd) Run(ctx context.Context, a *app) error {
 		all = append(all, item)
 		rows = append(rows, row{r.For.String(), string(r.Status), timeText(r.End), visible(said(r))})
 	}
+	if len(rows) == 0 { // of a job that is not there too
+		if _, err := h.Jobs().Get(ctx, c.ID); err != nil {
+			return err
+		}
+	}
 	if a.format == formatJSON {
 		return writeJSON(a.out, all)
 	}
