@@ -138,6 +138,10 @@ func TestExpiryOfConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	must(t, "cert", "ca", "--out-dir", dir)
 	must(t, "cert", "server", "hub.example", "--ca", dir, "--out-dir", dir, "--days", "40")
+	must(t, "cert", "ca", "--out-dir", filepath.Join(dir, "devices"), "--days", "50")
+	if err := os.Rename(filepath.Join(dir, "devices", "ca.pem"), filepath.Join(dir, "issuer.pem")); err != nil {
+		t.Fatal(err)
+	}
 	issuer, err := pki.LoadIssuer(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key"), time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -150,12 +154,13 @@ func TestExpiryOfConfiguration(t *testing.T) {
 	}
 	crl := write(t, dir, "ca.crl", string(list))
 	conf := write(t, dir, "hubgate.yaml", "data_dir: "+filepath.Join(dir, "data")+"\ntls: {cert_files: ["+filepath.Join(dir, "hub.example.pem")+
-		"]}\nnats: {ca: "+filepath.Join(dir, "ca.pem")+"}\n")
+		"], issuer_cert_file: "+
+		filepath.Join(dir, "issuer.pem")+"}\nnats: {ca: "+filepath.Join(dir, "ca.pem")+", leaf: {ca: "+filepath.Join(dir, "ca.pem")+"}}\n")
 	r := hubgate(t, nil, "cert", "expiry", "--config", conf, crl, "--within", "7d", "-o", "json")
 	if r.code != exitFailure {
 		t.Errorf("got exit code %d: %s", r.code, r.err)
 	}
-	wantAll(t, r.err, "1 of 3 end within 7d")
+	wantAll(t, r.err, "1 of 5 end within 7d")
 	line, _, _ := strings.Cut(r.out, "\n")
 	var all []ending
 	if err := json.Unmarshal([]byte(line), &all); err != nil {
@@ -165,7 +170,7 @@ func TestExpiryOfConfiguration(t *testing.T) {
 	for _, e := range all {
 		got = append(got, e.What+" "+strconv.Itoa(e.DaysLeft))
 	}
-	if s := strings.Join(got, ", "); s != "revocation list 3, server 39, NATS authority 3649" {
+	if s := strings.Join(got, ", "); s != "revocation list 3, server 39, issuer 49, NATS authority 3649, leaf's authority 3649" {
 		t.Errorf("got %s", s)
 	}
 	if r := hubgate(t, nil, "cert", "expiry", "--config", conf, "--within", "7d"); r.code != exitOK {

@@ -85,11 +85,15 @@ func (c *certExpiryCmd) endings(a *app, now time.Time) ([]ending, error) {
 // certFile is a file with certificates or revocation lists.
 type certFile struct{ what, path string }
 
+// issuerKind is what the authority is called that issues certificates to devices.
+const issuerKind = "issuer"
+
 // watchedCertificates are the files that a configuration names.
 func watchedCertificates(cfg *config.Config) []certFile {
 	kinds := map[string]string{
-		"tls.cert_files": "server", "tls.client_ca_files": "client authority", "tls.crl_files": "revocation list",
-		"nats.ca": "NATS authority", "nats.cert": "NATS client", "admin.cert_file": "administration", "admin.client_ca_files": "administrators' authority",
+		"tls.cert_files": "server", "tls.client_ca_files": "client authority", "tls.crl_files": "revocation list", "tls.issuer_cert_file": issuerKind,
+		"nats.ca": "NATS authority", "nats.cert": "NATS client", "nats.leaf.ca": "leaf's authority",
+		"admin.cert_file": "administration", "admin.client_ca_files": "administrators' authority",
 		"tracing.ca_file": "collector's authority",
 	}
 	var files []certFile
@@ -110,7 +114,7 @@ func watchedCertificates(cfg *config.Config) []certFile {
 // developmentCertificates are those that hubgate dev has made, if it has.
 func developmentCertificates(dataDir string) []certFile {
 	var files []certFile
-	for _, f := range []certFile{{"development authority", "ca.pem"}, {"server", "server.pem"}, {"server", "server-rsa.pem"}} {
+	for _, f := range []certFile{{"development authority", "ca.pem"}, {"server", "server.pem"}, {"server", "server-rsa.pem"}, {issuerKind, "device-ca.pem"}} {
 		f.path = filepath.Join(dataDir, "certs", f.path)
 		if _, err := os.Stat(f.path); !errors.Is(err, fs.ErrNotExist) {
 			files = append(files, f)

@@ -71,7 +71,7 @@ func (n *node) freeBytes() int64 {
 const endingsEvery = time.Minute
 
 // endings is when what the node shows or goes by ends. The server's certificates
-// are those in use, the rest is read from its files now and then.
+// and the issuer are those in use, the rest is read from its files now and then.
 type endings struct {
 	node *node
 
@@ -87,7 +87,7 @@ func (e *endings) all() []monitor.Ending {
 		all = append(all, endingOf("server", c.Leaf))
 	}
 	if n.issuer != nil {
-		all = append(all, endingOf("issuer", n.issuer.Authority()))
+		all = append(all, endingOf(issuerKind, n.issuer.Authority()))
 	}
 	for _, a := range n.back.Authorities().All() {
 		if cert, err := a.Parse(); err == nil {
@@ -108,7 +108,7 @@ func (e *endings) ofFiles(now time.Time) []monitor.Ending {
 	e.read, e.files = now, nil
 	for _, f := range watchedCertificates(e.node.cfg) {
 		found, err := f.endings(now)
-		if err != nil || f.what == "server" {
+		if err != nil || f.what == "server" || f.what == issuerKind {
 			continue
 		}
 		for _, end := range found {

@@ -45,7 +45,7 @@ func nodeMetrics() []Metric {
 		{"hubgate_ready", Gauge, nil, "1 if the node is ready, as /readyz says."},
 		{"hubgate_readiness_check", Gauge, []string{"check"}, "1 if this check of /readyz passes."},
 		{"hubgate_draining", Gauge, nil, "1 if the node takes no more devices."},
-		{"hubgate_certificate_expiry_timestamp_seconds", Gauge, []string{"kind", "name"}, "When a certificate or revocation list ends that the node shows or goes by, in Unix time: kind is server, client authority, registered authority, issuer, revocation list, NATS authority, NATS client, administration, administrators' authority or collector's authority."},
+		{"hubgate_certificate_expiry_timestamp_seconds", Gauge, []string{"kind", "name"}, "When a certificate or revocation list ends that the node shows or goes by, in Unix time: kind is server, client authority, registered authority, issuer, revocation list, NATS authority, NATS client, leaf's authority, administration, administrators' authority or collector's authority."},
 		{"hubgate_data_dir_free_bytes", Gauge, nil, "What may still be written to the disk of the embedded NATS server. Only with one."},
 		{"hubgate_timeline_entries_total", Counter, []string{"code", "error"}, "What went wrong for devices and peers, by IoT Hub's code and its name; docs/errors.md has them."},
 		{"hubgate_timeline_entries_dropped_total", Counter, nil, "Entries of timelines that were not stored because there were too many."},
