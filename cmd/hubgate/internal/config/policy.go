@@ -178,7 +178,7 @@ func (r *reader) policy(name, n *yaml.Node) {
 			*to = value.Value
 		}
 	}
-	if err := p.check(); err != nil {
+	for _, err := range p.check() {
 		r.fail(name, "%s: %w", path, err)
 	}
 	r.config.Policies = append(r.config.Policies, p)
@@ -201,12 +201,14 @@ func (r *reader) permissions(path string, n *yaml.Node) []string {
 }
 
 // check says what is wrong with a policy before its keys are read.
-func (p Policy) check() error {
+func (p Policy) check() []error {
 	_, err := p.permission()
+	all := []error{err}
 	if !p.Primary.isSet() {
-		err = errors.Join(err, errors.New("a policy needs a key: give primary_key_file or primary_key_env"))
+		all = append(all, errors.New("a policy needs a key: give primary_key_file or primary_key_env"))
 	}
-	return errors.Join(err, p.Primary.check("primary_key"), p.Secondary.check("secondary_key"))
+	all = append(all, p.Primary.check("primary_key"), p.Secondary.check("secondary_key"))
+	return slices.DeleteFunc(all, func(err error) bool { return err == nil })
 }
 
 func (k Key) check(name string) error {

@@ -81,6 +81,24 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestPolicyFaults: each line of what is wrong says where it stands.
+func TestPolicyFaults(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(config.Source{File: file(t, "policies:\n  p: {}\n")})
+	if err == nil {
+		t.Fatal("a policy of nothing is taken")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for _, line := range lines {
+		if !strings.Contains(line, ":2: policies.p: a policy needs ") {
+			t.Errorf("got the line %q", line)
+		}
+	}
+	if len(lines) != 2 {
+		t.Errorf("got %d lines, want 2", len(lines))
+	}
+}
+
 func TestDifferences(t *testing.T) {
 	t.Parallel()
 	load := func(yaml string) *config.Config {
