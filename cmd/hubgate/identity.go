@@ -107,7 +107,7 @@ func (c created) write(w io.Writer) error {
 func pairsOf(r identity.Record) []row {
 	pairs := []row{{"Device", r.ID.Device}, {"Module", r.ID.Module}}
 	if !r.ID.IsModule() {
-		pairs = append(pairs, row{"Status", string(r.Status)}, row{"Status reason", r.StatusReason},
+		pairs = append(pairs, row{"Status", string(r.Status)}, row{"Status reason", visible(r.StatusReason)},
 			row{"Status since", timeText(r.StatusUpdatedTime)})
 	}
 	prints := r.Authentication.X509Thumbprint
@@ -126,7 +126,7 @@ func headOf(k kind) row {
 
 func rowOf(r identity.Record) row {
 	if r.ID.IsModule() {
-		return row{r.ID.Module, string(r.Authentication.Type), timeText(r.CreatedTime), r.ManagedBy}
+		return row{r.ID.Module, string(r.Authentication.Type), timeText(r.CreatedTime), visible(r.ManagedBy)}
 	}
-	return row{r.ID.Device, string(r.Status), string(r.Authentication.Type), timeText(r.CreatedTime), r.StatusReason}
+	return row{r.ID.Device, string(r.Status), string(r.Authentication.Type), timeText(r.CreatedTime), visible(r.StatusReason)}
 }

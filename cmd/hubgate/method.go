@@ -158,7 +158,7 @@ func (c *pendingCmd) Run(ctx context.Context, a *app) error {
 		}
 		target := hub.Identity{Device: r.DeviceID, Module: r.ModuleID}
 		receipts = append(receipts, r)
-		rows = append(rows, row{target.String(), r.Method, string(r.State), timeText(r.Accepted), timeText(r.Expires), r.ID})
+		rows = append(rows, row{target.String(), visible(r.Method), string(r.State), timeText(r.Accepted), timeText(r.Expires), r.ID})
 	}
 	if a.format == formatJSON {
 		return writeJSON(a.out, receipts)
