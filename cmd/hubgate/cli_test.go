@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -66,6 +67,32 @@ func TestTail(t *testing.T) {
 	}
 	for lines.Scan() { // until the end
 		continue
+	}
+	if err := tail.Wait(); err != nil {
+		t.Errorf("the tail ended with %v", err)
+	}
+}
+
+// TestTailWithoutNATS says why nothing comes any more, and still ends by a signal
+// with success.
+func TestTailWithoutNATS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := startDev(t, dir)
+	connectDevice(t, p, p.ready.DeviceConnectionString, p.ready.Ports.MQTT).send(t, "", []byte("old"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tail := program(ctx, t, []string{"HUBGATE_DATA_DIR=" + dir}, "telemetry", "tail", "--from-start")
+	var out, errOut lockedBuffer
+	tail.Stdout, tail.Stderr = &out, &errOut
+	if err := tail.Start(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the tail prints", func() bool { return strings.Contains(out.String(), "old") })
+	p.stopCleanly(t)
+	within(t, "a word about NATS", func() bool { return strings.Contains(errOut.String(), "NATS does not answer any more") })
+	if err := tail.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
 	}
 	if err := tail.Wait(); err != nil {
 		t.Errorf("the tail ended with %v", err)

@@ -43,7 +43,7 @@ func (a *app) connect(flags clientFlags) (*remote, error) {
 		}
 		cfg.NATS.URL, cfg.NATS.Creds, cfg.NATS.Prefix, cfg.NATS.Domain = file.NATSURL, file.NATSCreds, file.Prefix, ""
 	}
-	c, err := dialHub(cfg.NATS)
+	c, err := dialHub(cfg.NATS, a.tellOfNATS()...)
 	if err != nil {
 		return nil, unreachable(cfg, local, err)
 	}
@@ -52,8 +52,8 @@ func (a *app) connect(flags clientFlags) (*remote, error) {
 
 // dialHub connects to NATS. Answers come to an inbox that only operators may
 // look into, for there are keys in some; whoever is not one has a common inbox.
-func dialHub(c config.NATS) (*client.Client, error) {
-	opts := natsOptions(c)
+func dialHub(c config.NATS, more ...nats.Option) (*client.Client, error) {
+	opts := append(natsOptions(c), more...)
 	private := nats.CustomInboxPrefix(subject.Names{Prefix: c.Prefix}.Inbox())
 	h, err := dialWith(c, append(opts, private))
 	if err != nil {
@@ -136,6 +136,19 @@ func natsOptions(c config.NATS) []nats.Option {
 		opts = append(opts, seedOption(c.NKey))
 	}
 	return opts
+}
+
+// tellOfNATS says when NATS goes away and when it comes back: commands that follow
+// what happens in a hub wait for it, and nobody would know why nothing comes.
+func (a *app) tellOfNATS() []nats.Option {
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // else the command is done
+				fmt.Fprintln(a.errOut, "hubgate: NATS does not answer any more; waiting for it to come back")
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { fmt.Fprintln(a.errOut, "hubgate: NATS answers again") }),
+	}
 }
 
 // seedOption is nats.NkeyOptionFromSeed with its error put off to the connect.
