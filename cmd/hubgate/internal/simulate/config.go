@@ -36,6 +36,8 @@ const (
 	MaxSize = 255 << 10 // IoT Hub takes 256 KiB, properties included
 	maxRate = 1000
 	minTTL  = 10 * time.Second
+	// minConnects keeps the time until the last of many devices countable.
+	minConnects = 0.001
 	// widest is how many digits the number of a device has at most.
 	widest = 10
 )
@@ -49,12 +51,12 @@ func (c Config) Check() error {
 		return fmt.Errorf("--first is %d: devices are numbered from 1", c.First)
 	case !hub.ValidID(c.Prefix) || len(c.Prefix)+widest > hub.MaxIDLength:
 		return fmt.Errorf("--prefix %.200q can't begin a device id: use 1 to %d characters of A-Z a-z 0-9 and -:.+%%_#*?!(),=@;$'", c.Prefix, hub.MaxIDLength-widest)
-	case c.Rate < 0 || c.Rate > maxRate:
+	case !(c.Rate >= 0 && c.Rate <= maxRate): // NaN is neither
 		return fmt.Errorf("--rate is %v: give messages per second of one device, from 0 (none) to %d, such as 0.1 for one in ten seconds", c.Rate, maxRate)
 	case c.Size < MinSize || c.Size > MaxSize:
 		return fmt.Errorf("--size is %d: a body has %d to %d bytes, for IoT Hub takes 256 KiB with all properties", c.Size, MinSize, MaxSize)
-	case c.Connects <= 0:
-		return fmt.Errorf("--connect-rate is %v: give connects per second, such as 200", c.Connects)
+	case !(c.Connects >= minConnects):
+		return fmt.Errorf("--connect-rate is %v: give connects per second, %v at least, such as 200", c.Connects, minConnects)
 	case c.TTL < minTTL:
 		return fmt.Errorf("--token-ttl is %v: a token that is valid for less than %v is replaced all the time", c.TTL, minTTL)
 	}
