@@ -31,15 +31,10 @@ func (n *node) startJobs() error {
 			}
 		},
 	}
-	runs, follows := n.keepRunning(ctx, r.Run), make(chan struct{})
-	go func() {
-		defer close(follows)
-		n.back.FollowJobs(ctx)
-	}()
+	runs := n.keepRunning(ctx, r.Run)
 	n.onStop(func(context.Context) {
 		cancel()
 		<-runs
-		<-follows
 	})
 	service, err := n.back.ServeJobs(n.jobs)
 	if err != nil {
