@@ -150,8 +150,8 @@ func isAsked(reply string) bool { return reply != "" && !strings.HasPrefix(reply
 func isAnnounced(m *nats.Msg) bool { return m.Reply == "" && len(m.Header) == 0 }
 
 // notObeyed tells the log of what is no request by [isAsked].
-func notObeyed(log zerolog.Logger, subject, reply string) {
-	log.Warn().Str("subject", subject).Str("reply", reply).Msg("a request that nobody waits for is not obeyed")
+func notObeyed(log zerolog.Logger, to, reply string) {
+	log.Warn().Str("subject", to).Str("reply", reply).Msg("a request that nobody waits for is not obeyed")
 }
 
 // answer is the body of an answer. One that NATS does not take is refused: who has

@@ -92,23 +92,32 @@ func (c *jobCreateCmd) body(stdin io.Reader) ([]byte, error) {
 		}
 		return plainJSON(body)
 	}
-	m := jobs.Method{Name: c.Method}
-	if m.ConnectTimeout, err = secondsOf("--connect-timeout", c.ConnectTimeout); err != nil {
-		return nil, err
-	}
-	if m.ResponseTimeout, err = secondsOf("--response-timeout", c.ResponseTimeout); err != nil {
-		return nil, err
-	}
-	payload, err := payloadOf(c.Payload, stdin)
+	m, err := c.call(stdin)
 	if err != nil {
 		return nil, err
 	}
-	if len(payload) > 0 && !json.Valid(payload) {
-		return nil, usagef("--payload is not JSON")
-	}
-	m.Payload = payload
 	body["type"], body["cloudToDeviceMethod"] = jobs.InvokeMethod, m
 	return plainJSON(body)
+}
+
+// call is the method that a job calls.
+func (c *jobCreateCmd) call(stdin io.Reader) (m jobs.Method, err error) {
+	m.Name = c.Method
+	if m.ConnectTimeout, err = secondsOf("--connect-timeout", c.ConnectTimeout); err != nil {
+		return m, err
+	}
+	if m.ResponseTimeout, err = secondsOf("--response-timeout", c.ResponseTimeout); err != nil {
+		return m, err
+	}
+	payload, err := payloadOf(c.Payload, stdin)
+	if err != nil {
+		return m, err
+	}
+	if len(payload) > 0 && !json.Valid(payload) {
+		return m, usagef("--payload is not JSON")
+	}
+	m.Payload = payload
+	return m, nil
 }
 
 // secondsOf is what a flag says in the seconds that a job has. A part of one is

@@ -38,22 +38,22 @@ func readSecret(where string, getenv func(string) string) (string, error) {
 		path = filepath.Join(dir, name)
 	}
 	content, err := os.ReadFile(path)
-	if err != nil && path == where {
-		return "", unread(path, err)
+	if path == where {
+		err = unread(path, err)
 	}
-	if err != nil {
-		return "", err
+	if content = bytes.TrimSpace(content); err == nil && len(content) == 0 {
+		err = fmt.Errorf("%s is empty", path)
 	}
-	if content = bytes.TrimSpace(content); len(content) == 0 {
-		return "", fmt.Errorf("%s is empty", path)
-	}
-	return string(content), nil
+	return string(content), err
 }
 
 // unread hides the path of a file that is not there: it may be the secret, which
 // somebody has put where only its place belongs. No key in base64, no header and no
 // connection string begins with a slash and has no equals sign.
 func unread(path string, err error) error {
+	if err == nil {
+		return nil
+	}
 	_, missing := os.Lstat(path)
 	if missing == nil || filepath.IsAbs(path) && !strings.Contains(path, "=") {
 		return err
