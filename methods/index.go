@@ -116,11 +116,23 @@ func (x *index) collect(keep func(Command) bool) []Command {
 	return out
 }
 
-// counts returns how many commands there are, of id and of all.
-func (x *index) counts(id hub.Identity) (own, all int) {
+// admit takes a place for a command that is about to be stored, until put, or drop if
+// it is not. It takes none when there are as many as may be, and returns how many there
+// are, for the same device and of all.
+func (x *index) admit(c Command, most Limits) (own, all int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.all[id]), x.count
+	own, all = len(x.all[c.For]), x.count
+	if own >= most.Device || all >= most.All {
+		return own, all
+	}
+	i, _ := slices.BinarySearchFunc(x.all[c.For], c, byID)
+	x.all[c.For] = slices.Insert(x.all[c.For], i, Command{For: c.For, ID: c.ID, State: coming})
+	x.count++
+	return own, all
 }
+
+// coming is the state of a place that is taken, which is not stored yet.
+const coming State = ""
 
 func byID(a, b Command) int { return cmp.Compare(a.ID, b.ID) }

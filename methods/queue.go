@@ -128,20 +128,21 @@ func (q *Queue) Submit(ctx context.Context, o Order) (Command, error) {
 	if err != nil {
 		return Command{}, err
 	}
-	own, all := q.index.counts(o.ID)
-	if own >= cmp.Or(q.Limits.Device, MaxDeviceCommands) {
-		return Command{}, hub.Errorf(hub.QuotaExceeded, "%d commands wait for %s already", own, o.ID)
-	}
-	if all >= cmp.Or(q.Limits.All, MaxWaitingCommands) {
-		return Command{}, hub.Errorf(hub.QuotaExceeded, "%d commands wait in this hub already", all)
-	}
 	now := q.now()
 	c := Command{
 		For: o.ID, ID: newID(now), Generation: generation, Method: o.Method, Payload: o.Payload,
 		ResponseTimeout: o.ResponseTimeout, ReplyTo: o.ReplyTo, Accepted: now, Expires: now.Add(o.Wait), State: Pending,
 		Trace: o.Trace,
 	}
+	most := Limits{Device: cmp.Or(q.Limits.Device, MaxDeviceCommands), All: cmp.Or(q.Limits.All, MaxWaitingCommands)}
+	switch own, all := q.index.admit(c, most); {
+	case own >= most.Device:
+		return Command{}, hub.Errorf(hub.QuotaExceeded, "%d commands wait for %s already", own, o.ID)
+	case all >= most.All:
+		return Command{}, hub.Errorf(hub.QuotaExceeded, "%d commands wait in this hub already", all)
+	}
 	if err := q.Commands.Create(ctx, &c); err != nil {
+		q.index.drop(c) // unless it is stored all the same, and has been told
 		return Command{}, err
 	}
 	q.index.put(c)
@@ -200,7 +201,7 @@ func (q *Queue) List(ctx context.Context, l Query) (page []Command, more bool, e
 		return nil, false, hub.Errorf(hub.ServiceUnavailable, "the commands are not read yet; try again")
 	}
 	page = q.index.collect(func(c Command) bool {
-		return c.State != Finished && c.ID > l.After && (l.For.Device == "" || l.For == c.For)
+		return c.State != Finished && c.State != coming && c.ID > l.After && (l.For.Device == "" || l.For == c.For)
 	})
 	limit := l.Limit
 	if limit < 1 || limit > maxPage {

@@ -582,6 +582,40 @@ func TestLimitsOfSubmit(t *testing.T) {
 	})
 }
 
+// Those who submit at the same time share the room that there is.
+func TestLimitsOfManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		q.Limits = Limits{Device: 5, All: 8}
+		var wg sync.WaitGroup
+		for i := range 100 {
+			o := order("m")
+			o.ID.Device = fmt.Sprintf("dev%d", i%2)
+			wg.Go(func() {
+				_, err := q.Submit(t.Context(), o)
+				if err != nil && hub.CodeOf(err) != hub.QuotaExceeded {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := s.len(); n != 8 {
+			t.Errorf("%d commands wait", n)
+		}
+		for range 2 { // what was refused holds no place
+			page, _, err := q.List(t.Context(), Query{For: dev1})
+			if err != nil || len(page) == 0 || len(page) > 5 {
+				t.Fatalf("%d commands wait for dev1, %v", len(page), err)
+			}
+			if _, err := q.Cancel(t.Context(), dev1, page[0].ID); err != nil {
+				t.Fatal(err)
+			}
+			submit(t, q, "m")
+		}
+	})
+}
+
 func TestList(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()

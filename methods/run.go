@@ -229,6 +229,7 @@ func (q *Queue) sweep() {
 			})
 		case Finished:
 			q.settle(c)
+		case coming: // is never due
 		}
 	}
 	for _, c := range q.index.collect(func(c Command) bool { return c.State == Pending && !q.crew.isBusy(c.For) }) {
