@@ -46,6 +46,7 @@ type feed struct {
 	mu      sync.Mutex
 	applied uint64 // revision up to which everything was visited
 	ready   bool   // everything that was there was
+	heard   bool   // something was visited since everything was to be told
 	moved   chan struct{}
 	wanted  int           // of those that wait in reach
 	hurry   chan struct{} // somebody has begun to wait; has room for one
@@ -101,7 +102,7 @@ func (f *feed) untilBack(ctx context.Context) (watch context.Context, end contex
 }
 
 // errAnew says that the bucket is another one than before.
-var errAnew = errors.New("the bucket has gone back to an earlier revision")
+var errAnew = errors.New("the bucket has gone back to an earlier revision, or is empty")
 
 // follow tells what is next until ctx ends, or something is wrong.
 func (f *feed) follow(ctx context.Context, end context.CancelCauseFunc) error {
@@ -148,18 +149,27 @@ func (f *feed) look(ctx context.Context) (last uint64, err error) {
 		return 0, f.bucket.fault("look up", "the latest revision", err)
 	}
 	info := s.CachedInfo()
-	if last = info.State.LastSeq; last < known || !f.created.IsZero() && !info.Created.Equal(f.created) {
+	if f.another(info, known) {
 		err = errAnew
 	}
 	f.created = info.Created
-	return last, err
+	return info.State.LastSeq, err
+}
+
+// another reports whether a bucket is not the one that was visited up to a revision:
+// put back from a backup, made anew, or emptied so that no markers say what is gone.
+func (f *feed) another(info *jetstream.StreamInfo, known uint64) bool {
+	f.mu.Lock()
+	heard := f.heard
+	f.mu.Unlock()
+	return info.State.LastSeq < known || !f.created.IsZero() && !info.Created.Equal(f.created) || info.State.Msgs == 0 && heard
 }
 
 // restart has everything told again. before is what this process had written when it
 // was asked how far the bucket is.
 func (f *feed) restart(before, last uint64) {
 	f.mu.Lock()
-	f.next, f.applied, f.ready = 0, 0, false
+	f.next, f.applied, f.ready, f.heard = 0, 0, false, false
 	f.mu.Unlock()
 	if before > last { // it was written to another bucket
 		f.bucket.written.CompareAndSwap(before, last)
@@ -208,7 +218,7 @@ func (f *feed) check(ctx context.Context, consumer jetstream.Consumer) error {
 	if err != nil {
 		return nil //nolint:nilerr // NATS is away: the reading finds out
 	}
-	if info := s.CachedInfo(); info.State.LastSeq < known || !info.Created.Equal(f.created) {
+	if f.another(s.CachedInfo(), known) {
 		return errAnew
 	}
 	f.mu.Lock()
@@ -240,6 +250,13 @@ func (f *feed) advance(revision uint64, next uint64, ready bool) {
 		close(f.moved)
 		f.moved = nil
 	}
+}
+
+// hears says that something was visited.
+func (f *feed) hears() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = true
 }
 
 // pause lets writes gather, unless somebody waits for one.

@@ -85,6 +85,7 @@ func (r *reading) visit(ctx context.Context, pending uint64) error {
 		return nil
 	}
 	f := r.feed
+	f.hears()
 	for i, w := range r.batch {
 		if r.latest[w.key] == i {
 			f.visit(w)

@@ -370,3 +370,28 @@ func TestFeedGoesOnWhereItWas(t *testing.T) {
 		t.Errorf("the position is %d", got)
 	}
 }
+
+// TestFleetFollowsAnEmptiedBucket: an operator who purges a bucket leaves no markers of
+// what was in it.
+func TestFleetFollowsAnEmptiedBucket(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	ctx := testContext(t)
+	create(t, b, device(1))
+	create(t, b, device(2))
+	if got := names(t, b); got != "dev-1 dev-2" {
+		t.Fatalf("at first there is %q", got)
+	}
+	s, err := b.js.Stream(ctx, "KV_"+b.names.DeviceBucket())
+	if err == nil {
+		err = s.Purge(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "nothing is left", func() bool { return names(t, b) == "" })
+	create(t, b, device(3))
+	if got := names(t, b); got != "dev-3" {
+		t.Errorf("after a write there is %q", got)
+	}
+}
