@@ -75,11 +75,8 @@ func (j *Jobs) ask(ctx context.Context, v subject.Verb, r jobs.Request) (jobs.Re
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	answer, err := j.c.nc.RequestMsgWithContext(ctx, m)
+	answer, err := j.c.ask(ctx, m)
 	if err != nil {
-		return jobs.Response{}, unanswered(m.Subject, err)
-	}
-	if err := refusal(answer); err != nil {
 		return jobs.Response{}, err
 	}
 	var got jobs.Response

@@ -86,11 +86,7 @@ func (m *Methods) ask(ctx context.Context, o methods.Order) (*nats.Msg, error) {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "%q is not the id of a device or module", o.ID)
 	}
 	s := m.c.names.Method(o.ID, o.Method)
-	reply, err := m.c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: s, Header: o.Headers(), Data: o.Payload})
-	if err != nil {
-		return nil, unanswered(s, err)
-	}
-	return reply, refusal(reply)
+	return m.c.ask(ctx, &nats.Msg{Subject: s, Header: o.Headers(), Data: o.Payload})
 }
 
 // ListCommands goes through the calls that wait, the oldest first: all of them

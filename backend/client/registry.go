@@ -169,16 +169,8 @@ func (c *Client) request(ctx context.Context, r call, reply any) error {
 		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 	}
-	ctx, done := c.denied.watch(ctx, r.subject)
-	defer done()
-	answer, err := c.nc.RequestMsgWithContext(ctx, m)
-	if denied := context.Cause(ctx); err != nil && hub.CodeOf(denied) == hub.Unauthorized {
-		return denied
-	}
+	answer, err := c.ask(ctx, m)
 	if err != nil {
-		return unanswered(r.subject, err)
-	}
-	if err := refusal(answer); err != nil {
 		return err
 	}
 	if reply == nil {
@@ -188,6 +180,23 @@ func (c *Client) request(ctx context.Context, r call, reply any) error {
 		return hub.Errorf(hub.ServerError, "the answer to %s is not what was expected: %w", r.subject, err)
 	}
 	return nil
+}
+
+// ask sends a request and returns the answer, or the error in it.
+func (c *Client) ask(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	ctx, done := c.denied.watch(ctx, m.Subject)
+	defer done()
+	answer, err := c.nc.RequestMsgWithContext(ctx, m)
+	if denied := context.Cause(ctx); err != nil && hub.CodeOf(denied) == hub.Unauthorized {
+		return nil, denied
+	}
+	if err != nil {
+		return nil, unanswered(m.Subject, err)
+	}
+	if err := refusal(answer); err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 func unanswered(to string, err error) error {

@@ -369,6 +369,28 @@ func (h *strictHub) refuses(t *testing.T, role, s string, do func(*nats.Conn) er
 	}
 }
 
+// TestRefusedRequestsAreTold: who may not ask hears so, and does not wait for an
+// answer until his time is over.
+func TestRefusedRequestsAreTold(t *testing.T) {
+	t.Parallel()
+	h := startStrict(t)
+	c, err := client.Connect(client.Options{URL: h.userURL("reader")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ctx, here := testContext(t), hub.Identity{Device: "here"}
+	_, twinErr := c.Twins().Get(ctx, here)
+	_, methodErr := c.Methods().Invoke(ctx, methods.Call{ID: here, Method: "m"})
+	_, jobErr := c.Jobs().Get(ctx, "j")
+	_, registryErr := c.Registry().Get(ctx, here)
+	for what, err := range map[string]error{"twin": twinErr, "method": methodErr, "job": jobErr, "registry": registryErr} {
+		if hub.CodeOf(err) != hub.Unauthorized {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // TestKeysDoNotPassCommonInboxes: a back-end app that listens to all inboxes
 // hears no key, whatever node and operator do meanwhile.
 func TestKeysDoNotPassCommonInboxes(t *testing.T) {

@@ -57,11 +57,8 @@ func (t *Twins) request(ctx context.Context, v subject.Verb, id hub.Identity, w 
 		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 	}
-	answer, err := t.c.nc.RequestMsgWithContext(ctx, m)
+	answer, err := t.c.ask(ctx, m)
 	if err != nil {
-		return twin.Twin{}, unanswered(m.Subject, err)
-	}
-	if err := refusal(answer); err != nil {
 		return twin.Twin{}, err
 	}
 	return twin.Parse(answer.Data)
