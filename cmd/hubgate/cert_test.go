@@ -69,6 +69,23 @@ func TestCertFiles(t *testing.T) {
 	verify(t, dir, "pump.pem", x509.ExtKeyUsageClientAuth)
 }
 
+// TestIntermediateOfAnotherRoot: a new root does not leave the old intermediate
+// authority to sign what nobody trusts.
+func TestIntermediateOfAnotherRoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, "cert", "ca", "--intermediate", "--out-dir", dir)
+	must(t, "cert", "ca", "--force", "--out-dir", dir)
+	r := hubgate(t, nil, "cert", "server", "hub.example", "--ca", dir, "--out-dir", dir)
+	if r.code != exitUsage {
+		t.Errorf("got exit code %d: %s", r.code, r.out)
+	}
+	wantAll(t, r.err, "was not issued by "+filepath.Join(dir, "ca.pem"), "cert ca --intermediate --force")
+	must(t, "cert", "ca", "--intermediate", "--force", "--out-dir", dir)
+	must(t, "cert", "server", "hub.example", "--ca", dir, "--out-dir", dir)
+	verify(t, dir, "hub.example.pem", x509.ExtKeyUsageServerAuth)
+}
+
 // verify checks that a file leads to the root by itself.
 func verify(t *testing.T, dir, name string, use x509.ExtKeyUsage) {
 	t.Helper()

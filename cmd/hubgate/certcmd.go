@@ -164,6 +164,9 @@ func (a *app) issuer(flags issuerFlags, now time.Time) (*pki.Issued, string, err
 	}
 	root := filepath.Join(dir, rootName+".pem")
 	issuer, err := pki.LoadIssuer(filepath.Join(dir, intermediateName+".pem"), filepath.Join(dir, intermediateName+".key"), now)
+	if err == nil {
+		return issuer, root, isBelow(issuer, dir, root)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		issuer, err = pki.LoadIssuer(root, filepath.Join(dir, rootName+".key"), now)
 	}
@@ -171,6 +174,26 @@ func (a *app) issuer(flags issuerFlags, now time.Time) (*pki.Issued, string, err
 		return nil, "", usagef("there is no authority in %s: %s (%w)", dir, ours, err)
 	}
 	return issuer, root, err
+}
+
+// isBelow refuses an intermediate authority that is left from another root: nobody
+// who trusts this one would trust what it signs. The root may be kept elsewhere.
+func isBelow(i *pki.Issued, dir, root string) error {
+	text, err := os.ReadFile(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	certs, err := pki.ParseCertificates(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", root, err)
+	}
+	if i.Certificate().CheckSignatureFrom(certs[0]) != nil {
+		return usagef("the intermediate authority in %s was not issued by %s: make another one with 'hubgate cert ca --intermediate --force --out-dir %s'", dir, root, dir)
+	}
+	return nil
 }
 
 // dataDir is the data directory of the configuration, or the default one.
