@@ -68,10 +68,16 @@ func (c *backupCmd) skip(h *remote) func(string) bool {
 	}
 }
 
+// privateKeyPrefix begins what age-keygen prints, and no error may hold.
+const privateKeyPrefix = "AGE-SECRET-KEY-"
+
 // recipients are who can read the backup.
 func (c *backupCmd) recipients() ([]age.Recipient, error) {
 	var all []age.Recipient
 	for _, text := range c.Recipient {
+		if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(text)), privateKeyPrefix) {
+			return nil, usagef("--recipient: this is a private key, which decrypts: give the public one, which begins with age1; age-keygen -y prints it")
+		}
 		r, err := age.ParseRecipients(strings.NewReader(text))
 		if err != nil {
 			return nil, usagef("--recipient: %q is no public key of age, which begins with age1: %w", text, err)
