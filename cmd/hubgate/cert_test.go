@@ -86,6 +86,16 @@ func TestIntermediateOfAnotherRoot(t *testing.T) {
 	verify(t, dir, "hub.example.pem", x509.ExtKeyUsageServerAuth)
 }
 
+// TestNamelessAuthority: RFC 5280 wants an issuer that has a name.
+func TestNamelessAuthority(t *testing.T) {
+	t.Parallel()
+	r := hubgate(t, nil, "cert", "ca", "--name", "", "--out-dir", t.TempDir())
+	if r.code != exitUsage {
+		t.Errorf("got exit code %d: %s", r.code, r.out)
+	}
+	wantAll(t, r.err, "--name: an authority needs a name")
+}
+
 // verify checks that a file leads to the root by itself.
 func verify(t *testing.T, dir, name string, use x509.ExtKeyUsage) {
 	t.Helper()

@@ -56,6 +56,9 @@ type certCACmd struct {
 
 // Run makes a root, an intermediate authority, or both.
 func (c *certCACmd) Run(a *app) error {
+	if strings.TrimSpace(c.Name) == "" {
+		return usagef("--name: an authority needs a name, by which its certificates tell who has issued them")
+	}
 	now := time.Now()
 	until, err := c.until(c.Days, now)
 	if err != nil {
