@@ -158,6 +158,12 @@ func (s *TwinStore) Claimed(ctx context.Context, epoch uint64) (bool, error) {
 	return s.claims.claimed(ctx, epoch)
 }
 
+// Written implements [twin.Store].
+func (s *TwinStore) Written(ctx context.Context, revision uint64) (bool, error) {
+	last, err := s.bucket.lastRevision(ctx)
+	return revision <= last, err
+}
+
 // twinHeaders are those of the message of a twin.
 func twinHeaders(next twin.Twin, c twin.Change) []direct.Header {
 	const most = 5 // with that of a compare-and-set

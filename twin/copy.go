@@ -173,9 +173,9 @@ func (c *Copy) caughtUp(t Twin) bool {
 	defer c.mu.Unlock()
 	known, version := max(c.notified, c.seen), t.desired.version
 	switch {
-	case known == 0 && c.since != 0 && t.desired.root.mark.ticks > c.since-skew:
+	case c.told == nil && c.since != 0 && t.desired.root.mark.ticks > c.since-skew:
 		c.tell(t.Desired(), t.desired.root)
-	case known == 0:
+	case c.told == nil:
 		c.seen, c.told = version, t.desired.root
 	case version > known:
 		c.tell(Notification{version, appendVersioned(nil, diff(c.told, t.desired.root), version)}, t.desired.root)
@@ -320,13 +320,30 @@ func (c *Copy) load(ctx context.Context) (Twin, error) {
 func (c *Copy) loadOnce(ctx context.Context) (Twin, error) {
 	c.mu.Lock()
 	c.stale = false // what becomes known from here on counts
-	before, loaded := c.twin.Generation, c.loaded
+	before, loaded, known := c.twin.Generation, c.loaded, max(c.twin.Revision, c.newest)
 	c.mu.Unlock()
 	t, err := c.twins.Store.Get(ctx, c.id)
 	if err == nil && (loaded && t.Generation != before || c.owner.Generation != "" && c.owner.Generation != t.Generation) {
 		return Twin{}, hub.Errorf(hub.DeviceNotFound, "%s was deleted and created again", c.id)
 	}
+	if err == nil && t.Revision < known {
+		err = c.goBack(ctx, known)
+	}
 	return t, err
+}
+
+// goBack forgets which writes the copy knows of when the store can't have had the last
+// of them: it was put back from a backup. What the device was told it still knows.
+func (c *Copy) goBack(ctx context.Context, known uint64) error {
+	written, err := c.twins.Store.Written(ctx, known)
+	if err != nil || written {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.twin, c.loaded, c.newest = Twin{}, false, 0
+	c.notified, c.seen, c.latest = 0, 0, 0
+	return nil
 }
 
 // keep makes t the copy. It returns false when a later one was announced.

@@ -228,6 +228,35 @@ func TestSyncSeesWhatComesMeanwhile(t *testing.T) {
 	}
 }
 
+// TestCopyGoesBackWithTheStore: when the store is put back from a backup the device is
+// told what that has, and is served as before.
+func TestCopyGoesBackWithTheStore(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	update(t, d.s, desired(`{"a":1}`))
+	d.get()
+	backup, revision := d.m.twins[dev], d.m.revision
+	for _, body := range []string{`{"a":2}`, `{"b":3}`} {
+		if d.c.Announced(d.announced(body)) {
+			t.Fatal("something is missing")
+		}
+	}
+	d.m.twins[dev], d.m.revision = backup, revision
+	d.c.Invalidate()
+	d.sync()
+	d.wantHeard(`{"a":2,"$version":3}`, `{"b":3,"$version":4}`, `{"a":1,"b":null,"$version":2}`)
+	if got, want := d.get(), `{"desired":{"a":1,"$version":2},"reported":{"$version":1}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if v := d.report(`{"r":1}`); v != 2 {
+		t.Errorf("reported properties have the version %d, want 2", v)
+	}
+	if d.c.Announced(d.announced(`{"a":4}`)) {
+		t.Error("something is missing")
+	}
+	d.wantHeard(`{"a":4,"$version":3}`)
+}
+
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	d := connect(t)

@@ -22,6 +22,9 @@ type Store interface {
 	// Claimed reports whether a session can have been claimed with this epoch: one
 	// that can't is of a time before the sessions were lost.
 	Claimed(ctx context.Context, epoch uint64) (bool, error)
+	// Written reports whether a twin can have been written with this revision: one
+	// that can't is of a time before the twins went back to a backup.
+	Written(ctx context.Context, revision uint64) (bool, error)
 }
 
 // Announcement is what the node that has a device's connection hears of a

@@ -94,6 +94,12 @@ func (m *memory) Claimed(_ context.Context, epoch uint64) (bool, error) {
 	return epoch <= m.claims, nil
 }
 
+func (m *memory) Written(_ context.Context, revision uint64) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return revision <= m.revision, nil
+}
+
 func (m *memory) wait() {
 	if m.latency > 0 {
 		<-time.After(m.latency)

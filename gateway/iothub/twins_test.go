@@ -41,6 +41,7 @@ func (s *twinStore) Put(_ context.Context, next twin.Twin, _ twin.Change) (uint6
 }
 
 func (*twinStore) Claimed(context.Context, uint64) (bool, error) { return true, nil }
+func (*twinStore) Written(context.Context, uint64) (bool, error) { return true, nil }
 
 // withTwin lets dev1 in with a link and a twin.
 func withTwin(t *testing.T, filters ...string) (*handler, *fakeLink, *twinStore) {
