@@ -38,22 +38,22 @@ func readSecret(where string, getenv func(string) string) (string, error) {
 		path = filepath.Join(dir, name)
 	}
 	content, err := os.ReadFile(path)
-	if path == where {
-		err = unread(path, err)
+	if err != nil {
+		if path == where {
+			err = unread(path, err)
+		}
+		return "", err
 	}
-	if content = bytes.TrimSpace(content); err == nil && len(content) == 0 {
-		err = fmt.Errorf("%s is empty", path)
+	if content = bytes.TrimSpace(content); len(content) == 0 {
+		return "", fmt.Errorf("%s is empty", path)
 	}
-	return string(content), err
+	return string(content), nil
 }
 
 // unread hides the path of a file that is not there: it may be the secret, which
-// somebody has put where only its place belongs. No key in base64, no header and no
-// connection string begins with a slash and has no equals sign.
+// somebody has put where only its place belongs. What begins with a slash is a path,
+// unless it has an equals sign: a key as 'openssl rand -base64 32' prints it ends with one.
 func unread(path string, err error) error {
-	if err == nil {
-		return nil
-	}
 	_, missing := os.Lstat(path)
 	if missing == nil || filepath.IsAbs(path) && !strings.Contains(path, "=") {
 		return err
