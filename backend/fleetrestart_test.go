@@ -252,7 +252,7 @@ func TestFleetConfigurations(t *testing.T) {
 // TestFleetWhileLoading: a query waits, and then says why it has no answer.
 func TestFleetWhileLoading(t *testing.T) {
 	t.Parallel()
-	f := &Fleet{catalog: newCatalog(), queues: &queueCounts{}}
+	f := &Fleet{catalog: newCatalog(), jobs: newJobRows(), queues: &queueCounts{}}
 	for i := range f.feeds {
 		f.feeds[i] = &feed{bucket: &bucket{name: "b"}}
 	}

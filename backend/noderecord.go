@@ -62,13 +62,11 @@ type Repaired struct {
 // left is the instances of the node of r that have left something to repair.
 func (r *NodeRecord) left() []string {
 	switch r.State {
-	case NodeRepaired, NodeStopped:
+	case NodeRepaired, NodeStopped, "": // the last: there was none
 		return nil
 	case NodeUp, NodeDead:
-		return appendNew(r.Earlier, r.Instance)
-	default: // the node is new here, and may be of a version that had no instances
-		return []string{""}
 	}
+	return appendNew(r.Earlier, r.Instance)
 }
 
 func parseNode(value []byte) (NodeRecord, bool) {

@@ -532,6 +532,17 @@ func TestNodeStartsAgain(t *testing.T) {
 	}
 }
 
+// TestNewNodeStops: a node that has never been there owes nothing when it stops at
+// once.
+func TestNewNodeStops(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	shut(join(t, s, "new").Backbone)
+	if r := join(t, s, "other").record(t, "new"); r.State != NodeStopped {
+		t.Errorf("after its stop: %+v", r)
+	}
+}
+
 // TestRepairersRace lets several nodes repair the same at once, while the devices
 // come back: whatever wins, each end is told once, and each will sent once.
 func TestRepairersRace(t *testing.T) {
