@@ -159,7 +159,7 @@ func (k keeper) ensure(ctx context.Context, a asset, unused *empties) error {
 	defer k.faults.watch(nil)
 	s, err := k.js.Stream(ctx, a.want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = k.create(ctx, a, unused)
+		err = k.create(ctx, &a, unused)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return k.explain("create", a, err)
 		}
@@ -173,20 +173,20 @@ func (k keeper) ensure(ctx context.Context, a asset, unused *empties) error {
 }
 
 // create makes the stream of a, smaller than it should be where JetStream has no
-// room for that.
-func (k keeper) create(ctx context.Context, a asset, unused *empties) error {
+// room for that; then a is what was tried last.
+func (k keeper) create(ctx context.Context, a *asset, unused *empties) error {
 	usual := a.want.MaxBytes
 	for {
 		_, err := k.js.CreateStream(ctx, a.want)
 		if err == nil {
 			k.log.Info().Str("stream", a.want.Name).Int64("max_bytes", a.want.MaxBytes).Msg("stream is made")
-			unused.made(a, usual)
+			unused.made(*a, usual)
 			return nil
 		}
 		if !noRoom(err) {
 			return err
 		}
-		more, failed := k.makeRoom(ctx, &a, *unused, err)
+		more, failed := k.makeRoom(ctx, a, *unused, err)
 		if failed != nil || !more {
 			return cmp.Or(failed, err)
 		}

@@ -219,6 +219,12 @@ func TestDefaultsShrinkOnASmallDisk(t *testing.T) {
 	}
 }
 
+// TestNoRoomAtAll: what is told is the least that would do.
+func TestNoRoomAtAll(t *testing.T) {
+	t.Parallel()
+	fails(t, roomy(t, 10<<20), Config{}, "no room to reserve 2097152 bytes", "nats.max_store")
+}
+
 // TestDefaultsShrinkAfterABrokenStart has those streams that a start has made
 // before it broke off, in all the room there is.
 func TestDefaultsShrinkAfterABrokenStart(t *testing.T) {

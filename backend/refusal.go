@@ -88,7 +88,7 @@ func (a asset) limit(code jetstream.ErrorCode) string {
 	case errAccountResources:
 		return fmt.Sprintf("the account's JetStream limit has no room for %d bytes; raise the limit or lower %s", a.want.MaxBytes, a.size())
 	case errStorageResources, errServerResources:
-		return fmt.Sprintf("JetStream has no room to reserve %d bytes; raise the server's max_file_store or lower %s", a.want.MaxBytes, a.size())
+		return fmt.Sprintf("JetStream has no room to reserve %d bytes; make room on its disk, raise the server's max_file_store (nats.max_store of the embedded one) or lower %s", a.want.MaxBytes, a.size())
 	case errMaxStreamBytes:
 		return fmt.Sprintf("the account allows no stream of %d bytes; raise its limit or lower %s", a.want.MaxBytes, a.size())
 	case errNoTier:
