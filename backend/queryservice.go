@@ -93,10 +93,40 @@ func (s *QueryService) handle(e endpoint) micro.HandlerFunc {
 	answer := s.handler(e)
 	return func(m micro.Request) {
 		s.turns <- struct{}{}
-		s.running.Go(func() {
-			defer func() { <-s.turns }()
+		done := func() { <-s.turns }
+		if err := s.enlist(); err != nil {
+			defer done()
+			s.turnAway(m, err)
+			return
+		}
+		go func() {
+			defer s.running.Done()
+			defer done()
 			answer(lateRequest{m, s.nc})
-		})
+		}()
+	}
+}
+
+// enlist counts one more in running. After Stop there is none: NATS may still bring
+// what came before.
+func (s *QueryService) enlist() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.add()
+}
+
+// add is enlist with s.mu held.
+func (s *QueryService) add() error {
+	if s.stopped {
+		return hub.Errorf(hub.ServiceUnavailable, "this node of the hub stops; ask again")
+	}
+	s.running.Add(1)
+	return nil
+}
+
+func (s *QueryService) turnAway(m micro.Request, err error) {
+	if err := s.refuse(m, err); err != nil {
+		s.log.Warn().Err(err).Str("subject", m.Subject()).Msg("a request could not be answered")
 	}
 }
 

@@ -48,19 +48,17 @@ func (s *QueryService) watch(m micro.Request) {
 	}
 	q, w, err := s.begin(m)
 	if err != nil {
-		if err := s.refuse(m, err); err != nil {
-			s.log.Warn().Err(err).Str("subject", m.Subject()).Msg("a request could not be answered")
-		}
+		s.turnAway(m, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	w.cancel = cancel
 	if err := s.enter(w); err != nil {
 		cancel(nil)
-		_ = s.refuse(m, err)
+		s.turnAway(m, err)
 		return
 	}
-	s.running.Go(func() {
+	go func() {
 		defer s.leave(w)
 		defer cancel(nil)
 		s.running.Go(func() { w.listen(ctx) })
@@ -69,7 +67,7 @@ func (s *QueryService) watch(m micro.Request) {
 			err = cause
 		}
 		w.end(err)
-	})
+	}()
 }
 
 // begin reads a request to watch.
@@ -94,17 +92,18 @@ func (s *QueryService) begin(m micro.Request) (text string, w *watch, err error)
 func (s *QueryService) enter(w *watch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.stopped:
-		return hub.Errorf(hub.ServiceUnavailable, "this node of the hub stops; ask again")
-	case len(s.watching) >= maxWatches:
+	if len(s.watching) >= maxWatches {
 		return hub.Errorf(hub.Throttled, "this node follows %d queries already; end some, or ask again later", maxWatches)
+	}
+	if err := s.add(); err != nil {
+		return err
 	}
 	s.watching[w] = struct{}{}
 	return nil
 }
 
 func (s *QueryService) leave(w *watch) {
+	defer s.running.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.watching, w)
