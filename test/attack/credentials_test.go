@@ -241,8 +241,8 @@ func TestNameTricks(t *testing.T) {
 		"a new line":                          {"dev1\n", h + "/dev1\n" + options, hub.Unauthorized, "no valid device id"},
 		"60,000 slashes":                      {"dev10", h + strings.Repeat("/", 60_000), hub.Unauthorized, "device id"},
 		"another hub":                         {"dev1", "other.example/dev1" + options, hub.Unauthorized, "other.example"},
-		"another hub of 60,000 bytes":         {"dev1", strings.Repeat("x", 60_000) + "/dev1" + options, hub.Unauthorized, "xxx"},
-		"a user before the host":              {"dev1", "x@" + h + "/dev1" + options, hub.Unauthorized, "x@"},
+		"another hub of 60,000 bytes":         {"dev1", strings.Repeat("x", 60_000) + "/dev1" + options, hub.Unauthorized, "not shown"}, // it may be a secret
+		"a user before the host":              {"dev1", "x@" + h + "/dev1" + options, hub.Unauthorized, "not shown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hello := attacker.hello()
