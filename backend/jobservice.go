@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/nats-io/nats.go/micro"
 
@@ -100,27 +99,22 @@ func (s *JobService) list(ctx context.Context, r request) (any, error) {
 	if err := r.decode(&q); err != nil {
 		return nil, err
 	}
-	page, next, err := s.jobs.List(ctx, jobs.Query{Type: q.Type, Status: q.Status, Limit: q.Top, After: q.After})
+	found, next, err := s.jobs.List(ctx, jobs.Query{Type: q.Type, Status: q.Status, Limit: q.Top, After: q.After})
 	if err != nil {
 		return nil, err
 	}
-	var out struct {
-		Items []json.RawMessage `json:"items"`
-		Next  string            `json:"next,omitempty"`
-	}
-	out.Items, out.Next = make([]json.RawMessage, 0, len(page)), next
-	for i, size := 0, 0; i < len(page); i++ {
-		item, err := page[i].Response().AppendJSON(nil)
+	p := newPager(q.Top, s.maxReply)
+	for _, j := range found {
+		item, err := j.Response().AppendJSON(nil)
 		if err != nil {
 			return nil, err
 		}
-		if size += len(item) + 1; size > s.maxReply && i > 0 {
-			out.Next = page[i-1].Position()
-			break
+		if !p.add(j.Position(), item) {
+			return p.page, nil
 		}
-		out.Items = append(out.Items, item)
 	}
-	return out, nil
+	p.Next = next
+	return p.page, nil
 }
 
 // printJob is a job as an answer, or what an operation on it has failed with.

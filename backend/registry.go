@@ -95,21 +95,18 @@ func (s *RegistryService) list(ctx context.Context, r request) (any, error) {
 
 // page makes the answer. It ends early when it would not fit in one message.
 func (s *RegistryService) page(records []identity.Record, top int) (page, error) {
-	p := page{Items: make([]json.RawMessage, 0, len(records))}
-	room := s.maxReply
+	p := newPager(top, s.maxReply)
 	for _, record := range records {
 		item, err := json.Marshal(record.WithoutKeys())
 		if err != nil {
 			return page{}, hub.Errorf(hub.ServerError, "write %s as JSON: %w", record.ID, err)
 		}
-		if room -= int64(len(item) + 1); room < 0 && len(p.Items) > 0 {
-			return p, nil
+		if !p.add(own(record.ID), item) {
+			return p.page, nil
 		}
-		p.Items = append(p.Items, item)
-		p.Next = own(record.ID)
 	}
 	if len(records) < top {
-		p.Next = ""
+		return p.last(), nil
 	}
-	return p, nil
+	return p.page, nil
 }

@@ -27,7 +27,7 @@ type RegistryService struct {
 	responder
 
 	registry *identity.Registry
-	maxReply int64 // bytes of items in the answer to a list
+	maxReply int // bytes of items in the answer to a list
 	micro    micro.Service
 }
 
@@ -36,7 +36,7 @@ type RegistryService struct {
 func (b *Backbone) ServeRegistry(r *identity.Registry) (*RegistryService, error) {
 	s := &RegistryService{
 		responder: b.responder("registry"), registry: r,
-		maxReply: b.nc.MaxPayload() - 64<<10,
+		maxReply: int(b.nc.MaxPayload()) - 64<<10,
 	}
 	var err error
 	s.micro, err = b.service(micro.Config{Name: b.names.RegistryName(), Description: "identities of devices and modules"}, s.endpoints(), s.handler)

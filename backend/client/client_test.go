@@ -29,8 +29,8 @@ func testContext(tb testing.TB) context.Context {
 	return ctx
 }
 
-// hubAndClient runs a hub with its registry and connects a client.
-func hubAndClient(t *testing.T) (*backend.Backbone, *client.Client) {
+// runHub runs a hub.
+func runHub(t *testing.T) (*embedded.Server, *backend.Backbone) {
 	t.Helper()
 	ctx := testContext(t)
 	s, err := embedded.Start(ctx, embedded.Config{DataDir: t.TempDir()})
@@ -43,6 +43,13 @@ func hubAndClient(t *testing.T) (*backend.Backbone, *client.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close(ctx) })
+	return s, b
+}
+
+// hubAndClient runs a hub with its registry and connects a client.
+func hubAndClient(t *testing.T) (*backend.Backbone, *client.Client) {
+	t.Helper()
+	s, b := runHub(t)
 	if _, err := b.ServeRegistry(&identity.Registry{Store: b.Devices()}); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/client"
-	"github.com/hubgate/hubgate/backend/embedded"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/twin"
@@ -126,16 +125,7 @@ func awaited(ctx context.Context, b *backend.Backbone, stream string) bool {
 func TestNothingNewIsLost(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	s, err := embedded.Start(ctx, embedded.Config{DataDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Shutdown() })
-	b, err := backend.Connect(ctx, backend.Config{URL: s.URL(), CredsFile: s.GatewayCreds(), HostName: "plant.example.net"}, s.InProcess())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close(ctx) })
+	s, b := runHub(t)
 	link := newCable(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port())))
 	c, err := client.Connect(client.Options{
 		URL: "nats://" + link.ln.Addr().String(), CredsFile: s.HubCreds(),
