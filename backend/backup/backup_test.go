@@ -449,6 +449,40 @@ func TestRestoreSyncs(t *testing.T) {
 	}
 }
 
+// TestTakeOver: a restore that discards another never leaves the account without a
+// mark, so that no node takes the empty account for a new hub.
+func TestTakeOver(t *testing.T) {
+	a := account(t, nil)
+	hubOf(t, a, 1)
+	dir, m := copied(t, a, Options{})
+	b := account(t, nil)
+	mark, js := b.names().RestoreStream(), jetStreamOf(t, b)
+	for name, subject := range map[string]string{mark: b.names().Restore(), "KV_hub_policies": "$KV.hub_policies.>", "OTHER": "other"} {
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, err := b.Conn.SubscribeSync("$JS.EVENT.ADVISORY.STREAM.DELETED.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Restore(t.Context(), Plan{Dir: dir, DiscardUnfinished: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "OTHER"); err != nil { // what comes after all of the restore's
+		t.Fatal(err)
+	}
+	for _, want := range []string{"KV_hub_policies", mark, "OTHER"} {
+		got, err := gone.NextMsg(10 * time.Second)
+		if err != nil || !strings.HasSuffix(got.Subject, "."+want) {
+			t.Fatalf("got %v, %v, want the end of %s", got, err, want)
+		}
+	}
+	if left, err := b.streams(t.Context()); err != nil || len(left) != len(m.Assets) || slices.Contains(left, mark) {
+		t.Errorf("there are %q, %v", left, err)
+	}
+}
+
 // TestReplicaBehind: a bucket is not whole as long as the leader has something that
 // was there at the begin and has not come.
 func TestReplicaBehind(t *testing.T) {

@@ -47,13 +47,14 @@ type Result struct {
 type restoring struct {
 	Account
 
-	plan     Plan
-	manifest *Manifest
-	js       jetstream.JetStream
-	now      time.Time
-	made     []string // streams
-	owed     []session.Event
-	released int
+	plan       Plan
+	manifest   *Manifest
+	js         jetstream.JetStream
+	now        time.Time
+	unfinished []string // streams of a restore that is discarded, its mark among them
+	made       []string // streams
+	owed       []session.Event
+	released   int
 }
 
 // Restore makes the hub of a backup in an account that has none. Nothing is
@@ -76,6 +77,9 @@ func (a Account) Restore(ctx context.Context, p Plan) (*Result, error) {
 		return nil, err
 	}
 	if err := r.mark(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.discard(ctx, r.unfinished); err != nil {
 		return nil, err
 	}
 	err = r.sync()
@@ -105,11 +109,7 @@ func (r *restoring) checkEmpty(ctx context.Context) error {
 		about := s.CachedInfo().Config.Metadata
 		return hub.Errorf(hub.PreconditionFailed, "a restore has begun at %s on %s and is not finished: wait for it, or, if it runs no longer, give --discard-unfinished, which removes what it has made and begins anew", about[beganKey], about[hostKey])
 	}
-	r.made = found
-	if err := r.undo(ctx); err != nil {
-		return err
-	}
-	r.made = nil
+	r.unfinished = found
 	return nil
 }
 
@@ -129,18 +129,24 @@ const (
 	hostKey  = "hubgate.host"
 )
 
-// mark keeps nodes and other restores away.
+// mark keeps nodes and other restores away. The mark of a restore that is discarded is
+// taken over, not made anew: no node finds the account without one, and JetStream makes
+// no stream where its last one goes, whose directory it still removes.
 func (r *restoring) mark(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	name := r.names().RestoreStream()
-	_, err := r.js.CreateStream(ctx, jetstream.StreamConfig{
+	put, operation := r.js.CreateStream, "STREAM.CREATE"
+	if len(r.unfinished) > 0 {
+		put, operation = r.js.UpdateStream, "STREAM.UPDATE"
+	}
+	_, err := put(ctx, jetstream.StreamConfig{
 		Name: name, Subjects: []string{r.names().Restore()}, Storage: jetstream.FileStorage, Replicas: max(r.plan.Replicas, 1),
 		MaxMsgs: 1, MaxBytes: 1 << 20,
 		Metadata: map[string]string{idKey: nuid.Next(), beganKey: r.now.Format(time.RFC3339), hostKey: r.plan.Host},
 	})
 	if err != nil {
-		return r.fault("STREAM.CREATE", name, err)
+		return r.fault(operation, name, err)
 	}
 	r.made = append(r.made, name)
 	return nil
@@ -213,17 +219,21 @@ func (r *restoring) tell(ctx context.Context) error {
 // undo removes what was made, the mark last.
 func (r *restoring) undo(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
+	if err := r.discard(ctx, r.made); err != nil {
+		return err
+	}
+	return r.remove(ctx, r.names().RestoreStream())
+}
+
+// discard removes streams, but the mark.
+func (r *restoring) discard(ctx context.Context, streams []string) error {
 	var errs []error
-	mark := r.names().RestoreStream()
-	for _, name := range r.made {
-		if name != mark {
+	for _, name := range streams {
+		if name != r.names().RestoreStream() {
 			errs = append(errs, r.remove(ctx, name))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return r.remove(ctx, mark)
+	return errors.Join(errs...)
 }
 
 func (r *restoring) remove(ctx context.Context, stream string) error {
