@@ -317,7 +317,7 @@ func (s *MethodService) begin(q asked, f func() (reply, error)) {
 	}
 	s.crew.do(func() {
 		defer s.room.give(q.size)
-		r, err := f()
+		r, err := guarded(s.log, q.subject, f)
 		s.respond(q, r, err)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -125,7 +126,7 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 		ctx, cancel := context.WithTimeout(context.Background(), serviceTimeout)
 		defer cancel()
 		began := time.Now()
-		text, err := s.answer(ctx, e, m)
+		text, err := guarded(s.log, m.Subject(), func() (raw, error) { return s.answer(ctx, e, m) })
 		count.Done(began, err)
 		if err != nil {
 			err = s.refuse(m, err)
@@ -136,6 +137,18 @@ func (s responder) handler(e endpoint) micro.HandlerFunc {
 			s.log.Warn().Err(err).Str("subject", m.Subject()).Msg("a request could not be answered")
 		}
 	}
+}
+
+// guarded calls what answers a request. A panic is a fault of this request and of no
+// other.
+func guarded[T any](log zerolog.Logger, to string, answer func() (T, error)) (out T, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			log.Error().Interface("panic", fault).Str("subject", to).Bytes("stack", debug.Stack()).Msg("a request has met a fault of the gateway")
+			err = hub.Errorf(hub.ServerError, "the gateway has a fault here; its log has the details")
+		}
+	}()
+	return answer()
 }
 
 // isAsked reports whether a request has a reply subject that a client can have
