@@ -72,7 +72,7 @@ func TestDrainSubscriber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := run(clients, load{window: 4 * drainWindow / 10, measure: 200 * time.Millisecond, probe: d.marking(noProbe)})
+	out, err := run(clients, load{window: drainWindow / 8, measure: 200 * time.Millisecond, probe: d.marking(noProbe)})
 	if err != nil {
 		t.Fatal(err)
 	}

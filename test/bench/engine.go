@@ -109,7 +109,7 @@ func (e *engine) loop() {
 		e.send(c, e.windowOf(c))
 	}
 	before, marked := usage{}, time.Time{}
-	for e.now = time.Now(); e.now.Before(e.until); e.now = time.Now() {
+	for e.now = time.Now(); marked.IsZero() || e.now.Before(e.until); e.now = time.Now() {
 		if marked.IsZero() && !e.now.Before(e.from) {
 			marked, before = e.now, e.load.probe()
 			e.out.Counted = 0
