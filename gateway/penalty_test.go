@@ -254,3 +254,29 @@ func TestExemptIPv6Address(t *testing.T) {
 		t.Error("an exempt load balancer is refused as a whole")
 	}
 }
+
+// TestClientsWithoutANameAreNotTheirAddress: they are refused like one client, and
+// nobody else at their address is, which may be that of a load balancer.
+func TestClientsWithoutANameAreNotTheirAddress(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.Penalty = Penalty{Longest: time.Hour, Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+		w.face.refuse = func(id string) error {
+			if id == "good" {
+				return nil
+			}
+			return hub.Errorf(hub.Unauthorized, "no")
+		}
+	})
+	for i := range clientBurst + 2 {
+		c := dial(t, w.addr)
+		c.write(&mqtt.Connect{CleanStart: true})
+		want := byte(5)
+		if i >= clientBurst {
+			want = 3
+		}
+		if k := c.connack(); k.Code != want {
+			t.Errorf("try %d: CONNACK %d, want %d", i, k.Code, want)
+		}
+	}
+	w.connect(t, "good")
+}

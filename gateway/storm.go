@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -39,7 +40,7 @@ func (s *Server) unwelcome(nc net.Conn) bool {
 // what is too much for the node.
 func (s *Server) examine(ctx context.Context, src source, peer Peer, connect *mqtt.Connect) (c *conn, present bool, err error) {
 	addr, now := addressOf(peer.Remote), time.Now()
-	who := offender{addr, clip(connect.ClientID)}
+	who := offender{addr, nameOf(connect)}
 	if refused, _ := s.offences.refuses(who, now); refused {
 		s.offences.repeated(addr, now)
 		return nil, false, errRepeated
@@ -57,3 +58,10 @@ func (s *Server) examine(ctx context.Context, src source, peer Peer, connect *mq
 	}
 	return c, present, err
 }
+
+// nameless stands for a client without an id, who is not his address as a whole. No
+// client id holds U+0000.
+const nameless = "\x00"
+
+// nameOf is what a client calls himself, which is not empty.
+func nameOf(connect *mqtt.Connect) string { return cmp.Or(clip(connect.ClientID), nameless) }
