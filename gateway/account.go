@@ -92,20 +92,25 @@ func (a *Account) Allow(k Kind, n int, now time.Time) *Excess {
 }
 
 // allowOfNode uses n units of the node's rate. An equal part is everybody's, even
-// when others have left nothing.
-func (a *Account) allowOfNode(r *compiled, k Kind, n int, at int64) bool {
+// when others have left nothing; what is refused is not taken out of it.
+func (a *Account) allowOfNode(r *compiled, k Kind, n int, at int64) (ok bool) {
 	u, cost := a.usage(), int64(float64(n)*r.node[k])
-	ahead, fresh := u.share[k].charge(at, cost*a.limiter.connections(), r.burst+mostAhead)
+	own, part := &u.share[k], cost*a.limiter.connections()
 	if r.device[k] == 0 {
-		if fresh {
+		if own.isFull(at) {
 			u.spell[k].renew(at, r.burst+cost)
 		}
 		u.spell[k].offered.Add(int64(n))
 	}
-	ok, _ := a.limiter.node[k].allow(at, cost, r.burst)
-	if !ok && ahead <= r.burst {
+	if ok, _ = a.limiter.node[k].allow(at, cost, r.burst); ok {
+		own.charge(at, part, r.burst+mostAhead)
+		return true
+	}
+	if part <= r.burst {
+		ok, _ = own.allow(at, part, r.burst)
+	}
+	if ok {
 		a.limiter.node[k].charge(at, cost, r.burst+mostAhead)
-		ok = true
 	}
 	return ok
 }

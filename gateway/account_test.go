@@ -96,6 +96,25 @@ func TestTheNodesRateIsShared(t *testing.T) {
 	}
 }
 
+// A part of the node's rate is what somebody has had, not what he was refused: who
+// tries for more than his part gets it still, while somebody else takes the rest.
+func TestRefusalsAreNoPartOfAShare(t *testing.T) {
+	const devices, rate = 10, 100
+	_, a := limited(nodeRate(TwinReads, rate), devices)
+	greedy, eager, passed := a[0], a[1], 0
+	now := time.Unix(1000, 0)
+	for range 1000 * 30 { // half a minute
+		now = now.Add(time.Millisecond)
+		greedy.Allow(TwinReads, 1, now)
+		if now.UnixMilli()%50 == 0 && eager.Allow(TwinReads, 1, now) == nil { // 20 a second
+			passed++
+		}
+	}
+	if want := rate / devices * 30; passed < want {
+		t.Errorf("the eager device had %d, want its part, %d", passed, want)
+	}
+}
+
 func TestSlow(t *testing.T) {
 	l, a := limited(deviceRate(Messages, 10), 1)
 	now := time.Unix(1000, 0)

@@ -36,5 +36,8 @@ func (b *bucket) allow(now, cost, burst int64) (ok, fresh bool) {
 	}
 }
 
+// isFull reports whether nothing is used that the rate has not brought since.
+func (b *bucket) isFull(now int64) bool { return b.full.Load() <= now }
+
 // refund takes back what allow has used.
 func (b *bucket) refund(cost int64) { b.full.Add(-cost) }
