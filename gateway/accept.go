@@ -120,12 +120,15 @@ func connectReadFailed(err error, in *inbox) error {
 // admit authenticates, claims the identity and enters the connection into the
 // live table. From then on the connection must be begun.
 func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt.Connect) (c *conn, present bool, err error) {
-	if most := s.connections.Load(); most > 0 && int64(s.live.len()) >= most {
+	if s.isFull() && !s.mayBeHere(connect) {
 		return nil, false, errBusy
 	}
 	a, err := s.Face.Admit(ctx, connect, peer)
 	if err != nil {
 		return nil, false, &refusal{a.ID, err}
+	}
+	if s.isFull() && s.live.get(a.ID) == nil {
+		return nil, false, &refusal{a.ID, errBusy}
 	}
 	if err := s.duels.refuse(a.ID, peer.Remote, time.Now(), func() bool { return s.occupied(ctx, a.ID) }); err != nil {
 		return nil, false, &refusal{a.ID, err}
@@ -137,6 +140,20 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 	}
 	s.displace(c, older)
 	return c, present, nil
+}
+
+// isFull reports whether there are as many connections as are allowed. Who is here
+// already may come again all the same: he takes over from himself.
+func (s *Server) isFull() bool {
+	most := s.connections.Load()
+	return most > 0 && int64(s.live.len()) >= most
+}
+
+// mayBeHere reports whether a client calls himself like somebody who is here. It is
+// what can be known of him at no cost.
+func (s *Server) mayBeHere(connect *mqtt.Connect) bool {
+	id, err := hub.ParseIdentity(string(connect.ClientID))
+	return err == nil && s.live.get(id) != nil
 }
 
 // own claims the identity and enters the connection into the live table. It

@@ -169,6 +169,22 @@ func TestConnectionLimitAnswersBusy(t *testing.T) {
 	}
 }
 
+// TestFullNodeLetsItsOwnComeBack: who is connected takes no other place when it comes
+// again, for example because it has lost its connection and the node does not know yet.
+func TestFullNodeLetsItsOwnComeBack(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.Limits.Connections = 1 })
+	older := w.connect(t, "d1")
+	newer := w.connect(t, "d1")
+	older.closed()
+	newer.write(&mqtt.Pingreq{})
+	next[*mqtt.Pingresp](newer)
+	c := dial(t, w.addr)
+	c.write(&mqtt.Connect{ClientID: []byte("d1/m")})
+	if k := c.connack(); k.Code != 3 {
+		t.Errorf("CONNACK %d for somebody else, want 3", k.Code)
+	}
+}
+
 func TestWebSocket(t *testing.T) {
 	w := newWorld(t, nil)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
