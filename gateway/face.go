@@ -94,7 +94,8 @@ type Outbound interface {
 type Link interface {
 	// Send queues a PUBLISH. With QoS 1 it returns the packet identifier, which
 	// is 0 with QoS 0. It fails when the connection has ended, and with
-	// QuotaExceeded when too many messages wait for their acknowledgement.
+	// QuotaExceeded when too many messages wait for their acknowledgement, or too
+	// much to be read; see [Message].
 	Send(p Message) (id uint16, err error)
 	// Subscription returns what the session has subscribed with this filter.
 	Subscription(filter string) (qos byte, ok bool)
@@ -118,6 +119,10 @@ type Message struct {
 	// PacketID is the identifier that a message with QoS 1 has to have, not below
 	// [FirstFixedID]; 0: any that is free.
 	PacketID uint16
+	// Yields says that Send is to fail with QuotaExceeded when much waits for a
+	// client that has not read it, where any other message ends the connection in
+	// the end.
+	Yields bool
 }
 
 // Receipt is told what became of a message. It has the method of

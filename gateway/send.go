@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"math"
+
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
 )
@@ -62,8 +64,15 @@ func (c *conn) Send(m Message) (id uint16, err error) {
 		c.giveID(id)
 		return 0, hub.Errorf(hub.ServerError, "encode a message to %s: %w", c.session.ID, err)
 	}
-	if err := c.enqueue(b); err != nil {
-		return id, err
+	most := math.MaxInt
+	if m.Yields {
+		most = maxOffered
+	}
+	if err := c.queue(b, most); err != nil {
+		if m.PacketID == 0 { // a message that names its own may have been sent before
+			c.giveID(id)
+		}
+		return 0, err
 	}
 	c.srv.counts.sent.Add(1)
 	return id, nil

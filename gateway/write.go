@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"math"
 	"sync"
 	"time"
+
+	"github.com/hubgate/hubgate/hub"
 )
 
 // outBufferSize is the first size of an output buffer: 256 PUBACKs.
@@ -28,13 +31,24 @@ func (p *outputs) put(b []byte) {
 	}
 }
 
+// maxOffered is how much may wait before a message that yields is refused: what does not
+// has the rest.
+const maxOffered = maxOutput / 2
+
 // enqueue queues packets, and has them written. It fails when the connection
 // has ended, and ends it when the client does not read.
-func (c *conn) enqueue(packets []byte) error {
+func (c *conn) enqueue(packets []byte) error { return c.queue(packets, math.MaxInt) }
+
+// queue is enqueue for packets that are refused when more than most waits already.
+func (c *conn) queue(packets []byte, most int) error {
 	c.mu.Lock()
 	if c.cause != nil {
 		defer c.mu.Unlock()
 		return c.cause
+	}
+	if len(c.out) > most {
+		defer c.mu.Unlock()
+		return hub.Errorf(hub.QuotaExceeded, "%s has not read %d bytes that it was sent", c.session.ID, len(c.out))
 	}
 	if c.out == nil {
 		c.out = c.srv.outputs.get()

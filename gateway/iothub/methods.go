@@ -116,7 +116,7 @@ func (h *handler) invoke(ctx context.Context, c methods.Call) (methods.Answer, e
 	defer h.calls.end(rid)
 	m := gateway.Message{
 		Topic:   prefixMethods + c.Method + "/?$rid=" + strconv.FormatUint(rid, 16),
-		Payload: c.Payload, QoS: qos,
+		Payload: c.Payload, QoS: qos, Yields: true,
 	}
 	asked := h.traceCall(c)
 	a, err := h.ask(ctx, *link, m, waiting{answer, gone})
