@@ -5,12 +5,15 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/hubgate/hubgate/c2d"
 	"github.com/hubgate/hubgate/gateway"
 	"github.com/hubgate/hubgate/gateway/mqtt"
 	"github.com/hubgate/hubgate/hub"
@@ -184,5 +187,74 @@ func TestBurstOfCalls(t *testing.T) {
 	}
 	if answered < 4 {
 		t.Errorf("%d calls were answered", answered)
+	}
+}
+
+// fullQueue is a queue of many large messages. retried is closed when one is asked for
+// again: it was not taken.
+type fullQueue struct {
+	mu      sync.Mutex
+	left    []uint64
+	asked   uint64
+	retried chan struct{}
+}
+
+func (q *fullQueue) Next(_ context.Context, device string, after uint64) (c2d.Message, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.IndexFunc(q.left, func(n uint64) bool { return n > after })
+	if i < 0 {
+		return c2d.Message{}, nil
+	}
+	n := q.left[i]
+	if n == q.asked && q.retried != nil {
+		close(q.retried)
+		q.retried = nil
+	}
+	q.asked = n
+	return c2d.Message{Device: device, Body: make([]byte, 60<<10), Sequence: n, Enqueued: time.Now()}, nil
+}
+
+func (q *fullQueue) Holds(_ context.Context, n uint64) (bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Contains(q.left, n), nil
+}
+
+func (q *fullQueue) Remove(_ context.Context, n uint64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.left = slices.DeleteFunc(q.left, func(m uint64) bool { return m == n })
+	return nil
+}
+
+func (*fullQueue) Load(context.Context, string) (c2d.State, error) { return c2d.State{}, nil }
+
+func (*fullQueue) Save(context.Context, string, c2d.State) error { return nil }
+
+// TestFullQueueWithQoS0: a message that is complete as soon as it is sent waits in the
+// queue as long as much waits for the device.
+func TestFullQueueWithQoS0(t *testing.T) {
+	f, devices, _ := newFace()
+	retried := make(chan struct{})
+	q := &fullQueue{retried: retried}
+	const waiting = 400 // more than two sockets hold
+	for n := range uint64(waiting) {
+		q.left = append(q.left, n+1)
+	}
+	f.C2D = &c2d.Queues{Store: q}
+	_, d := online(t, f, devices)
+	d.subscribe("devices/dev1/messages/devicebound/#", 0)
+	select {
+	case <-retried:
+	case e := <-d.ends:
+		t.Fatalf("the connection ended by %d %q", e.Code, e.Reason)
+	case <-time.After(patience):
+		t.Fatal("all was taken")
+	}
+	for n := range waiting {
+		if p, ok := d.read().(*mqtt.Publish); !ok || len(p.Payload) != 60<<10 {
+			t.Fatalf("message %d: %+v", n, p)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (h *handler) openMail(l gateway.Link) {
 		if err := h.allow(gateway.C2D, 1); err != nil {
 			return 0, err // the mailbox tries again
 		}
-		id, err := l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered, PacketID: d.PacketID})
+		id, err := l.Send(gateway.Message{Topic: d.Topic, Payload: d.Payload, QoS: qos, Dup: d.Redelivered, PacketID: d.PacketID, Yields: true})
 		if d.Redelivered {
 			h.went(c2dRepetition, err)
 		} else {
