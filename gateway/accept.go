@@ -161,6 +161,9 @@ func (s *Server) mayBeHere(connect *mqtt.Connect) bool {
 // meanwhile stops c, which must be begun all the same.
 func (s *Server) own(ctx context.Context, c *conn) (older *conn, present bool, err error) {
 	id := c.session.ID
+	if last := s.live.get(id); last != nil {
+		last.seeOff(ctx)
+	}
 	s.claiming.begin(id)
 	c.session, present, err = s.Sessions.Claim(ctx, c.session)
 	if err != nil {

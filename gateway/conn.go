@@ -41,7 +41,7 @@ type conn struct {
 	writeArmed time.Time
 
 	mu      sync.Mutex
-	changed sync.Cond // of pending, out, writing, lost, halt or cause
+	changed sync.Cond // of pending, out, writing, lost, halt, cause or gone
 	pending ring
 	sent    unacked
 	out     []byte // packets to be written; nil when there are none
@@ -49,6 +49,7 @@ type conn struct {
 	torn    bool   // a write has failed: the stream may end within a TLS record
 	lost    bool   // a message could not be stored: none after it is acknowledged
 	greeted bool   // CONNACK is written; before, the deadline of accept holds
+	gone    bool   // it has given up its identity
 	cause   error  // why the connection ends; the first one wins
 
 	rare atomic.Pointer[rare]
@@ -161,15 +162,52 @@ func (c *conn) finish() {
 	defer c.srv.Limiter.leave()
 	defer c.srv.counts.left(c)
 	c.settle()
+	if same(c.ended(), errDisconnected) {
+		c.depart() // first: the client may come again as soon as it knows of the end
+		c.hangUp()
+		return
+	}
+	c.hangUp()
+	c.depart()
+}
+
+// hangUp ends what the connection is to its client and to this node.
+func (c *conn) hangUp() {
 	c.close()
 	c.unwatch()
 	c.srv.live.drop(c)
+}
+
+// depart gives back what the connection has.
+func (c *conn) depart() {
 	c.releaseMemory()
 	c.leaveTraces()
 	if out, ok := c.handler.(Outbound); ok {
 		out.Detached()
 	}
 	c.leave()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	c.changed.Broadcast()
+}
+
+// seeOff waits, after DISCONNECT, until the identity is given up: who claimed it before
+// would take over from a client that has said good-bye, and have its will sent.
+func (c *conn) seeOff(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !same(c.cause, errDisconnected) || c.gone {
+		return
+	}
+	defer context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.changed.Broadcast()
+	})()
+	for !c.gone && ctx.Err() == nil {
+		c.changed.Wait()
+	}
 }
 
 // read is readLoop for a connection whose panic is its own end only.

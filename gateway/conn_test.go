@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hubgate/hubgate/gateway/mqtt"
@@ -333,6 +335,46 @@ func TestWill(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowRelease is a store that has a release wait.
+type slowRelease struct {
+	*fakeSessions
+
+	release chan struct{}
+}
+
+func (s slowRelease) Release(ctx context.Context, v *session.Session) error {
+	<-s.release
+	return s.fakeSessions.Release(ctx, v)
+}
+
+// TestBackAfterDisconnect: a client that comes again right after its DISCONNECT, as SDKs
+// do for a new token, takes over from nobody, and its will is gone.
+func TestBackAfterDisconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		w := newBubble(t, func(w *world) { w.Sessions = slowRelease{w.sessions, release} })
+		c := pipedRaw(t, w)
+		c.write(&mqtt.Connect{ClientID: []byte("d1"), Will: &mqtt.Will{Topic: []byte("t"), Payload: []byte("bye")}})
+		c.connack()
+		w.event(t)
+		c.write(&mqtt.Disconnect{})
+		synctest.Wait()
+		again := pipedRaw(t, w)
+		again.write(&mqtt.Connect{ClientID: []byte("d1")})
+		synctest.Wait()
+		close(release)
+		again.connack()
+		if e := w.event(t); e.Connected || e.Code != 0 {
+			t.Errorf("event %+v, want the end by DISCONNECT", e)
+		}
+		if n := len(w.sessions.sent); n != 0 {
+			t.Errorf("%d wills were sent after DISCONNECT", n)
+		}
+		go again.hungUp()
+		w.close(t)
+	})
 }
 
 // Whatever a client does wrong ends its connection with a reason, and only
