@@ -16,6 +16,16 @@ from datetime import datetime, timezone
 
 from azure.iot.device import IoTHubDeviceClient, Message, MethodResponse, exceptions
 
+# What the SDK raises at once while the hub is away, and when it goes away. It
+# tries to reconnect meanwhile, but what was to be sent is not sent again.
+AWAY = (
+    exceptions.ConnectionFailedError,
+    exceptions.ConnectionDroppedError,
+    exceptions.NoConnectionError,
+    exceptions.OperationCancelled,
+    exceptions.OperationTimeout,
+)
+
 
 class Device:
     """One connection and the four conversations over it.
@@ -64,15 +74,31 @@ class Device:
             message.content_type = "application/json"
             message.content_encoding = "utf-8"
             message.custom_properties["level"] = "info"
-            self._client.send_message(message)  # returns when JetStream has stored it
+            if not self._send(message):
+                return
             print("stored:", message.data, flush=True)
             n += 1
             if n == count:
                 return
             # A new interval begins with the next message.
-            self._wake.wait(self._interval)
-            if not self._stopped:
-                self._wake.clear()
+            self._pause(self._interval)
+
+    def _send(self, message):
+        """Sends a message again until the hub has it. False: the device was
+        stopped before."""
+        while not self._stopped:
+            try:
+                self._client.send_message(message)  # returns when JetStream has stored it
+                return True
+            except AWAY as err:
+                print("not stored, and sent again in five seconds:", err, flush=True)
+                self._pause(5)
+        return False
+
+    def _pause(self, seconds):
+        self._wake.wait(seconds)
+        if not self._stopped:
+            self._wake.clear()
 
     def on_desired(self, patch):
         """Hears of a change. The handlers of two changes may run at the same
@@ -86,7 +112,7 @@ class Device:
             with self._following:
                 self._apply(self._client.get_twin()["desired"])
                 self._report({"telemetryInterval": self._interval, "firmware": "1.0.0"})
-        except (exceptions.ClientError, exceptions.ServiceError) as err:
+        except (*AWAY, exceptions.ClientError, exceptions.ServiceError) as err:
             print("the twin is not followed:", err, file=sys.stderr)
 
     def _apply(self, desired):
@@ -125,7 +151,7 @@ class Device:
         print("rebooting", flush=True)  # your device does it here
         try:
             self._report({"lastReboot": datetime.now(timezone.utc).isoformat()})
-        except (exceptions.ClientError, exceptions.ServiceError) as err:
+        except (*AWAY, exceptions.ClientError, exceptions.ServiceError) as err:
             print("the reboot is not reported:", err, file=sys.stderr)
 
     def on_message(self, message):

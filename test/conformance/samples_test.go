@@ -28,7 +28,7 @@ func TestSamples(t *testing.T) {
 		},
 		"python": func(t *testing.T, g *gateway, env []string) sampletest.Device {
 			process := sampletest.Start(t, env, installPython(t), filepath.Join(samples, "python", "device.py"), g.Ready.CAFile)
-			return sampletest.Device{Process: process}
+			return sampletest.Device{Process: process, Outage: "sent again in five seconds"}
 		},
 	}
 	for name, begin := range devices {
@@ -38,7 +38,11 @@ func TestSamples(t *testing.T) {
 			d := begin(t, g, []string{"IOTHUB_DEVICE_CONNECTION_STRING=" + g.Ready.DeviceConnectionString})
 			d.ID = g.Ready.DeviceID
 			sampletest.Converse(t, g.Gateway, d)
-			g.restart(syscall.SIGKILL)
+			g.Stop(t, syscall.SIGKILL)
+			if d.Outage != "" {
+				d.Await(d.Outage)
+			}
+			g.Start(t)
 			d.Await("connected again")
 			d.Round = 1
 			sampletest.Converse(t, g.Gateway, d)

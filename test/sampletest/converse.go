@@ -22,6 +22,9 @@ type Device struct {
 	Round int
 	// Silent: its SDK answers no call of a method that is not registered.
 	Silent bool
+	// Outage is in the line of one that notices by a message that the hub is
+	// away: its SDK leaves it to the sample to send it again. Empty: the SDK does.
+	Outage string
 }
 
 // Converse is the back end's side of all four conversations: what the device
