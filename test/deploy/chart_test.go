@@ -3,6 +3,7 @@ package deploy
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apilabels "k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 )
@@ -207,11 +210,50 @@ func TestChartWithMore(t *testing.T) {
 			t.Errorf("the configuration lacks %q:\n%s", want, config)
 		}
 	}
-	if o.monitor == nil || len(o.services) != 2 {
-		t.Errorf("there are %d services, and the monitor %v", len(o.services), o.monitor)
-	}
+	checkMonitor(t, o)
 	if before := decode(t, least()); before.deployment.Spec.Template.Annotations["checksum/config"] == o.deployment.Spec.Template.Annotations["checksum/config"] {
 		t.Error("another configuration does not roll the nodes")
+	}
+}
+
+// checkMonitor: the Prometheus operator finds the service of the metrics, and no
+// other one, and the job has the name that alerts and dashboard expect. Without
+// jobLabel it would be that of the service.
+func checkMonitor(t *testing.T, o objects) {
+	t.Helper()
+	var monitor struct {
+		Spec struct {
+			JobLabel string               `json:"jobLabel"`
+			Selector metav1.LabelSelector `json:"selector"`
+		} `json:"spec"`
+	}
+	text, err := yaml.Marshal(o.monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &monitor); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(&monitor.Spec.Selector)
+	if err != nil || selector.Empty() {
+		t.Fatalf("the monitor selects %v (%v)", selector, err)
+	}
+	var found []string
+	for name, s := range o.services {
+		if selector.Matches(apilabels.Set(s.Labels)) {
+			found = append(found, name)
+		}
+	}
+	if !slices.Equal(found, []string{"hub-hubgate-metrics"}) {
+		t.Fatalf("the monitor selects the services %q of %d", found, len(o.services))
+	}
+	job := o.services[found[0]].Labels[monitor.Spec.JobLabel]
+	for _, path := range []string{filepath.Join(files, "prometheus", "alerts.yaml"), filepath.Join(files, "grafana", "hubgate.json")} {
+		for _, m := range regexp.MustCompile(`job=\\?"([^"\\]+)`).FindAllStringSubmatch(read(t, path), -1) {
+			if m[1] != job {
+				t.Errorf("%s looks for the job %q, and by the label %q it is called %q", path, m[1], monitor.Spec.JobLabel, job)
+			}
+		}
 	}
 }
 
