@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -180,12 +181,30 @@ func checkService(t *testing.T, o objects) {
 			t.Errorf("port %d does not lead to %s", port, name)
 		}
 	}
-	config := o.config.Data["hubgate.yaml"]
+	checkPorts(t, o)
+}
+
+// checkPorts: the container has the ports that its node listens on.
+func checkPorts(t *testing.T, o objects) {
+	t.Helper()
+	var config struct {
+		Listen struct {
+			MQTT  int32 `json:"mqtt_port"`
+			HTTPS int32 `json:"https_port"`
+		} `json:"listen"`
+		Admin struct {
+			Listen string `json:"listen"`
+		} `json:"admin"`
+	}
+	if err := yaml.Unmarshal([]byte(o.config.Data["hubgate.yaml"]), &config); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int32{}
 	for _, p := range o.deployment.Spec.Template.Spec.Containers[0].Ports {
-		key := map[string]string{"mqtt": "mqtt_port: 8883", "https": "https_port: 8443", "admin": "listen: 127.0.0.1:9610"}[p.Name]
-		if !strings.Contains(config, key) {
-			t.Errorf("the container's port %s is %d, and the configuration does not say %q", p.Name, p.ContainerPort, key)
-		}
+		got[p.Name] = p.ContainerPort
+	}
+	if got["mqtt"] != config.Listen.MQTT || got["https"] != config.Listen.HTTPS || !strings.HasSuffix(config.Admin.Listen, fmt.Sprintf(":%d", got["admin"])) {
+		t.Errorf("the container's ports are %v, and the configuration says %+v", got, config)
 	}
 }
 
@@ -194,7 +213,7 @@ func checkService(t *testing.T, o objects) {
 func TestChartWithMore(t *testing.T) {
 	values := least()
 	values["metrics"] = map[string]any{"enabled": true, "tokenSecret": "admin", "serviceMonitor": true, "labels": map[string]any{"release": "p"}}
-	values["config"] = map[string]any{"limits": map[string]any{"connections": 50000}, "listen": map[string]any{"https_port": 8444}}
+	values["config"] = map[string]any{"limits": map[string]any{"connections": 50000}, "listen": map[string]any{"https_port": 8444}, "admin": map[string]any{"listen": "0.0.0.0:9611"}}
 	values["service"] = map[string]any{"annotations": map[string]any{"a": "b"}, "loadBalancerSourceRanges": []any{"10.0.0.0/8"}, "loadBalancerClass": "x"}
 	values["tolerations"] = []any{map[string]any{"key": "iot", "operator": "Exists"}}
 	values["nodeSelector"] = map[string]any{"pool": "iot"}
@@ -204,8 +223,9 @@ func TestChartWithMore(t *testing.T) {
 	values["extraEnv"] = []any{map[string]any{"name": "GOMEMLIMIT", "value": "1GiB"}}
 	o := decode(t, values)
 	checkConfig(t, o)
+	checkPorts(t, o)
 	config := o.config.Data["hubgate.yaml"]
-	for _, want := range []string{"connections: 50000", "drain: 30s", "https_port: 8444", "listen: 0.0.0.0:9610", "token_file: /etc/hubgate/admin/token"} {
+	for _, want := range []string{"connections: 50000", "drain: 30s", "https_port: 8444", "listen: 0.0.0.0:9611", "token_file: /etc/hubgate/admin/token"} {
 		if !strings.Contains(config, want) {
 			t.Errorf("the configuration lacks %q:\n%s", want, config)
 		}
