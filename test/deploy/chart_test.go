@@ -287,6 +287,7 @@ func TestChartRefuses(t *testing.T) {
 		"misspelled":          func(v map[string]any) { v["replica"] = 3 },
 		"misspelled below":    func(v map[string]any) { v["service"] = map[string]any{"kind": "NodePort"} },
 		"no nodes":            func(v map[string]any) { v["replicas"] = 0 },
+		"a drain of its own":  func(v map[string]any) { v["config"] = map[string]any{"limits": map[string]any{"drain": "5m"}} },
 		"metrics for anybody": func(v map[string]any) { v["metrics"] = map[string]any{"enabled": true} },
 	} {
 		values := least()

@@ -25,6 +25,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := required "metrics.tokenSecret is required with metrics.enabled: whoever reaches the listener could read all metrics" .Values.metrics.tokenSecret -}}
 {{- $admin = dict "listen" "0.0.0.0:9610" "token_file" (printf "/etc/hubgate/admin/%s" .Values.metrics.tokenKey) -}}
 {{- end -}}
+{{- if dig "limits" "drain" "" .Values.config -}}
+{{- fail "config.limits.drain: give drainSeconds instead, from which terminationGracePeriodSeconds is made too, or the node is killed before its drain has ended" -}}
+{{- end -}}
 {{- $chart := dict
   "hub" (dict "host" .Values.hub.host "aliases" .Values.hub.aliases)
   "listen" (dict "mqtt_port" 8883 "https_port" 8443)
