@@ -277,6 +277,34 @@ func checkMonitor(t *testing.T, o objects) {
 	}
 }
 
+// TestChartNames: a name that YAML would read as something else than text stays
+// a name. Kubernetes has such names: digits alone will do for a Secret.
+func TestChartNames(t *testing.T) {
+	values := least()
+	values["tls"] = map[string]any{"secretName": "2026"}
+	values["nats"] = map[string]any{"url": "nats://nats:4222", "credsSecret": "2027"}
+	values["metrics"] = map[string]any{"enabled": true, "tokenSecret": "2028", "tokenKey": "1", "serviceMonitor": true}
+	values["priorityClassName"], values["service"] = "1000", map[string]any{"loadBalancerClass": "7"}
+	o := decode(t, values)
+	var got []string
+	for _, v := range o.deployment.Spec.Template.Spec.Volumes {
+		if v.Secret != nil {
+			got = append(got, v.Secret.SecretName)
+		}
+	}
+	got = append(got, o.deployment.Spec.Template.Spec.PriorityClassName)
+	if want := []string{"2026", "2027", "2028", "1000"}; !slices.Equal(got, want) {
+		t.Errorf("the names are %q, want %q", got, want)
+	}
+	if class := o.services["hub-hubgate"].Spec.LoadBalancerClass; class == nil || *class != "7" {
+		t.Errorf("the class of the load balancer is %v", class)
+	}
+	monitor, err := yaml.Marshal(o.monitor)
+	if err != nil || !strings.Contains(string(monitor), `key: "1"`) || !strings.Contains(string(monitor), `name: "2028"`) {
+		t.Errorf("the monitor does not have the token's Secret (%v):\n%s", err, monitor)
+	}
+}
+
 // TestChartRefuses: values that are missing, misspelled or dangerous.
 func TestChartRefuses(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
