@@ -42,6 +42,7 @@ hubgate_throttled_total{job="hubgate",instance="a",limit="messages",action="slow
 hubgate_client_memory_bytes{job="hubgate",instance="a"} 100+0x400
 hubgate_client_memory_limit_bytes{job="hubgate",instance="a"} 1000+0x400
 hubgate_certificate_expiry_timestamp_seconds{job="hubgate",instance="a",kind="server",name="h"} 5000000+0x400
+hubgate_certificate_expiry_timestamp_seconds{job="hubgate",instance="a",kind="revocation list",name="weekly"} 300000+0x400
 hubgate_data_dir_free_bytes{job="hubgate",instance="a"} 90000000000+0x400
 hubgate_stream_bytes{job="hubgate",instance="a",stream="KV_hub_devices"} 80+0x400
 hubgate_stream_max_bytes{job="hubgate",instance="a",stream="KV_hub_devices"} 100+0x400
@@ -113,6 +114,15 @@ func TestAlertsFire(t *testing.T) {
 		slices.Sort(want)
 		if got := firing(t, rules, healthy, trouble); !slices.Equal(got, want) {
 			t.Errorf("with %s\n%v fire, want %v", trouble, got, want)
+		}
+	}
+	// A revocation list has days where a certificate has months.
+	for name, trouble := range map[string]string{
+		"a list that ends soon": `hubgate_certificate_expiry_timestamp_seconds{job="hubgate",instance="a",kind="revocation list",name="weekly"} 40000+0x400`,
+		"one that has ended":    `hubgate_certificate_expiry_timestamp_seconds{job="hubgate",instance="a",kind="revocation list",name="weekly"} 4000+0x400`,
+	} {
+		if got := firing(t, rules, healthy, trouble); !slices.Equal(got, []string{"HubgateCertificateExpires"}) {
+			t.Errorf("%s makes %v fire", name, got)
 		}
 	}
 	// A node that was told to stop is not ready, and that is no alarm.
