@@ -11,14 +11,28 @@ id=${IOTHUB_DEVICE_CONNECTION_STRING:?set it to the connection string of the dev
 id=${id#*DeviceId=}
 id=${id%%;*}
 
+converse() {
+  ./backend.sh telemetry "$id" 1
+  ./backend.sh method "$id" reboot '{"delay":1}'
+  ./backend.sh twin "$id" '{"telemetryInterval":2}'
+  ./backend.sh message "$id" 'Hello, device'
+  ./backend.sh telemetry "$id" 2
+  ./backend.sh twin "$id"
+}
+
+set -m # a process group for each job
 ./device.sh "$@" &
 device=$!
+converse &
+backend=$!
 # When all is said, the device is stopped as by Ctrl-C, and has some time to end.
-trap 'kill "$device" 2>/dev/null || true; wait "$device" || true' EXIT
-
-./backend.sh telemetry "$id" 1
-./backend.sh method "$id" reboot '{"delay":1}'
-./backend.sh twin "$id" '{"telemetryInterval":2}'
-./backend.sh message "$id" 'Hello, device'
-./backend.sh telemetry "$id" 2
-./backend.sh twin "$id"
+finish() {
+  exec 2>/dev/null # the shell would tell of every job that it ends
+  kill -- "-$backend" || true
+  kill "$device" || true
+  wait || true
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+# A device that ends before all is said has failed, and would be waited for in vain.
+wait -n "$device" "$backend"

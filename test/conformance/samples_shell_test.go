@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hubgate/hubgate/test/hubtest"
 	"github.com/hubgate/hubgate/test/sampletest"
@@ -75,6 +77,21 @@ func TestShellConversations(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestShellConversationsFail: without a device there is nothing to wait for.
+func TestShellConversationsFail(t *testing.T) {
+	t.Parallel()
+	g, env, dir := shellSample(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "all.sh"), g.Ready.CAFile)
+	cmd.Env = slices.Concat(os.Environ(), env, []string{"TOOL=hubgate", "IOTHUB_DEVICE_CONNECTION_STRING=DeviceId=dev1"})
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil || err == nil || !strings.Contains(string(out), "there is no HostName") {
+		t.Errorf("it ended with %v (%v), and printed %q", err, ctx.Err(), out)
 	}
 }
 
