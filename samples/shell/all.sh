@@ -6,22 +6,22 @@
 #   export HUBGATE_NATS=nats://127.0.0.1:4222 HUBGATE_CREDS=…/nats/hub.creds
 #   samples/shell/all.sh ca.pem [PORT]
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+here=$(dirname "${BASH_SOURCE[0]}")
 id=${IOTHUB_DEVICE_CONNECTION_STRING:?set it to the connection string of the device}
 id=${id#*DeviceId=}
 id=${id%%;*}
 
 converse() {
-  ./backend.sh telemetry "$id" 1
-  ./backend.sh method "$id" reboot '{"delay":1}'
-  ./backend.sh twin "$id" '{"telemetryInterval":2}'
-  ./backend.sh message "$id" 'Hello, device'
-  ./backend.sh telemetry "$id" 2
-  ./backend.sh twin "$id"
+  "$here/backend.sh" telemetry "$id" 1
+  "$here/backend.sh" method "$id" reboot '{"delay":1}'
+  "$here/backend.sh" twin "$id" '{"telemetryInterval":2}'
+  "$here/backend.sh" message "$id" 'Hello, device'
+  "$here/backend.sh" telemetry "$id" 2
+  "$here/backend.sh" twin "$id"
 }
 
 set -m # a process group for each job
-./device.sh "$@" &
+"$here/device.sh" "$@" &
 device=$!
 converse &
 backend=$!

@@ -60,14 +60,19 @@ func TestShellDevice(t *testing.T) {
 	d.Interrupt()
 }
 
-// TestShellConversations runs the script that runs all of them.
+// TestShellConversations runs the script that runs all of them, with files named
+// from where it is called.
 func TestShellConversations(t *testing.T) {
 	t.Parallel()
 	for _, tool := range shellTools() {
 		t.Run(tool, func(t *testing.T) {
 			t.Parallel()
 			g, env, dir := shellSample(t)
-			out := sampletest.Play(t, append(env, "TOOL="+tool), filepath.Join(dir, "all.sh"), g.Ready.CAFile)
+			script, err := filepath.Abs(filepath.Join(dir, "all.sh"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := sampletest.Play(t, append(env, "TOOL="+tool), "bash", "-c", `cd "$1" && "$2" "$3"`, "bash", filepath.Dir(g.Ready.CAFile), script, filepath.Base(g.Ready.CAFile))
 			for _, want := range []string{
 				`{"n":0,"temperature":20`, `{"rebootingIn":1}`, `{"telemetryInterval":2,"$version":2}`,
 				`"statusCode":"Success"`, "message: Hello, device", `"lastReboot"`,
