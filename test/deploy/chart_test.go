@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -18,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apilabels "k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 )
 
@@ -31,13 +33,19 @@ func least() map[string]any {
 	}
 }
 
-// render renders the chart as helm install does, and returns its documents.
-func render(t *testing.T, values map[string]any) ([]string, error) {
+// load reads the chart.
+func load(t *testing.T) *chart.Chart {
 	t.Helper()
 	c, err := loader.LoadDir(chartDir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// render renders the chart as helm install does, and returns its documents.
+func render(t *testing.T, c *chart.Chart, values map[string]any) ([]string, error) {
+	t.Helper()
 	all, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: "hub", Namespace: "iot", IsInstall: true}, chartutil.DefaultCapabilities)
 	if err != nil {
 		return nil, err
@@ -73,7 +81,12 @@ type objects struct {
 
 func decode(t *testing.T, values map[string]any) objects {
 	t.Helper()
-	documents, err := render(t, values)
+	return decodeChart(t, load(t), values)
+}
+
+func decodeChart(t *testing.T, c *chart.Chart, values map[string]any) objects {
+	t.Helper()
+	documents, err := render(t, c, values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,6 +318,20 @@ func TestChartNames(t *testing.T) {
 	}
 }
 
+// TestChartVersions: a chart that was packed with the build in its versions has
+// labels that Kubernetes takes.
+func TestChartVersions(t *testing.T) {
+	c := load(t)
+	c.Metadata.Version, c.Metadata.AppVersion = "1.2.3+build.5", "1.2.3+5"
+	values := least()
+	values["image"] = map[string]any{"tag": "1.2.3"}
+	for name, value := range decodeChart(t, c, values).deployment.Labels {
+		for _, wrong := range validation.IsValidLabelValue(value) {
+			t.Errorf("the label %s is %q: %s", name, value, wrong)
+		}
+	}
+}
+
 // TestChartRefuses: values that are missing, misspelled or dangerous.
 func TestChartRefuses(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
@@ -320,7 +347,7 @@ func TestChartRefuses(t *testing.T) {
 	} {
 		values := least()
 		change(values)
-		if _, err := render(t, values); err == nil {
+		if _, err := render(t, load(t), values); err == nil {
 			t.Errorf("%s: the chart takes it", name)
 		}
 	}

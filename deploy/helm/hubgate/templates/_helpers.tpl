@@ -9,9 +9,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "hubgate.labels" -}}
 {{ include "hubgate.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/* The file of a node: what the chart sets, and over it what the user says. */}}
