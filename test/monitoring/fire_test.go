@@ -116,6 +116,18 @@ func TestAlertsFire(t *testing.T) {
 			t.Errorf("with %s\n%v fire, want %v", trouble, got, want)
 		}
 	}
+	for _, trouble := range []string{
+		`hubgate_http_requests_total{job="hubgate",instance="a",method="POST",route="/twins/{id}/methods",status="503"} 0+10x400`,
+		`hubgate_http_requests_total{job="hubgate",instance="a",method="GET",route="/twins/{id}",status="504"} 0+10x400`,
+	} {
+		if got := firing(t, rules, healthy, trouble); !slices.Equal(got, []string{"HubgateHTTPErrors"}) {
+			t.Errorf("%s makes %v fire", trouble, got)
+		}
+	}
+	// Devices that do not answer are not the node's fault.
+	if got := firing(t, rules, healthy, `hubgate_http_requests_total{job="hubgate",instance="a",method="POST",route="/twins/{id}/methods",status="504"} 0+10x400`); len(got) > 0 {
+		t.Errorf("direct methods that nobody answers make %v fire", got)
+	}
 	// A revocation list has days where a certificate has months.
 	for name, trouble := range map[string]string{
 		"a list that ends soon": `hubgate_certificate_expiry_timestamp_seconds{job="hubgate",instance="a",kind="revocation list",name="weekly"} 40000+0x400`,
