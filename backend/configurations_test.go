@@ -18,6 +18,7 @@ import (
 type anything struct{}
 
 func (anything) OfModules() bool { return false }
+func (anything) Clause() string  { return "" }
 
 func (anything) Condition(text string) (configuration.Condition, error) {
 	if strings.Contains(text, "nonsense") {

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 )
 
 // The names of the hub's own metrics.
@@ -18,19 +17,30 @@ const (
 
 // systemQueries are the queries of the hub's own metrics, as IoT Hub prints
 // them.
-func systemQueries(c Configuration) map[string]string {
+func (s *Service) systemQueries(c Configuration) map[string]string {
+	clause := nobody
+	if c.TargetCondition != "" {
+		// One that can't be read any more selects nothing.
+		if condition, err := s.Language.Condition(c.TargetCondition); err == nil {
+			clause = condition.Clause()
+		}
+	}
+	return systemQueries(c, clause)
+}
+
+func systemQueries(c Configuration, clause string) map[string]string {
 	is := "configurations.[[" + c.ID + "]].status = 'Applied'"
 	switch c.Content.Kind {
 	case Modules:
 		return map[string]string{
-			targetedCount: "select deviceId, moduleId from devices.modules" + where(c.TargetCondition),
+			targetedCount: "select deviceId, moduleId from devices.modules" + where(clause),
 			appliedCount:  "select deviceId, moduleId from devices.modules where " + is,
 		}
 	case Edge:
 		applied := "select deviceId from devices.modules where moduleId = '" + edgeAgent + "' and " + is
 		reported := applied + " and properties.desired.$version = properties.reported.lastDesiredVersion and properties.reported.lastDesiredStatus.code "
 		return map[string]string{
-			targetedCount:   "select deviceId from devices where capabilities.iotEdge = true" + and(c.TargetCondition),
+			targetedCount:   "select deviceId from devices where capabilities.iotEdge = true" + and(clause),
 			appliedCount:    applied,
 			successfulCount: reported + "= 200",
 			failedCount:     reported + "!= 200",
@@ -39,7 +49,7 @@ func systemQueries(c Configuration) map[string]string {
 		fallthrough
 	default:
 		return map[string]string{
-			targetedCount: "select deviceId from devices" + where(c.TargetCondition),
+			targetedCount: "select deviceId from devices" + where(clause),
 			appliedCount:  "select deviceId from devices where " + is,
 		}
 	}
@@ -48,52 +58,23 @@ func systemQueries(c Configuration) map[string]string {
 // nobody is the condition of a configuration that has none: it selects nothing.
 const nobody = "deviceId = ''"
 
-// clause is what stands behind WHERE in a condition; empty: it selects all. A
-// condition may begin with FROM and WHERE.
-func clause(condition string) string {
-	if condition == "" {
-		return nobody
-	}
-	rest := strings.TrimSpace(condition)
-	if from, ok := cutWord(rest, "from"); ok {
-		rest = strings.TrimLeftFunc(from, func(r rune) bool { return !unicode.IsSpace(r) })
-		rest = strings.TrimSpace(rest)
-	}
-	if behind, ok := cutWord(rest, "where"); ok {
-		rest = behind
-	}
-	if rest == "*" {
+func where(clause string) string {
+	if clause == "" {
 		return ""
 	}
-	return rest
-}
-
-// cutWord returns what stands behind a word at the beginning of a text.
-func cutWord(text, word string) (rest string, ok bool) {
-	if len(text) <= len(word) || !strings.EqualFold(text[:len(word)], word) || !unicode.IsSpace(rune(text[len(word)])) {
-		return text, false
-	}
-	return strings.TrimSpace(text[len(word):]), true
-}
-
-func where(condition string) string {
-	if c := clause(condition); c != "" {
-		return " where " + c
-	}
-	return ""
+	return " where " + clause
 }
 
 // and is a condition beside another one. IoT Hub has no parentheses; they are
 // needed when the condition has an OR.
-func and(condition string) string {
-	c := clause(condition)
+func and(clause string) string {
 	switch {
-	case c == "":
+	case clause == "":
 		return ""
-	case strings.Contains(strings.ToLower(c), "or"):
-		return " and (" + c + ")"
+	case strings.Contains(strings.ToLower(clause), "or"):
+		return " and (" + clause + ")"
 	default:
-		return " and " + c
+		return " and " + clause
 	}
 }
 

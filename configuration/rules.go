@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hubgate/hubgate/hub"
 )
@@ -98,6 +99,14 @@ func (s *Service) checkCondition(c Configuration) error {
 	default:
 		return nil
 	}
+}
+
+// cutWord returns what stands behind a word at the beginning of a text.
+func cutWord(text, word string) (rest string, ok bool) {
+	if len(text) <= len(word) || !strings.EqualFold(text[:len(word)], word) || !unicode.IsSpace(rune(text[len(word)])) {
+		return text, false
+	}
+	return strings.TrimSpace(text[len(word):]), true
 }
 
 func (s *Service) readCondition(text string) (ofModules bool, err error) {

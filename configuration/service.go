@@ -50,7 +50,7 @@ func (s *Service) get(ctx context.Context, id string) (Configuration, error) {
 		return Configuration{}, err
 	}
 	c, err := s.Store.Get(ctx, id)
-	c.System.Queries = systemQueries(c)
+	c.System.Queries = s.systemQueries(c)
 	return c, err
 }
 
@@ -70,7 +70,7 @@ func (s *Service) List(ctx context.Context, top int) ([]Configuration, error) {
 	counting, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
 	for i, c := range all {
-		c.System.Queries = systemQueries(c)
+		c.System.Queries = s.systemQueries(c)
 		counted, err := s.counted(counting, c)
 		if err != nil {
 			counted = s.counts.old(c)
@@ -141,7 +141,7 @@ func exists(id string) error {
 // write stores a configuration as it is to be.
 func (s *Service) write(ctx context.Context, c Configuration) (Configuration, error) {
 	c.Updated = s.now()
-	c.System, c.Custom.Results = Metrics{Queries: systemQueries(c)}, nil
+	c.System, c.Custom.Results = Metrics{Queries: s.systemQueries(c)}, nil
 	revision, err := s.Store.Write(ctx, c)
 	c.Revision = revision
 	return c, err

@@ -202,20 +202,19 @@ func plain(t *testing.T, c Configuration) string {
 
 func TestSystemQueries(t *testing.T) {
 	const content = `{"modulesContent":{}}`
-	for name, tc := range map[string]struct{ condition, content, targeted, applied string }{
-		"all devices":       {"*", `{"deviceContent":{}}`, "select deviceId from devices", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
-		"no devices":        {"", `{"deviceContent":{}}`, "select deviceId from devices where deviceId = ''", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
-		"some modules":      {"from devices.modules where moduleId='m'", `{"moduleContent":{}}`, "select deviceId, moduleId from devices.modules where moduleId='m'", "select deviceId, moduleId from devices.modules where configurations.[[c]].status = 'Applied'"},
-		"all modules":       {" FROM  devices.modules", `{"moduleContent":{}}`, "select deviceId, moduleId from devices.modules", "select deviceId, moduleId from devices.modules where configurations.[[c]].status = 'Applied'"},
-		"a whole clause":    {"FROM devices\nWHERE tags.a=1", `{"deviceContent":{}}`, "select deviceId from devices where tags.a=1", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
-		"with its WHERE":    {"where tags.a=1", `{"deviceContent":{}}`, "select deviceId from devices where tags.a=1", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
-		"no modules":        {"", `{"moduleContent":{}}`, "select deviceId, moduleId from devices.modules where deviceId = ''", "select deviceId, moduleId from devices.modules where configurations.[[c]].status = 'Applied'"},
-		"all edge devices":  {"*", content, "select deviceId from devices where capabilities.iotEdge = true", "select deviceId from devices.modules where moduleId = '$edgeAgent' and configurations.[[c]].status = 'Applied'"},
+	for name, tc := range map[string]struct{ clause, content, targeted, applied string }{
+		"all devices":       {"", `{"deviceContent":{}}`, "select deviceId from devices", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
+		"no devices":        {nobody, `{"deviceContent":{}}`, "select deviceId from devices where deviceId = ''", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
+		"some modules":      {"moduleId='m'", `{"moduleContent":{}}`, "select deviceId, moduleId from devices.modules where moduleId='m'", "select deviceId, moduleId from devices.modules where configurations.[[c]].status = 'Applied'"},
+		"all modules":       {"", `{"moduleContent":{}}`, "select deviceId, moduleId from devices.modules", "select deviceId, moduleId from devices.modules where configurations.[[c]].status = 'Applied'"},
+		"some devices":      {"tags.a=1", `{"deviceContent":{}}`, "select deviceId from devices where tags.a=1", "select deviceId from devices where configurations.[[c]].status = 'Applied'"},
+		"no modules":        {nobody, `{"moduleContent":{}}`, "select deviceId, moduleId from devices.modules where deviceId = ''", "select deviceId, moduleId from devices.modules where configurations.[[c]].status = 'Applied'"},
+		"all edge devices":  {"", content, "select deviceId from devices where capabilities.iotEdge = true", "select deviceId from devices.modules where moduleId = '$edgeAgent' and configurations.[[c]].status = 'Applied'"},
 		"some edge devices": {"tags.service ='premium'", content, "select deviceId from devices where capabilities.iotEdge = true and tags.service ='premium'", "select deviceId from devices.modules where moduleId = '$edgeAgent' and configurations.[[c]].status = 'Applied'"},
 		"an or":             {"tags.a = 1 OR tags.b = 2", content, "select deviceId from devices where capabilities.iotEdge = true and (tags.a = 1 OR tags.b = 2)", "select deviceId from devices.modules where moduleId = '$edgeAgent' and configurations.[[c]].status = 'Applied'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := systemQueries(config(t, "c", 1, tc.condition, tc.content))
+			got := systemQueries(config(t, "c", 1, "", tc.content), tc.clause)
 			if got[targetedCount] != tc.targeted || got[appliedCount] != tc.applied {
 				t.Errorf("got %q, want %q and %q", got, tc.targeted, tc.applied)
 			}

@@ -34,6 +34,9 @@ type Watcher interface {
 type Condition interface {
 	// OfModules reports whether it selects modules, and not devices.
 	OfModules() bool
+	// Clause is what stands behind WHERE in a query for what it selects; empty:
+	// all.
+	Clause() string
 }
 
 // Language reads the query language. Its errors are *hub.Error whose sentences

@@ -172,10 +172,14 @@ func (w *world) Watch(ctx context.Context, changed func([]Configuration)) {
 
 type fakeCondition struct {
 	modules bool
+	clause  string
 	selects func(id hub.Identity, t *fakeTwin) bool
 }
 
 func (c fakeCondition) OfModules() bool { return c.modules }
+
+// Clause implements [Condition].
+func (c fakeCondition) Clause() string { return c.clause }
 
 // Condition implements [Language].
 func (w *world) Condition(text string) (Condition, error) {
@@ -187,6 +191,7 @@ func (w *world) Condition(text string) (Condition, error) {
 	if text == "" || text == "*" {
 		return c, nil
 	}
+	c.clause = text
 	if m := regexp.MustCompile(`^tags\.t = '(.*)'$`).FindStringSubmatch(text); m != nil {
 		c.selects = func(_ hub.Identity, t *fakeTwin) bool { return t.tag == m[1] }
 		return c, nil

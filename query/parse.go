@@ -197,7 +197,15 @@ func (p *parser) where(s *statement) error {
 	if err != nil || !ok {
 		return err
 	}
-	s.where, err = p.or()
+	return p.clause(s)
+}
+
+// clause reads what stands behind WHERE.
+func (p *parser) clause(s *statement) (err error) {
+	begin := p.tok.at
+	if s.where, err = p.or(); err == nil {
+		s.clause = strings.TrimSpace(p.text[begin:p.tok.at])
+	}
 	return err
 }
 

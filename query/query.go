@@ -70,10 +70,7 @@ func ParseCondition(text string) (*Query, error) {
 		err = p.each(s, p.where, p.end)
 		text = "SELECT * FROM devices " + text
 	default:
-		s.where, err = p.or()
-		if err == nil {
-			err = p.end(s)
-		}
+		err = p.each(s, p.clause, p.end)
 		text = "SELECT * FROM devices WHERE " + text
 	}
 	if err != nil {
@@ -109,6 +106,10 @@ func (q *Query) String() string { return q.text }
 
 // Source is what the query asks.
 func (q *Query) Source() Source { return q.s.source }
+
+// Where is the text behind WHERE, fit to stand in another query; empty: all
+// documents are meant.
+func (q *Query) Where() string { return q.s.clause }
 
 // Kind is what its rows are.
 func (q *Query) Kind() Kind {

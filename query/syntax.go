@@ -63,6 +63,7 @@ type statement struct {
 	top    int    // 0: all
 	items  []item // none: *
 	where  *node  // nil: all
+	clause string // text of where
 	group  []*path
 	at     int // where SELECT stands
 }

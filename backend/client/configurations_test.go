@@ -14,6 +14,7 @@ import (
 type lenient struct{ configuration.Twins }
 
 func (lenient) OfModules() bool { return false }
+func (lenient) Clause() string  { return "" }
 
 func (lenient) Condition(string) (configuration.Condition, error) { return lenient{}, nil }
 

@@ -73,6 +73,9 @@ type condition struct{ query *query.Query }
 // OfModules implements configuration.Condition.
 func (c condition) OfModules() bool { return c.query.Source() == query.Modules }
 
+// Clause implements configuration.Condition.
+func (c condition) Clause() string { return c.query.Where() }
+
 // language is the query language as configurations need it.
 type language struct{}
 
