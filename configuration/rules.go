@@ -20,6 +20,9 @@ const (
 	MaxBody    = 256 << 10     // bytes of the JSON of a configuration
 	maxQuery   = 8192          // bytes of a query, as in IoT Hub
 	maxLevel   = math.MaxInt32 // of priority
+	// Bytes of a target condition: it has to fit into the queries of the hub's
+	// own metrics.
+	maxCondition = maxQuery - 128
 )
 
 // checkID refuses what is no id of a configuration: 1 to 128 lower-case letters,
@@ -110,8 +113,8 @@ func cutWord(text, word string) (rest string, ok bool) {
 }
 
 func (s *Service) readCondition(text string) (ofModules bool, err error) {
-	if len(text) > maxQuery {
-		return false, hub.Errorf(hub.ArgumentInvalid, "it has %d bytes, and %d are the most", len(text), maxQuery)
+	if len(text) > maxCondition {
+		return false, hub.Errorf(hub.ArgumentInvalid, "it has %d bytes, and %d are the most", len(text), maxCondition)
 	}
 	condition, err := s.Language.Condition(text)
 	if err != nil {

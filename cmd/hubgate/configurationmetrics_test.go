@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/hubgate/hubgate/configuration"
 	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 )
@@ -45,6 +47,34 @@ func TestConditionsAreCounted(t *testing.T) {
 		c, err := n.configs.Get(t.Context(), id)
 		if err != nil || c.System.Results["targetedCount"] != tc.want {
 			t.Errorf("%.60s: %.200q counts %d, want %d; %v", tc.condition, c.System.Queries["targetedCount"], c.System.Results["targetedCount"], tc.want, err)
+		}
+	}
+}
+
+// TestTooLongCondition: a condition that is taken fits into the queries of the
+// metrics.
+func TestTooLongCondition(t *testing.T) {
+	t.Parallel()
+	n := configuredNode(t, serveNATS(t))
+	for length := 8100; length <= 8192; length++ {
+		condition := "is_defined(tags.or) AND tags.a = ''"
+		condition = strings.Replace(condition, "''", "'"+strings.Repeat("x", length-len(condition))+"'", 1)
+		c, err := configuration.Parse("c", fmt.Appendf(nil, `{"targetCondition":%q,"content":{"modulesContent":{}}}`, condition))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = n.configs.Put(t.Context(), c, "")
+		if hub.CodeOf(err) == hub.InvalidCondition {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.configs.Get(t.Context(), "c"); err != nil {
+			t.Fatalf("%d bytes: %v", length, err)
+		}
+		if err := n.configs.Delete(t.Context(), "c", "*"); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
