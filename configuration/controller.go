@@ -27,6 +27,7 @@ type Controller struct {
 	writes  *guard
 	shows   *guard
 	away    atomic.Bool // twins can't be written, which has been told
+	some    atomic.Bool // there is a configuration, or was since Run began
 }
 
 // Lease says which node of a hub writes.
@@ -116,6 +117,9 @@ func (c *Controller) load(all []Configuration) {
 		c.report(Trouble{Configuration: id, Code: hub.InvalidCondition, Message: "its target condition can't be read, and it selects nothing", Err: err})
 	})
 	c.current.Store(next)
+	if len(all) > 0 {
+		c.some.Store(true)
+	}
 	for id, p := range next.byID {
 		if old := before.byID[id]; old == nil || old.Revision != p.Revision {
 			c.sweeps.add(id)
@@ -133,7 +137,9 @@ func (c *Controller) load(all []Configuration) {
 func (c *Controller) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := c.Fleet.Changes(ctx, c.sweeps.all, func(id hub.Identity) {
-			if len(c.current.Load().byID) > 0 { // else the sweeps do what is left to do
+			// Also when the last one is gone: what it wrote may come to be known
+			// only now. What was written before Run, the first sweep finds.
+			if c.some.Load() {
 				c.queue.add(id)
 			}
 		})

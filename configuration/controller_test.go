@@ -114,6 +114,30 @@ func TestGoneWhileItIsShown(t *testing.T) {
 	r.settles(t, w)
 }
 
+// TestGoneBeforeTheWriteIsSeen: a configuration, the only one, is removed while
+// this node does not know yet what it has written itself. That comes later, and
+// is taken back then.
+func TestGoneBeforeTheWriteIsSeen(t *testing.T) {
+	w := newWorld()
+	w.device("d", false)
+	r := run(t, w, nil)
+	puts("c", 1, "*", `{"deviceContent":{"properties.desired.x":1}}`)(t, w)
+	reaches(t, func() string { return w.state("d") }, "d {\"x\":1} c:Applied\n")
+	w.mu.Lock()
+	late := w.twins[identity("d")].desired
+	w.mu.Unlock()
+	w.remove("c")
+	reaches(t, func() string { return fmt.Sprint(r.Count()) + w.state("d") }, "0d {} \n")
+	reaches(t, func() string { return fmt.Sprint(r.sweeps.idle() && r.queue.idle()) }, "true")
+	w.mu.Lock()
+	w.twins[identity("d")].desired = late
+	w.twins[identity("d")].etag++
+	w.mu.Unlock()
+	w.tell(identity("d"))
+	reaches(t, func() string { return w.state("d") }, "d {} \n")
+	r.settles(t, w)
+}
+
 func TestController(t *testing.T) {
 	for name, tc := range map[string]struct {
 		do    []func(t *testing.T, w *world)
