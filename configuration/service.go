@@ -3,6 +3,7 @@ package configuration
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,6 +87,9 @@ func (s *Service) List(ctx context.Context, top int) ([]Configuration, error) {
 func (s *Service) Put(ctx context.Context, c Configuration, ifMatch string) (Configuration, error) {
 	if err := s.check(c); err != nil {
 		return Configuration{}, err
+	}
+	if strings.TrimSpace(c.TargetCondition) == "" { // in the query language that is everything
+		c.TargetCondition = ""
 	}
 	if unquote(ifMatch) == "" {
 		return s.create(ctx, c)

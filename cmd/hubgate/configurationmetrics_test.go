@@ -29,6 +29,8 @@ func TestConditionsAreCounted(t *testing.T) {
 		want               int
 	}{
 		{"*", devices, 3},
+		{"", devices, 0},
+		{" \t\n", devices, 0},
 		{"deviceId = 'd0'", devices, 1},
 		{"WHERE deviceId = 'd0'", devices, 1},
 		{"WHERE(deviceId = 'd0')", devices, 1},
