@@ -206,6 +206,7 @@ func (h *handler) deliver(op credential.Operation) (over bool) {
 	link := *h.link.Load()
 	qos, ok := link.Subscription(filterCredentials)
 	if !ok {
+		h.leave(op)
 		return false
 	}
 	r := h.ofRenewal()
@@ -220,6 +221,18 @@ func (h *handler) deliver(op credential.Operation) (over bool) {
 		r.packet, r.op = packet, op
 	}
 	return qos == 0
+}
+
+// leave has the next subscription find op as if an earlier connection had left
+// it; one that came meanwhile too.
+func (h *handler) leave(op credential.Operation) {
+	r := h.ofRenewal()
+	r.serial.Lock()
+	if r.own == op.CorrelationID {
+		r.own = ""
+	}
+	r.serial.Unlock()
+	h.resumeRenewal()
 }
 
 // renewalAcked notes that the device has what was issued.

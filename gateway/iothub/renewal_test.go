@@ -420,6 +420,61 @@ func TestRenewalIsTakenUp(t *testing.T) {
 	}
 }
 
+// fickleLink is a link whose client unsubscribes and subscribes again.
+type fickleLink struct {
+	*fakeLink
+
+	mu     sync.Mutex
+	deaf   bool
+	missed chan struct{} // has something when the subscription was looked for in vain
+}
+
+func (l *fickleLink) Subscription(filter string) (byte, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.deaf {
+		select {
+		case l.missed <- struct{}{}:
+		default:
+		}
+		return 0, false
+	}
+	return l.fakeLink.Subscription(filter)
+}
+
+func (l *fickleLink) set(deaf bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deaf = deaf
+}
+
+// A device that is not subscribed when its certificate is there gets it when it
+// subscribes again, over the same connection too.
+func TestRenewalWaitsForASubscription(t *testing.T) {
+	o := newOffice(t)
+	l := &fickleLink{fakeLink: newLink(filterCredentials), missed: make(chan struct{}, 1)}
+	h := o.connect(t, "ca", o.root.Leaf(t, "ca").Chain(), l)
+	o.store.intercept(func(op credential.Operation) error {
+		l.set(len(op.Certificates) > 0)
+		return nil
+	})
+	ask(t, h, issueTopic("r-1"), asking(t, "ca", "ca", newKey(t), ""))
+	accepted := hear(t, l.fakeLink, "202", "r-1")
+	<-l.missed
+	o.store.intercept(nil)
+	if _, err := h.Grant(filterCredentials, 1); err != nil {
+		t.Fatal(err)
+	}
+	l.set(false)
+	h.Subscribed()
+	hear(t, l.fakeLink, "202", "r-1")
+	if a := hear(t, l.fakeLink, "200", "r-1"); a.CorrelationID != accepted.CorrelationID {
+		t.Errorf("%s after %s", a.Payload, accepted.Payload)
+	}
+	h.Acked(1)
+	o.wantOver(t, "ca")
+}
+
 // A new identity of the same name does not get what the old one asked for.
 func TestRenewalOfAnotherGeneration(t *testing.T) {
 	o := newOffice(t)
