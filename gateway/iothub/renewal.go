@@ -60,6 +60,7 @@ type renewal struct {
 	pending string // request id that has no answer yet; empty: none
 	packet  uint16 // of the message with op that was sent and not acknowledged; 0: none
 	op      credential.Operation
+	looks   int // for what was left: the one at work, and one behind it
 }
 
 // ofRenewal returns the connection's part in renewals, made at its first use:
@@ -280,16 +281,42 @@ func (h *handler) resumeRenewal() {
 	if h.face.Renewal == nil || !h.hears() {
 		return
 	}
-	go func() {
-		op, ok, err := h.left()
-		if err != nil {
-			h.face.Log.Info().Err(err).Str("device_id", h.id.Device).Str("module_id", h.id.Module).Msg("a renewal that waits could not be looked for")
-		}
-		if ok {
-			h.answerCredential(202, op.RID, credential.AcceptedBody(op))
-			h.finish(op)
-		}
-	}()
+	if r := h.ofRenewal(); r.look() {
+		go func() {
+			for again := true; again; again = r.looked() {
+				h.takeUp()
+			}
+		}()
+	}
+}
+
+// look asks for a look, and reports whether nobody is at work. However often a
+// client subscribes, one look behind that at work sees all there is.
+func (r *renewal) look() (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looks = min(r.looks+1, 2)
+	return r.looks == 1
+}
+
+// looked ends a look, and reports whether another one was asked for.
+func (r *renewal) looked() (again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looks--
+	return r.looks > 0
+}
+
+// takeUp works on what an earlier connection has left.
+func (h *handler) takeUp() {
+	op, ok, err := h.left()
+	if err != nil {
+		h.face.Log.Info().Err(err).Str("device_id", h.id.Device).Str("module_id", h.id.Module).Msg("a renewal that waits could not be looked for")
+	}
+	if ok {
+		h.answerCredential(202, op.RID, credential.AcceptedBody(op))
+		h.finish(op)
+	}
 }
 
 // left is the operation of an earlier connection.

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -473,6 +474,51 @@ func TestRenewalWaitsForASubscription(t *testing.T) {
 	}
 	h.Acked(1)
 	o.wantOver(t, "ca")
+}
+
+// slowStore is an opStore that answers no question until it is released.
+type slowStore struct {
+	*opStore
+
+	asked   chan struct{}
+	release chan struct{}
+}
+
+func (s *slowStore) Get(ctx context.Context, id hub.Identity) (credential.Operation, error) {
+	s.asked <- struct{}{}
+	select {
+	case <-s.release:
+	case <-ctx.Done():
+		return credential.Operation{}, hub.Errorf(hub.GatewayTimeout, "no answer")
+	}
+	return s.opStore.Get(ctx, id)
+}
+
+// While NATS does not answer, a client that subscribes again and again makes the
+// node hold no more than one that subscribes twice.
+func TestManySubscriptionsWhileTheStoreIsSlow(t *testing.T) {
+	o := newOffice(t)
+	const times = 1000
+	slow := &slowStore{o.store, make(chan struct{}, 2*times), make(chan struct{})}
+	o.Renewal.Desk.Store = slow
+	l := newLink(filterCredentials)
+	h := o.connect(t, "ca", o.root.Leaf(t, "ca").Chain(), l)
+	<-slow.asked
+	before := runtime.NumGoroutine()
+	for range times {
+		if _, err := h.Grant(filterCredentials, 1); err != nil {
+			t.Fatal(err)
+		}
+		h.Subscribed()
+	}
+	if n := runtime.NumGoroutine() - before; n > times/10 {
+		t.Errorf("%d goroutines wait", n)
+	}
+	close(slow.release)
+	<-slow.asked // the last subscription has its own look
+	ask(t, h, issueTopic("r-1"), asking(t, "ca", "ca", newKey(t), ""))
+	hear(t, l, "202", "r-1")
+	hear(t, l, "200", "r-1")
 }
 
 // A new identity of the same name does not get what the old one asked for.
