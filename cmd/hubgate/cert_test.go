@@ -86,6 +86,34 @@ func TestIntermediateOfAnotherRoot(t *testing.T) {
 	verify(t, dir, "hub.example.pem", x509.ExtKeyUsageServerAuth)
 }
 
+// TestIntermediateOfARootKeptOffline: a root whose key is not at hand is not
+// replaced by another one, which nobody trusts.
+func TestIntermediateOfARootKeptOffline(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, "cert", "ca", "--intermediate", "--out-dir", dir)
+	root, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key")
+	before, err := os.ReadFile(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offline := filepath.Join(t.TempDir(), "ca.key")
+	if err := os.Rename(key, offline); err != nil {
+		t.Fatal(err)
+	}
+	r := hubgate(t, nil, "cert", "ca", "--intermediate", "--force", "--out-dir", dir)
+	if after, err := os.ReadFile(root); r.code != exitUsage || err != nil || string(after) != string(before) {
+		t.Errorf("got exit code %d; the root is another one: %t, %v", r.code, string(after) != string(before), err)
+	}
+	wantAll(t, r.err, root, key)
+	if err := os.Rename(offline, key); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "cert", "ca", "--intermediate", "--force", "--out-dir", dir)
+	must(t, "cert", "server", "hub.example", "--ca", dir, "--out-dir", dir)
+	verify(t, dir, "hub.example.pem", x509.ExtKeyUsageServerAuth)
+}
+
 // TestNamelessAuthority: RFC 5280 wants an issuer that has a name.
 func TestNamelessAuthority(t *testing.T) {
 	t.Parallel()

@@ -66,7 +66,7 @@ func (c *certCACmd) Run(a *app) error {
 	}
 	request := pki.Request{Name: c.Name, Kind: c.Key, Until: until}
 	root, err := pki.LoadIssuer(c.file(rootName, ".pem"), c.file(rootName, ".key"), now)
-	if !c.Intermediate || errors.Is(err, fs.ErrNotExist) {
+	if !c.Intermediate || errors.Is(err, fs.ErrNotExist) && !c.halfARoot() {
 		if root, err = pki.NewRoot(request, now); err != nil {
 			return err
 		}
@@ -74,7 +74,10 @@ func (c *certCACmd) Run(a *app) error {
 			return err
 		}
 	}
-	if err != nil || !c.Intermediate {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return usagef("there is one half of a root, and an authority below it needs both: %w", err)
+	case err != nil || !c.Intermediate:
 		return err
 	}
 	request.Name += " (intermediate)"
@@ -83,6 +86,14 @@ func (c *certCACmd) Run(a *app) error {
 		return usageError{err}
 	}
 	return c.save(a, intermediateName, below, c.file(rootName, ".pem"))
+}
+
+// halfARoot reports whether a root is there, of which something is kept
+// elsewhere.
+func (c *certCACmd) halfARoot() bool {
+	_, noCert := os.Lstat(c.file(rootName, ".pem"))
+	_, noKey := os.Lstat(c.file(rootName, ".key"))
+	return noCert == nil || noKey == nil
 }
 
 type certServerCmd struct {
