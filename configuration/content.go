@@ -38,6 +38,8 @@ type section struct {
 }
 
 const (
+	versionKey  = "$version"
+	metadataKey = "$metadata"
 	desiredPath = "properties.desired"
 	maxPath     = 10 // keys below it; as deep as a twin is
 )
@@ -114,10 +116,23 @@ func sections(where string, v *value) ([]section, error) {
 		if len(s.path) == 0 && !s.value.object {
 			return nil, hub.Errorf(hub.InvalidContent, "properties.desired in %s is not a JSON object", where)
 		}
-		all = append(all, s)
+		if s.writes() {
+			all = append(all, s)
+		}
 	}
 	slices.SortStableFunc(all, func(a, b section) int { return len(a.path) - len(b.path) })
 	return all, nil
+}
+
+// writes passes over what twins pass over, $version and $metadata at the top of
+// the desired properties, and reports whether there is anything else.
+func (s *section) writes() bool {
+	if len(s.path) > 0 {
+		return s.path[0] != versionKey && s.path[0] != metadataKey
+	}
+	delete(s.value.members, versionKey)
+	delete(s.value.members, metadataKey)
+	return true
 }
 
 // goal is all sections of a part in one object.

@@ -87,9 +87,9 @@ func readProperties(d *jsontext.Decoder) (*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	metadata := desired.members["$metadata"]
-	delete(desired.members, "$metadata")
-	delete(desired.members, "$version")
+	metadata := desired.members[metadataKey]
+	delete(desired.members, metadataKey)
+	delete(desired.members, versionKey)
 	attribute(desired, metadata)
 	return desired, nil
 }

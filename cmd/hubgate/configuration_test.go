@@ -183,6 +183,25 @@ func TestTwoControllers(t *testing.T) {
 	awaitCount(t, b, "SELECT * FROM devices WHERE properties.desired.$version = 3", devices)
 }
 
+// TestCopiedFromATwin applies desired properties as a twin shows them. What the
+// hub keeps of them itself says nothing, as in any other write.
+func TestCopiedFromATwin(t *testing.T) {
+	t.Parallel()
+	n := configuredNode(t, serveNATS(t))
+	createDevices(t, n, 2)
+	const shown = `{"x":1,"$metadata":{"$lastUpdated":"2026-01-01T00:00:00Z","x":{"$lastUpdated":"2026-01-01T00:00:00Z"}},"$version":7}`
+	putConfiguration(t, n, "c", "", `{"content":{"deviceContent":{"properties.desired":`+shown+`,"properties.desired.$version":8}},"targetCondition":"deviceId = 'd0'"}`)
+	awaitCount(t, n, appliedTo, 1)
+	awaitCount(t, n, "SELECT * FROM devices WHERE properties.desired.x = 1 AND properties.desired.$version = 2", 1)
+	c, err := n.configs.Get(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := c.AppendJSON(nil); err != nil || !strings.Contains(string(text), shown) {
+		t.Errorf("it is not shown as it was sent: %s, %v", text, err)
+	}
+}
+
 // TestEdgeDeployment deploys to edge devices only, with the modules that are
 // missing, and counts by the hub's own metrics.
 func TestEdgeDeployment(t *testing.T) {
