@@ -409,7 +409,7 @@ func TestFight(t *testing.T) {
 		reaches(t, func() string { return w.state("d") }, "d {\"x\":1} c:Applied\n")
 		w.operate("d", `{"x":2}`)
 	}
-	reaches(t, func() string { return fmt.Sprint(r.writes.wait(identity("d")) > 0, w.shown("d")) }, "truec:Targeted")
+	reaches(t, func() string { return fmt.Sprint(r.writes.wait(identity("d"), "") > 0, w.shown("d")) }, "truec:Targeted")
 	if n := w.count(); n != freeWrites {
 		t.Errorf("%d writes, want %d and then a pause", n, freeWrites)
 	}
@@ -431,7 +431,7 @@ func TestUnstable(t *testing.T) {
 	w.put(config(t, "c", 1, "properties.desired.x = 1", `{"deviceContent":{"properties.desired.x":2}}`),
 		config(t, "e", 1, "properties.desired.x = 2", `{"deviceContent":{"properties.desired.x":1}}`))
 	r := run(t, w, nil)
-	reaches(t, func() string { return fmt.Sprint(r.writes.wait(identity("d")) > 0) }, "true")
+	reaches(t, func() string { return fmt.Sprint(r.writes.wait(identity("d"), "") > 0) }, "true")
 	if n := w.count(); n > freeWrites {
 		t.Errorf("%d writes before the first pause, want %d", n, freeWrites)
 	}
@@ -456,13 +456,39 @@ func TestRefusedWrite(t *testing.T) {
 	}
 }
 
+// TestMendedConfiguration has a twin refuse a configuration. One that is made in
+// its place has not to wait for that.
+func TestMendedConfiguration(t *testing.T) {
+	w := newWorld()
+	w.device("d", false)
+	w.fail = hub.Errorf(hub.ArgumentInvalid, "the desired properties are too big")
+	w.put(config(t, "c", 1, "*", `{"deviceContent":{"properties.desired.x":1}}`))
+	r := run(t, w, nil)
+	reaches(t, func() string {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return fmt.Sprint(len(w.troubles))
+	}, "1")
+	reaches(t, func() string { return fmt.Sprint(r.sweeps.idle()) }, "true")
+	if err := r.whole(t.Context()); err != nil { // the same is not tried again
+		t.Fatal(err)
+	}
+	w.remove("c")
+	reaches(t, func() string { return w.state("d") }, "d {} \n")
+	w.put(config(t, "c", 1, "*", `{"deviceContent":{"properties.desired.x":2}}`))
+	reaches(t, func() string { return w.state("d") }, "d {\"x\":2} c:Applied\n")
+	if n := w.count(); n != 1 {
+		t.Errorf("there were %d writes, want 1", n)
+	}
+}
+
 func TestGuard(t *testing.T) {
 	now := time.Unix(1000, 0)
 	g := newGuard(func() time.Time { return now }, freeWrites)
 	id := identity("d")
 	var pauses []string
 	for range 16 {
-		now = now.Add(g.wait(id))
+		now = now.Add(g.wait(id, ""))
 		_, pause := g.did(id)
 		pauses = append(pauses, pause.String())
 	}

@@ -24,6 +24,7 @@ type guard struct {
 type strike struct {
 	count int
 	until time.Time // when it may be done again
+	vain  string    // what was done in vain, and waits so long; empty: nothing
 }
 
 const (
@@ -62,29 +63,35 @@ func (g *guard) get(id hub.Identity) strike {
 	return s
 }
 
-// wait is how long to wait before it may be done again.
-func (g *guard) wait(id hub.Identity) time.Duration {
+// wait is how long to wait before what may be done. What was done in vain keeps
+// nothing else waiting.
+func (g *guard) wait(id hub.Identity, what string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return max(0, g.get(id).until.Sub(g.now()))
+	s := g.get(id)
+	if s.vain != "" && s.vain != what {
+		return 0
+	}
+	return max(0, s.until.Sub(g.now()))
 }
 
 // did says that it was done. It reports how many times it was in a row, and
 // after which pause it may be done again.
 func (g *guard) did(id hub.Identity) (times int, pause time.Duration) {
-	return g.strike(id, 0)
+	return g.strike(id, 0, "")
 }
 
-// block says that it was done in vain, and has it wait for the longest pause.
-func (g *guard) block(id hub.Identity) { g.strike(id, longest) }
+// block says that something was done in vain, and has it wait for the longest
+// pause.
+func (g *guard) block(id hub.Identity, what string) { g.strike(id, longest, what) }
 
-func (g *guard) strike(id hub.Identity, least time.Duration) (times int, pause time.Duration) {
+func (g *guard) strike(id hub.Identity, least time.Duration, vain string) (times int, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s, now := g.get(id), g.now()
 	s.count++
 	pause = max(g.pause(s), least)
-	s.until = now.Add(pause)
+	s.until, s.vain = now.Add(pause), vain
 	if len(g.recent) >= maxStrikes || now.Sub(g.turned) > generation {
 		g.before, g.recent, g.turned = g.recent, map[hub.Identity]strike{}, now
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hubgate/hubgate/hub"
@@ -79,7 +80,7 @@ func (c *Controller) lookAtModules(ctx context.Context, s *set, device hub.Ident
 
 // create makes a module. The feed tells of it, and then it is looked at.
 func (c *Controller) create(ctx context.Context, module hub.Identity, p *plan) {
-	if wait := c.writes.wait(module); wait > 0 {
+	if wait := c.writes.wait(module, p.edition()); wait > 0 {
 		c.queue.after(hub.Identity{Device: module.Device}, wait)
 		return
 	}
@@ -91,9 +92,9 @@ func (c *Controller) create(ctx context.Context, module hub.Identity, p *plan) {
 		c.unavailable(ctx, err)
 		c.queue.add(device)
 	default:
-		c.writes.block(module)
+		c.writes.block(module, p.edition())
 		c.failed(module, p.ID, err)
-		c.queue.after(device, c.writes.wait(module))
+		c.queue.after(device, c.writes.wait(module, p.edition()))
 	}
 }
 
@@ -110,7 +111,7 @@ func (c *Controller) show(id hub.Identity, doc document, all []Status) bool {
 	if slices.Equal(doc.shown, all) {
 		return true
 	}
-	if wait := c.shows.wait(id); wait > 0 {
+	if wait := c.shows.wait(id, ""); wait > 0 {
 		c.queue.after(id, wait)
 		return false
 	}
@@ -121,7 +122,7 @@ func (c *Controller) show(id hub.Identity, doc document, all []Status) bool {
 
 // write writes a twin, provided that it is still the one that was looked at.
 func (c *Controller) write(ctx context.Context, id hub.Identity, doc document, a aim, patch *value) {
-	if wait := c.writes.wait(id); wait > 0 {
+	if wait := c.writes.wait(id, a.edition()); wait > 0 {
 		c.queue.after(id, wait)
 		return
 	}
@@ -141,9 +142,9 @@ func (c *Controller) write(ctx context.Context, id hub.Identity, doc document, a
 		c.queue.add(id)
 	default:
 		// What the twin does not take now, it will hardly take in a moment.
-		c.writes.block(id)
+		c.writes.block(id, a.edition())
 		c.failed(id, a.name(), err)
-		c.queue.after(id, c.writes.wait(id))
+		c.queue.after(id, c.writes.wait(id, a.edition()))
 	}
 }
 
@@ -175,6 +176,18 @@ func (a aim) name() string {
 	}
 	return strings.Join(names, " ")
 }
+
+// edition tells the aim from one that follows from configurations which were
+// changed, or made again.
+func (a aim) edition() string {
+	all := []string{a.by()}
+	for _, p := range a.winners {
+		all = append(all, p.edition())
+	}
+	return strings.Join(all, " ")
+}
+
+func (p *plan) edition() string { return p.ID + "@" + strconv.FormatUint(p.Revision, 10) }
 
 // by is what the history of a twin has as the writer.
 func (a aim) by() string {
