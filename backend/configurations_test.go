@@ -209,3 +209,25 @@ func TestLease(t *testing.T) {
 		t.Errorf("it was taken after %v", d)
 	}
 }
+
+// TestLeaseThatLapses: who had no lease for a while has missed what there was to
+// do, also when nobody else has taken it, and is told as at the first time.
+func TestLeaseThatLapses(t *testing.T) {
+	t.Parallel()
+	l := newLease(open(t, serve(t, "", 0), Config{}).Configurations().bucket, "node.lease", "a", zerolog.Nop())
+	l.beat = 500 * time.Millisecond
+	l.term = l.beat // over as soon as it is written
+	ctx, cancel := context.WithCancel(testContext(t))
+	got := make(chan struct{}, 1000)
+	var wg sync.WaitGroup
+	wg.Go(func() { l.Run(ctx, func() { got <- struct{}{} }) })
+	defer wg.Wait()
+	defer cancel()
+	for range 3 {
+		select {
+		case <-got:
+		case <-ctx.Done():
+			t.Fatal("nobody is told that the lease is there again")
+		}
+	}
+}

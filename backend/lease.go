@@ -44,7 +44,7 @@ func newLease(b *bucket, key, node string, log zerolog.Logger) *Lease {
 func (l *Lease) Held() bool { return int64(time.Since(l.start)) < l.until.Load() }
 
 // Run seeks the lease until ctx ends, and gives it back then. It calls got each
-// time that this node gets it.
+// time that this node gets it, also when it had lapsed and nobody has taken it.
 func (l *Lease) Run(ctx context.Context, got func()) {
 	var seen uint64     // revision of the key
 	var since time.Time // when it was seen for the first time
@@ -110,10 +110,14 @@ func (l *Lease) keep(ctx context.Context, revision uint64, got func()) {
 			_ = l.bucket.remove(last, l.key, revision)
 			return
 		}
+		end := l.until.Load()
 		next, err := l.write(ctx, revision)
 		switch {
 		case err == nil:
 			revision = next
+			if int64(time.Since(l.start)) >= end { // for a while this node had it not
+				got()
+			}
 		case errors.Is(err, errStale):
 			// Somebody has taken it, or the answer to an earlier write was lost.
 			l.until.Store(0)
