@@ -34,6 +34,19 @@ func TestConfigurationTranscript(t *testing.T) {
 	p.stopCleanly(t)
 }
 
+// TestConditionIsShownAsItIs: <, > and & are written for people as they are.
+func TestConditionIsShownAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, format := range []outputFormat{formatTable, formatJSON} {
+		var out bytes.Buffer
+		a := &app{out: &out, format: format}
+		if err := a.showConfiguration(configuration.Configuration{ID: "c", TargetCondition: "properties.reported.t < 5"}); err != nil {
+			t.Fatal(err)
+		}
+		wantAll(t, out.String(), "properties.reported.t < 5")
+	}
+}
+
 // TestConfigurationSurvives applies a configuration, kills the node, and has
 // another one go on: with what a device gets, and with what is taken back.
 func TestConfigurationSurvives(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -103,11 +104,15 @@ func (a *app) showConfiguration(c configuration.Configuration) error {
 	if a.format == formatJSON {
 		return writeJSON(a.out, c)
 	}
-	text, err := json.MarshalIndent(c, "", "  ")
+	line, err := c.AppendJSON(nil)
 	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := json.Indent(&text, line, "", "  "); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	return a.say("%s", text)
+	return a.say("%s", text.Bytes())
 }
 
 type createConfigurationCmd struct {
