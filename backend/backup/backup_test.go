@@ -506,3 +506,56 @@ func TestReplicaBehind(t *testing.T) {
 		t.Error("a stream that is not there is whole")
 	}
 }
+
+// TestManifestOfOthers: a manifest that names what is not the hub's, or not as what it
+// is, is damaged: a restore that fails removes what the manifest names.
+func TestManifestOfOthers(t *testing.T) {
+	a := account(t, nil)
+	hubOf(t, a, 1)
+	good, _ := copied(t, a, Options{})
+	for name, change := range map[string]func(*Asset){
+		"a stream of others":         func(a *Asset) { a.Stream = "ORDERS" },
+		"a bucket of others":         func(a *Asset) { a.Stream = "KV_orders" },
+		"a bucket that is none":      func(a *Asset) { a.Bucket = true },
+		"the mark":                   func(a *Asset) { a.Stream = "HUB_RESTORE" },
+		"a bucket with a short name": func(a *Asset) { a.Stream, a.Bucket = "X", true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := readManifest(good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(t.TempDir(), "copy")
+			if err := os.CopyFS(dir, os.DirFS(good)); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(m.Assets, func(a Asset) bool { return a.Stream == "HUB_TELEMETRY" })
+			change(&m.Assets[i])
+			if m.Assets[i].Bucket { // with a file that fits
+				devices := m.Assets[slices.IndexFunc(m.Assets, func(a Asset) bool { return a.Stream == "KV_hub_devices" })]
+				m.Assets[i].File, m.Assets[i].Size, m.Assets[i].SHA256, m.Assets[i].Messages = devices.File, devices.Size, devices.SHA256, devices.Messages
+			}
+			if err := m.write(dir); err != nil {
+				t.Fatal(err)
+			}
+			b := account(t, nil)
+			js := jetStreamOf(t, b)
+			for _, name := range []string{"ORDERS", "KV_orders"} {
+				if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{name}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := b.Restore(t.Context(), Plan{Dir: dir}); err == nil || !strings.Contains(err.Error(), "damaged") {
+				t.Errorf("got %v", err)
+			}
+			var left []string
+			for name := range js.StreamNames(t.Context()).Name() {
+				left = append(left, name)
+			}
+			slices.Sort(left)
+			if !slices.Equal(left, []string{"KV_orders", "ORDERS"}) {
+				t.Errorf("there is %q", left)
+			}
+		})
+	}
+}

@@ -13,12 +13,12 @@ import (
 // and no stream twice.
 func FuzzManifest(f *testing.F) {
 	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"KV_hub_devices","bucket":true,"file":"KV_hub_devices.jsonl.gz","config":{}}]}`)
-	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"A","file":"../a","config":{}}]}`)
+	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"HUB_A","file":"../a","config":{}}]}`)
 	f.Add(`{"format":2}`)
-	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"A","file":"a","config":null}]}`)
-	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"A","bucket":true,"file":"..","config":{"metadata":null}}]}`)
-	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"A","bucket":true,"file":"a","config":{"metadata":null},"lastSequence":18446744073709551615}]}`)
-	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"A","file":"/","config":{}}]}`)
+	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"HUB_A","file":"a","config":null}]}`)
+	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"KV_hub_a","bucket":true,"file":"..","config":{"metadata":null}}]}`)
+	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"KV_hub_a","bucket":true,"file":"a","config":{"metadata":null},"lastSequence":18446744073709551615}]}`)
+	f.Add(`{"format":1,"prefix":"hub","assets":[{"stream":"HUB_A","file":"/","config":{}}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, ManifestFile), []byte(text), 0o600); err != nil {

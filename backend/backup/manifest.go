@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/hub"
 )
 
@@ -83,12 +84,19 @@ func (m *Manifest) check(path string) error {
 	}
 	seen := map[string]bool{}
 	for _, a := range m.Assets {
-		if !a.plain() || seen[a.Stream] || len(a.Config) == 0 {
+		if !a.plain() || !m.owns(a) || seen[a.Stream] || len(a.Config) == 0 {
 			return hub.Errorf(hub.ArgumentInvalid, "%s is damaged: it names the stream %q with the file %q", path, a.Stream, a.File)
 		}
 		seen[a.Stream] = true
 	}
 	return nil
+}
+
+// owns reports whether a stream is the hub's, and what its name says: a restore that
+// fails removes the streams that the manifest names.
+func (m *Manifest) owns(a Asset) bool {
+	mark := subject.Names{Prefix: m.Prefix}.RestoreStream()
+	return of(a.Stream, m.Prefix) && a.Bucket == isBucket(a.Stream) && a.Stream != mark
 }
 
 // plain reports whether the names are such that they lead nowhere else.
