@@ -155,8 +155,13 @@ func (s *Registry) Delete(ctx context.Context, id hub.Identity, ifMatch string) 
 }
 
 func (s *Registry) remove(ctx context.Context, id hub.Identity, ifMatch string) error {
+	return s.removeOf(ctx, id, ifMatch, "")
+}
+
+// removeOf removes an identity of a generation, or with "" of any.
+func (s *Registry) removeOf(ctx context.Context, id hub.Identity, ifMatch, generation string) error {
 	for try := 1; ; try++ {
-		err := s.removeOnce(ctx, id, ifMatch)
+		err := s.removeOnce(ctx, id, ifMatch, generation)
 		if err == nil || !errors.Is(err, errRace) {
 			return err
 		}
@@ -166,10 +171,13 @@ func (s *Registry) remove(ctx context.Context, id hub.Identity, ifMatch string) 
 	}
 }
 
-func (s *Registry) removeOnce(ctx context.Context, id hub.Identity, ifMatch string) error {
+func (s *Registry) removeOnce(ctx context.Context, id hub.Identity, ifMatch, generation string) error {
 	r, err := s.Get(ctx, id)
 	if err != nil {
 		return err
+	}
+	if generation != "" && r.GenerationID != generation {
+		return hub.Errorf(hub.PreconditionFailed, "%s was deleted and created again", id)
 	}
 	if err := matches(r, ifMatch); err != nil {
 		return err
@@ -178,7 +186,7 @@ func (s *Registry) removeOnce(ctx context.Context, id hub.Identity, ifMatch stri
 		if claimed, err := s.claim(ctx, r, ifMatch); err != nil {
 			return err
 		} else if claimed {
-			return s.remove(ctx, id, "*")
+			return s.removeOf(ctx, id, "*", r.GenerationID)
 		}
 		if err := s.deleteModules(ctx, id); err != nil {
 			return err

@@ -86,3 +86,27 @@ func TestInterruptedEdgeDevice(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDeletionOfTheNextDevice: who may delete a device by its etag does not delete the one that was made under its name meanwhile.
+func TestDeletionOfTheNextDevice(t *testing.T) {
+	s, store := newRegistry()
+	d, m := hub.Identity{Device: "d"}, hub.Identity{Device: "d", Module: "m"}
+	r := createdIn(t, s, d)
+	createdIn(t, s, m)
+	var next identity.Record
+	store.before = func(op string, id hub.Identity) {
+		if now, there := store.records[d]; op == "get" && id == d && there && now.ETag != r.ETag { // the etag is used up
+			store.before = nil
+			if err := s.Delete(t.Context(), d, "*"); err != nil {
+				t.Fatal(err)
+			}
+			next = createdIn(t, s, d)
+		}
+	}
+	if err := s.Delete(t.Context(), d, r.ETag); hub.CodeOf(err) != hub.PreconditionFailed {
+		t.Errorf("Delete: %v", err)
+	}
+	if got, err := s.Get(t.Context(), d); err != nil || got.GenerationID != next.GenerationID {
+		t.Errorf("the device that was made meanwhile: %v, %v", got.GenerationID, err)
+	}
+}
