@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,4 +22,48 @@ func TestPrivateKeyAsRecipient(t *testing.T) {
 		t.Errorf("got exit code %d and %s", r.code, r.err)
 	}
 	wantAll(t, r.err, "this is a private key", "age1")
+}
+
+// backupOf makes a backup of a new hub with a device.
+func backupOf(t *testing.T, flags ...string) string {
+	t.Helper()
+	data, dir := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	p := startDev(t, data, flags...)
+	create(t, data, "device", "d")
+	if r := hubgate(t, nil, "backup", "--data-dir", data, "--out", dir); r.code != 0 {
+		t.Fatalf("backup: %d %s", r.code, r.err)
+	}
+	p.stopCleanly(t)
+	return dir
+}
+
+// TestRestoreAtTheEdge: nobody at the other end of the link sees a hub of which a
+// part is there.
+func TestRestoreAtTheEdge(t *testing.T) {
+	t.Parallel()
+	edge := []string{"--set", "nats.prefix=plant7"}
+	dir := backupOf(t, edge...)
+	far, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = far.Close() }()
+	edge = append(edge, "--set", "nats.leaf.url=nats://"+far.Addr().String())
+	r := hubgate(t, nil, append([]string{"restore", "--in", dir, "--embedded", "--data-dir", filepath.Join(t.TempDir(), "data")}, edge...)...)
+	if r.code != 0 {
+		t.Fatalf("restore: %d %s", r.code, r.err)
+	}
+	last, err := net.Dial("tcp", far.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = last.Close() }()
+	first, err := far.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Close() }()
+	if first.RemoteAddr().String() != last.LocalAddr().String() {
+		t.Error("the restore has opened the link")
+	}
 }

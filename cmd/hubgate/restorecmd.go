@@ -133,7 +133,7 @@ func (c *restoreCmd) startTarget(ctx context.Context, a *app, cfg *config.Config
 	if err != nil {
 		return nil, err
 	}
-	cfg.NATS.Port = 0 // nobody else is to find it
+	cfg.NATS.Port, cfg.NATS.Leaf = 0, config.Leaf{} // nobody else is to find it
 	n := &node{cfg: cfg, log: log, encryption: encryption}
 	if err := n.startNATS(ctx); err != nil {
 		return nil, err
