@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +36,23 @@ func backupOf(t *testing.T, flags ...string) string {
 	}
 	p.stopCleanly(t)
 	return dir
+}
+
+// TestRestoreToOnePlace: who names two places has neither taken for the other.
+func TestRestoreToOnePlace(t *testing.T) {
+	t.Parallel()
+	dir, data := backupOf(t), filepath.Join(t.TempDir(), "data")
+	embedded := write(t, t.TempDir(), "hub.yaml", "nats:\n  embedded: true\n")
+	for _, args := range [][]string{{"--embedded"}, {"--config", embedded}} {
+		r := hubgate(t, nil, append([]string{"restore", "--in", dir, "--data-dir", data, "--nats", "nats://127.0.0.1:1"}, args...)...)
+		if r.code != exitUsage {
+			t.Errorf("%q: got exit code %d and %s", args, r.code, r.err)
+		}
+		wantAll(t, r.err, "not both")
+		if _, err := os.Stat(data); err == nil {
+			t.Errorf("%q: the data directory has been made", args)
+		}
+	}
 }
 
 // TestRestoreAtTheEdge: nobody at the other end of the link sees a hub of which a

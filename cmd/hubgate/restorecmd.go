@@ -40,6 +40,9 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if cfg.NATS.Embedded && cfg.NATS.URL != "" {
+		return usagef("the hub is to be either in the embedded NATS server's data directory or at nats.url, not both: give --nats URL --embedded=false, or --embedded --nats=, where the configuration has the other")
+	}
 	// A mistake in the backup is told before anything is started.
 	if _, err := backup.Verify(c.In, identities); err != nil {
 		return err
