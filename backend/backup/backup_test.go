@@ -559,3 +559,40 @@ func TestManifestOfOthers(t *testing.T) {
 		})
 	}
 }
+
+// TestCopiesOfOperators: buckets of operators that have their values from one of the hub
+// have them from that of the restored hub.
+func TestCopiesOfOperators(t *testing.T) {
+	a := account(t, nil)
+	hubOf(t, a, 1)
+	bucketOf(t, a, jetstream.KeyValueConfig{Bucket: "hub_copy", Mirror: &jetstream.StreamSource{Name: "hub_devices"}})
+	bucketOf(t, a, jetstream.KeyValueConfig{Bucket: "hub_sum", Sources: []*jetstream.StreamSource{{Name: "hub_devices"}}})
+	wantCopies(t, a, "d")
+	dir, _ := copied(t, a, Options{})
+	b := account(t, nil)
+	restored(t, b, Plan{Dir: dir})
+	kv, err := jetStreamOf(t, b).KeyValue(t.Context(), "hub_devices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, kv, "e", "secret-key-of-e")
+	wantCopies(t, b, "d", "e")
+}
+
+// wantCopies waits until the copies have devices.
+func wantCopies(t *testing.T, a Account, devices ...string) {
+	t.Helper()
+	js := jetStreamOf(t, a)
+	for stream, bucket := range map[string]string{"KV_hub_copy": "hub_devices", "KV_hub_sum": "hub_sum"} {
+		for _, device := range devices {
+			until(t, device+" in "+stream, func(ctx context.Context) bool {
+				s, err := js.Stream(ctx, stream)
+				if err != nil {
+					return false
+				}
+				m, err := s.GetLastMsgForSubject(ctx, "$KV."+bucket+"."+device)
+				return err == nil && string(m.Data) == "secret-key-of-"+device
+			})
+		}
+	}
+}

@@ -43,7 +43,7 @@ func (a Account) dump(ctx context.Context, asset *Asset, w *recordWriter) error 
 		return err
 	}
 	asset.Config, asset.LastSeq = info.Config, info.State.LastSeq
-	if info.State.Messages == 0 {
+	if info.State.Messages == 0 || asset.fillsItself() {
 		return nil
 	}
 	js, err := a.jetStream()

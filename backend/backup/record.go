@@ -84,13 +84,17 @@ func eachRecord(r io.Reader, a Asset, visit func(record) error) error {
 // its time. It is for those who watched then.
 func limitMarker(h nats.Header) bool { return h.Get(jetstream.MarkerReasonHeader) != "" }
 
+// sourceHeader is the server's note of where a value comes from that a bucket has from
+// another one, which only a server may write. Without it the bucket asks for all anew.
+const sourceHeader = "Nats-Stream-Source"
+
 // message makes a record to one that is published again. What its first writer
 // had expected, and that it is no duplicate, was for then.
 func (r record) message(to string) *nats.Msg {
 	m := nats.NewMsg(to)
 	m.Data = r.Value
 	for name, values := range r.Header {
-		if !strings.HasPrefix(name, "Nats-Expected-") && name != jetstream.MsgIDHeader {
+		if !strings.HasPrefix(name, "Nats-Expected-") && name != jetstream.MsgIDHeader && name != sourceHeader {
 			m.Header[name] = values
 		}
 	}

@@ -192,7 +192,7 @@ func (r *restoring) one(ctx context.Context, asset Asset, config json.RawMessage
 	if !asset.Bucket {
 		return r.unpack(ctx, asset, config, f)
 	}
-	if err := r.ask(ctx, "STREAM.CREATE", asset.Stream, config, nil); err != nil {
+	if err := r.ask(ctx, "STREAM.CREATE", asset.Stream, config, nil); err != nil || asset.fillsItself() {
 		return err
 	}
 	return r.load(ctx, asset, f)
