@@ -97,6 +97,15 @@ func (s *SessionStore) sendWills(v session.Session) {
 	}
 }
 
+// payNow sends what the session of id owes, if that takes no longer than a claim may
+// wait, and reports whether it is sent. Who has to send it may be gone: no node of a hub
+// that was restored from a backup knows of it.
+func (s *SessionStore) payNow(ctx context.Context, id hub.Identity) bool {
+	ctx, cancel := context.WithTimeout(ctx, endsPatience)
+	defer cancel()
+	return s.payWills(ctx, id) == nil
+}
+
 // payWills sends what the session of id owes and notes that it is sent.
 func (s *SessionStore) payWills(ctx context.Context, id hub.Identity) error {
 	now, err := s.read(ctx, id)

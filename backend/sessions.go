@@ -79,8 +79,11 @@ func (s *SessionStore) claimOnce(ctx context.Context, next session.Session) (cla
 			return session.Session{}, false, farewell{}, refusedClaim{err}
 		}
 		claimed, present := session.Resume(prev, next)
-		if len(claimed.Owed) > session.MaxOwed {
-			return session.Session{}, false, farewell{}, refusedClaim{hub.Errorf(hub.ServiceUnavailable, "%d wills of %s wait already to be stored", len(claimed.Owed), next.ID)}
+		if n := len(claimed.Owed); n > session.MaxOwed {
+			if s.payNow(ctx, next.ID) {
+				continue
+			}
+			return session.Session{}, false, farewell{}, refusedClaim{hub.Errorf(hub.ServiceUnavailable, "%d wills of %s wait already to be stored", n, next.ID)}
 		}
 		f, err := s.takeOver(ctx, prev, &claimed)
 		if err != nil {

@@ -235,3 +235,32 @@ func TestTooManyOwedWills(t *testing.T) {
 		t.Errorf("claim %d: %v", n, err)
 	}
 }
+
+// TestOwedWillsOfNobody: a hub that was restored from a backup has sessions that owe
+// as many wills as there may be, and one more, and no node that is at it. Whoever
+// comes finds that they can be sent.
+func TestOwedWillsOfNobody(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "", 0)
+	p := &peer{Backbone: open(t, s, Config{Node: "a"})}
+	v := session.Session{ID: hub.Identity{Device: "d"}, Generation: "g1"}
+	var want []string
+	for n := range session.MaxOwed + 1 {
+		body := fmt.Sprint("will ", n)
+		will, err := p.sessions.wills.keep(testContext(t), v.ID, "then", &session.Will{Body: []byte(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, v.Owed = append(want, body), append(v.Owed, will)
+	}
+	if _, err := p.sessions.write(testContext(t), subject.Key(v.ID), stored{Session: v}, 0); err != nil {
+		t.Fatal(err)
+	}
+	now := p.connects(t, "d", "c", "")
+	if len(now.Owed) > 0 {
+		t.Errorf("owed are %q", now.Owed)
+	}
+	if got := p.wills(t, "d"); !slices.Equal(got, want) {
+		t.Errorf("wills %q", got)
+	}
+}
