@@ -414,8 +414,9 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestRestoreSyncs: the mark is on the disk before anything else is made, and everything
-// is before the mark goes. A disk that fails ends the restore.
+// TestRestoreSyncs: the mark is on the disk before anything else is made, everything
+// is before the mark goes, and that it has gone is at the end. A disk that fails ends the
+// restore.
 func TestRestoreSyncs(t *testing.T) {
 	a := account(t, nil)
 	hubOf(t, a, 1)
@@ -431,10 +432,13 @@ func TestRestoreSyncs(t *testing.T) {
 	if _, err := b.Restore(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}
-	if len(there) != 2 || !slices.Equal(there[0], []string{mark}) || len(there[1]) != len(m.Assets)+1 || !slices.Contains(there[1], mark) {
-		t.Errorf("when the disk was synced there were %v", there)
+	if len(there) != 3 || !slices.Equal(there[0], []string{mark}) || len(there[1]) != len(m.Assets)+1 || !slices.Contains(there[1], mark) {
+		t.Fatalf("when the disk was synced there were %v", there)
 	}
-	for at := range 2 {
+	if len(there[2]) != len(m.Assets) || slices.Contains(there[2], mark) {
+		t.Errorf("when the disk was synced last there were %v", there[2])
+	}
+	for at := range 3 {
 		c, n := account(t, nil), 0
 		plan.Sync = func() error {
 			if n++; n > at {

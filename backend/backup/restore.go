@@ -173,7 +173,10 @@ func (r *restoring) all(ctx context.Context) error {
 	if err := r.sync(); err != nil {
 		return err
 	}
-	return r.remove(ctx, r.names().RestoreStream())
+	if err := r.remove(ctx, r.names().RestoreStream()); err != nil {
+		return err
+	}
+	return r.sync() // or the mark may be there again after a loss of power
 }
 
 func (r *restoring) sync() error {
