@@ -367,6 +367,30 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
+// TestOthersInThePlace: of two backups that go into one directory, the one that fails
+// leaves the other's files.
+func TestOthersInThePlace(t *testing.T) {
+	a := account(t, nil)
+	hubOf(t, a, 1)
+	dir := t.TempDir()
+	other := filepath.Join(dir, "HUB_TELEMETRY.snapshot")
+	_, err := a.Write(t.Context(), Options{Dir: dir, Done: func(done Asset) {
+		if done.Stream != "KV_hub_devices" {
+			return
+		}
+		if err := os.WriteFile(other, []byte("of another"), 0o600); err != nil {
+			t.Error(err)
+		}
+	}})
+	if !errors.Is(err, os.ErrExist) {
+		t.Errorf("got %v", err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || !slices.Equal(left, []string{other}) {
+		t.Errorf("left are %q, %v", left, err)
+	}
+}
+
 // TestBelonging: the streams of a hub, and not of one whose name begins so.
 func TestBelonging(t *testing.T) {
 	all := []string{

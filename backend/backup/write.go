@@ -47,6 +47,9 @@ func (a Account) Write(ctx context.Context, o Options) (*Manifest, error) {
 	}
 	for _, stream := range streams {
 		asset, err := a.copyOut(ctx, stream, o)
+		if asset.File != "" {
+			dir.files = append(dir.files, asset.File)
+		}
 		if err != nil {
 			return nil, errors.Join(err, dir.discard())
 		}
@@ -56,6 +59,7 @@ func (a Account) Write(ctx context.Context, o Options) (*Manifest, error) {
 		}
 	}
 	m.Ended = time.Now().UTC()
+	dir.files = append(dir.files, ManifestFile)
 	if err := m.write(o.Dir); err != nil {
 		return nil, errors.Join(err, dir.discard())
 	}
@@ -86,13 +90,13 @@ func (a Account) toCopy(ctx context.Context, skip func(string) bool) ([]string, 
 	return order(wanted, a.names()), nil
 }
 
-// copyOut writes the file of one stream.
+// copyOut writes the file of one stream. The asset names a file if it was made.
 func (a Account) copyOut(ctx context.Context, stream string, o Options) (Asset, error) {
 	asset := Asset{Stream: stream, Bucket: isBucket(stream)}
 	asset.File = fileOf(asset, o.Recipients)
 	s, err := newSink(filepath.Join(o.Dir, asset.File), o.Recipients)
 	if err != nil {
-		return asset, err
+		return Asset{}, err
 	}
 	if asset.Bucket {
 		err = a.copyBucket(ctx, &asset, s)
@@ -128,8 +132,9 @@ func isEncrypted(asset Asset) bool { return strings.HasSuffix(asset.File, encryp
 
 // place is the directory of a backup that is being written.
 type place struct {
-	dir  string
-	made bool // by us
+	dir   string
+	made  bool     // by us
+	files []string // that are ours
 }
 
 // newPlace makes the directory, or finds it empty.
@@ -139,7 +144,7 @@ func newPlace(dir string) (place, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return place{}, fmt.Errorf("make the directory of the backup: %w", err)
 		}
-		return place{dir, true}, nil
+		return place{dir: dir, made: true}, nil
 	}
 	if err != nil {
 		return place{}, fmt.Errorf("look into the directory of the backup: %w", err)
@@ -147,17 +152,19 @@ func newPlace(dir string) (place, error) {
 	if len(entries) > 0 {
 		return place{}, hub.Errorf(hub.ArgumentInvalid, "%s is not empty (it has %s): each backup needs a directory of its own", dir, entries[0].Name())
 	}
-	return place{dir, false}, nil
+	return place{dir: dir}, nil
 }
 
-// discard removes what was written: nothing else is there.
+// discard removes what was written. What others have put there meanwhile stays.
 func (p place) discard() error {
-	entries, err := os.ReadDir(p.dir)
-	for _, e := range entries {
-		err = errors.Join(err, os.Remove(filepath.Join(p.dir, e.Name())))
+	var errs []error
+	for _, name := range p.files {
+		if err := os.Remove(filepath.Join(p.dir, name)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	if p.made {
-		err = errors.Join(err, os.Remove(p.dir))
+	if left, err := os.ReadDir(p.dir); p.made && err == nil && len(left) == 0 {
+		errs = append(errs, os.Remove(p.dir))
 	}
-	return err
+	return errors.Join(errs...)
 }
