@@ -223,3 +223,21 @@ func TestBulkItemWithABadTwin(t *testing.T) {
 		t.Errorf("the item has failed, and the device is %+v; it was %+v", after, before)
 	}
 }
+
+// TestBulkTwinETag: only updateTwinIfMatchETag asks for the etag of a twin; in any other
+// mode an item may have that of an export.
+func TestBulkTwinETag(t *testing.T) {
+	w := newWorld(t)
+	const rest = `"id":"d","twinETag":"AAAAAAAAAAA=","tags":{"site":"x"}`
+	for _, mode := range []string{"create", "update", "createOrUpdate", "updateIfMatchETag", "createOrUpdateIfMatchETag", "updateTwin"} {
+		out, _ := bulkOf(w, 200, `[{"importMode":"`+mode+`",`+rest+`}]`)
+		if len(out.Warnings) > 0 {
+			t.Errorf("%s: warnings are %+v", mode, out.Warnings)
+		}
+		got, err := w.api.Twins.Get(t.Context(), hub.Identity{Device: "d"})
+		if err != nil || !strings.Contains(string(got.AppendJSON(nil)), `"site":"x"`) {
+			t.Errorf("%s: the twin is %s, %v", mode, got.AppendJSON(nil), err)
+		}
+		bulkOf(w, 200, `[{"importMode":"updateTwin","id":"d","tags":{"site":null}}]`)
+	}
+}

@@ -47,7 +47,8 @@ func (i *bulkItem) hasTwin() bool { return isGiven(i.Tags) || isGiven(i.Properti
 
 func isGiven(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
 
-// write is what the item says of the twin.
+// write is what the item says of the twin, whatever its etag: mergeTwin alone asks for
+// that.
 func (i *bulkItem) write(s *Server, by string) (twin.Write, error) {
 	if s.Twins == nil {
 		return twin.Write{}, hub.Errorf(hub.NotSupported, "this hub does not offer twins")
@@ -62,7 +63,7 @@ func (i *bulkItem) write(s *Server, by string) (twin.Write, error) {
 		}
 		body = append(append(append(body, `"properties":{"desired":`...), i.Properties.Desired...), '}')
 	}
-	return twin.Write{Body: append(body, '}'), IfMatch: i.TwinETag, By: by}, nil
+	return twin.Write{Body: append(body, '}'), By: by}, nil
 }
 
 // checked is write, if the item says anything of the twin, and fails for what no twin
