@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend"
 )
 
 // checkHub checks that what hubOf has made is there.
@@ -124,6 +126,31 @@ func TestThereAndBack(t *testing.T) {
 			t.Errorf("the restored bucket is %v, %v", s, err)
 		}
 	})
+}
+
+// TestAnotherPlace: the streams of a cluster are restored in one of another name.
+func TestAnotherPlace(t *testing.T) {
+	t.Parallel()
+	a, other := cluster(t), clusterNamed(t, "d")
+	hubOf(t, a, 1)
+	for _, name := range []string{"KV_hub_devices", "HUB_TELEMETRY"} {
+		s, err := jetStreamOf(t, a).Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := s.CachedInfo().Config
+		config.Placement = &jetstream.Placement{Cluster: "c"}
+		if _, err := jetStreamOf(t, a).UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, _ := copied(t, a, Options{})
+	restored(t, other, Plan{Dir: dir, Placement: backend.Placement{Cluster: "d"}})
+	checkHub(t, other, 1)
+	s, err := jetStreamOf(t, other).Stream(t.Context(), "HUB_TELEMETRY")
+	if err != nil || s.CachedInfo().Config.Placement.Cluster != "d" {
+		t.Errorf("the restored stream is %v, %v", s, err)
+	}
 }
 
 func wantNothing(t *testing.T, a Account) {

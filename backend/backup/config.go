@@ -5,6 +5,9 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/hub"
 )
 
@@ -29,7 +32,7 @@ func (a Asset) fillsItself() bool {
 
 // configFor is the configuration of a stream as it is made again. What this
 // version does not know of it is kept.
-func configFor(a Asset, replicas int) (json.RawMessage, error) {
+func configFor(a Asset, replicas int, place backend.Placement) (json.RawMessage, error) {
 	damaged := func(err error) error {
 		return hub.Errorf(hub.ArgumentInvalid, "the backup is damaged: the configuration of %s: %w", a.Stream, err)
 	}
@@ -43,6 +46,9 @@ func configFor(a Asset, replicas int) (json.RawMessage, error) {
 	var err error
 	if replicas > 0 {
 		config["num_replicas"], err = json.Marshal(replicas)
+	}
+	if (place.Cluster != "" || len(place.Tags) > 0) && err == nil {
+		config["placement"], err = json.Marshal(jetstream.Placement{Cluster: place.Cluster, Tags: place.Tags})
 	}
 	if a.Bucket && err == nil && !isMirror(config) {
 		config["first_seq"], err = json.Marshal(a.LastSeq + leap)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hubgate/hubgate/backend"
 )
 
 // FuzzManifest: whatever stands there, nothing outside the directory is named,
@@ -34,7 +36,7 @@ func FuzzManifest(f *testing.F) {
 				t.Errorf("%q is taken", text)
 			}
 			seen[a.Stream] = true
-			_, _ = configFor(a, 3)
+			_, _ = configFor(a, 3, backend.Placement{Cluster: "c"})
 		}
 	})
 }

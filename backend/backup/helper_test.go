@@ -55,6 +55,11 @@ func connect(t *testing.T, s *server.Server, user ...nats.Option) *nats.Conn {
 // cluster runs three servers and returns the account of a hub in them.
 func cluster(t *testing.T) Account {
 	t.Helper()
+	return clusterNamed(t, "c")
+}
+
+func clusterNamed(t *testing.T, name string) Account {
+	t.Helper()
 	ports := make([]int, 3)
 	var routes []string
 	for i := range ports {
@@ -70,7 +75,7 @@ func cluster(t *testing.T) Account {
 	for i, port := range ports {
 		servers = append(servers, run(t, &server.Options{
 			ServerName: fmt.Sprint("s", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: port}, Routes: server.RoutesFromStr(routes[0] + "," + routes[1] + "," + routes[2]),
+			Cluster: server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: port}, Routes: server.RoutesFromStr(routes[0] + "," + routes[1] + "," + routes[2]),
 		}))
 	}
 	a := Account{Conn: connect(t, servers[0])}

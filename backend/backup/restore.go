@@ -23,6 +23,8 @@ type Plan struct {
 	Identities []age.Identity // that decrypt it
 	// Replicas of all streams; 0: as they were.
 	Replicas int
+	// Placement of all streams; zero: as it was.
+	Placement backend.Placement
 	// DiscardUnfinished removes first what a restore has made that was not
 	// finished, and is no longer at work.
 	DiscardUnfinished bool
@@ -155,7 +157,7 @@ func (r *restoring) mark(ctx context.Context) error {
 // all makes the streams, tells who has gone, and lets nodes in.
 func (r *restoring) all(ctx context.Context) error {
 	for _, asset := range r.manifest.Assets {
-		config, err := configFor(asset, r.plan.Replicas)
+		config, err := configFor(asset, r.plan.Replicas, r.plan.Placement)
 		if err != nil {
 			return err
 		}

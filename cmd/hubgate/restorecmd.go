@@ -9,6 +9,7 @@ import (
 	"filippo.io/age"
 	"github.com/nats-io/nats.go"
 
+	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/backup"
 	"github.com/hubgate/hubgate/backend/client"
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
@@ -52,10 +53,10 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if cfg.NATS.Embedded {
-		cfg.NATS.Replicas = 1 // whatever the hub had: there is one server
+		cfg.NATS.Replicas, cfg.NATS.Placement = 1, config.Placement{} // whatever the hub had: there is one server
 	}
 	result, err := c.restore(ctx, to.hub, backup.Plan{
-		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"), Sync: to.sync,
+		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, Placement: backend.Placement{Cluster: cfg.NATS.Placement.Cluster, Tags: cfg.NATS.Placement.Tags}, DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"), Sync: to.sync,
 	}, cfg.NATS.Domain)
 	to.close()
 	if err != nil {
