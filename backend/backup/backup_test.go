@@ -375,7 +375,7 @@ func TestWriteRefuses(t *testing.T) {
 	if _, err := a.Write(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("over a backup: %v", err)
 	}
-	if _, err := Verify(dir, nil); err != nil {
+	if _, err := Verify(t.Context(), dir, nil); err != nil {
 		t.Errorf("the refused backup has harmed the first: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -99,7 +100,7 @@ func open(dir string, a Asset, identities []age.Identity) (*opened, error) {
 }
 
 // whole reports, as an error, that a file is not what the manifest says.
-func whole(dir string, a Asset) error {
+func whole(ctx context.Context, dir string, a Asset) error {
 	path := filepath.Join(dir, a.File)
 	f, err := os.Open(path)
 	if err != nil {
@@ -107,7 +108,7 @@ func whole(dir string, a Asset) error {
 	}
 	defer func() { _ = f.Close() }()
 	sum := sha256.New()
-	n, err := io.Copy(sum, f)
+	n, err := io.Copy(sum, interruptible(ctx, f))
 	if err != nil {
 		return fmt.Errorf("read the backup: %w", err)
 	}

@@ -63,7 +63,7 @@ type restoring struct {
 // changed before the whole backup has been read and found good, and on an error
 // nothing is left. No node may run meanwhile; none starts.
 func (a Account) Restore(ctx context.Context, p Plan) (*Result, error) {
-	m, err := Verify(p.Dir, p.Identities)
+	m, err := Verify(ctx, p.Dir, p.Identities)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"cmp"
+	"context"
 	"io"
 
 	"filippo.io/age"
@@ -10,8 +12,8 @@ import (
 
 // Verify reads a whole backup and reports, as an error, what is wrong with it:
 // missing, cut or changed files, what is no backup, and what the identities do
-// not decrypt.
-func Verify(dir string, identities []age.Identity) (*Manifest, error) {
+// not decrypt. It ends with ctx.
+func Verify(ctx context.Context, dir string, identities []age.Identity) (*Manifest, error) {
 	m, err := readManifest(dir)
 	if err != nil {
 		return nil, err
@@ -20,10 +22,10 @@ func Verify(dir string, identities []age.Identity) (*Manifest, error) {
 		return nil, hub.Errorf(hub.ArgumentInvalid, "the backup in %s is encrypted: give the file with the identity that decrypts it by --identity", dir)
 	}
 	for _, a := range m.Assets {
-		if err := whole(dir, a); err != nil {
+		if err := whole(ctx, dir, a); err != nil {
 			return nil, err
 		}
-		if err := readable(dir, a, identities); err != nil {
+		if err := readable(ctx, dir, a, identities); err != nil {
 			return nil, err
 		}
 	}
@@ -31,17 +33,36 @@ func Verify(dir string, identities []age.Identity) (*Manifest, error) {
 }
 
 // readable reads a file to its end.
-func readable(dir string, a Asset, identities []age.Identity) error {
+func readable(ctx context.Context, dir string, a Asset, identities []age.Identity) error {
 	f, err := open(dir, a, identities)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	r := interruptible(ctx, f)
 	if a.Bucket {
-		return eachRecord(f, a, func(record) error { return nil })
+		err := eachRecord(r, a, func(record) error { return nil })
+		return cmp.Or(ctx.Err(), err)
 	}
-	if _, err := io.Copy(io.Discard, f); err != nil {
+	if _, err := io.Copy(io.Discard, r); ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil {
 		return hub.Errorf(hub.ArgumentInvalid, "the backup is damaged: %s: %w", a.File, err)
 	}
 	return nil
 }
+
+// interruptible is r until ctx ends.
+func interruptible(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(b []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(b)
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -83,5 +84,24 @@ func TestRestoreAtTheEdge(t *testing.T) {
 	defer func() { _ = first.Close() }()
 	if first.RemoteAddr().String() != last.LocalAddr().String() {
 		t.Error("the restore has opened the link")
+	}
+}
+
+// TestVerifyInterrupted: who looks at a backup can end that, however large it is.
+func TestVerifyInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := backupOf(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, more := range []string{"--verify", "--embedded"} {
+		var out, errOut lockedBuffer
+		data := filepath.Join(t.TempDir(), "data")
+		a := &app{env: environment(), out: &out, errOut: &errOut}
+		if code := a.run(ctx, []string{"restore", "--in", dir, "--data-dir", data, more}); code != exitFailure || !strings.HasPrefix(errOut.String(), "hubgate: interrupted; ") {
+			t.Errorf("%s: got exit code %d and %s%s", more, code, out.String(), errOut.String())
+		}
+		if _, err := os.Stat(data); err == nil {
+			t.Errorf("%s: the data directory has been made", more)
+		}
 	}
 }

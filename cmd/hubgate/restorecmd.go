@@ -35,7 +35,7 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if c.Verify {
-		return c.verify(a, identities)
+		return c.verify(ctx, a, identities)
 	}
 	cfg, err := a.load(c.configFlags)
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 		return usagef("the hub is to be either in the embedded NATS server's data directory or at nats.url, not both: give --nats URL --embedded=false, or --embedded --nats=, where the configuration has the other")
 	}
 	// A mistake in the backup is told before anything is started.
-	if _, err := backup.Verify(c.In, identities); err != nil {
+	if _, err := backup.Verify(ctx, c.In, identities); err != nil {
 		return err
 	}
 	to, err := c.target(ctx, a, cfg)
@@ -69,8 +69,8 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 		result.Manifest.Begun.Format(time.RFC3339), result.Released)
 }
 
-func (c *restoreCmd) verify(a *app, identities []age.Identity) error {
-	m, err := backup.Verify(c.In, identities)
+func (c *restoreCmd) verify(ctx context.Context, a *app, identities []age.Identity) error {
+	m, err := backup.Verify(ctx, c.In, identities)
 	if err != nil {
 		return err
 	}
