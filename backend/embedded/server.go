@@ -202,7 +202,7 @@ func (s *Server) run(ctx context.Context, cfg Config, opts *server.Options) erro
 			err = cfg.Encryption.doubt(s.dir, err)
 		}
 	case <-ctx.Done():
-		err = s.notReady(cfg)
+		err = s.notReady(ctx, cfg)
 	}
 	if err != nil {
 		srv.Shutdown()
@@ -212,7 +212,10 @@ func (s *Server) run(ctx context.Context, cfg Config, opts *server.Options) erro
 	return err
 }
 
-func (s *Server) notReady(cfg Config) error {
+func (s *Server) notReady(ctx context.Context, cfg Config) error {
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
+		return fmt.Errorf("the start of the embedded NATS server was interrupted: %w", err)
+	}
 	return fmt.Errorf("JetStream was not ready within %v: it was still recovering %s; allow it more time, or look at the disk", cfg.StartTimeout, filepath.Join(s.dir, "jetstream"))
 }
 

@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -390,5 +391,18 @@ func TestLimitsAreApplied(t *testing.T) {
 	_, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, MaxBytes: 65 << 20})
 	if err == nil {
 		t.Error("a stream larger than MaxStore was accepted")
+	}
+}
+
+// TestStartInterrupted: who ends a start is not told that the disk is slow.
+func TestStartInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	s, err := embedded.Start(ctx, embedded.Config{DataDir: t.TempDir(), Log: zerolog.Nop()})
+	if err == nil {
+		_ = s.Shutdown()
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
