@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -123,7 +124,7 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 	if s.isFull() && !s.mayBeHere(connect) {
 		return nil, false, errBusy
 	}
-	a, err := s.Face.Admit(ctx, connect, peer)
+	a, err := s.authenticate(ctx, connect, peer)
 	if err != nil {
 		return nil, false, &refusal{a.ID, err}
 	}
@@ -140,6 +141,17 @@ func (s *Server) admit(ctx context.Context, src source, peer Peer, connect *mqtt
 	}
 	s.displace(c, older)
 	return c, present, nil
+}
+
+// authenticate asks the face. A panic refuses this client and no other.
+func (s *Server) authenticate(ctx context.Context, connect *mqtt.Connect, peer Peer) (a Admission, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.Log.Error().Interface("panic", r).Bytes("stack", debug.Stack()).Msg("a fault of the gateway kept a client out")
+			a, err = Admission{}, hub.Errorf(hub.ServerError, "a fault of the gateway; its log has the details")
+		}
+	}()
+	return s.Face.Admit(ctx, connect, peer)
 }
 
 // isFull reports whether there are as many connections as are allowed. Who is here

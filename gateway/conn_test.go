@@ -601,6 +601,30 @@ func TestPacketsMayBeSplitAnywhere(t *testing.T) {
 }
 
 // A fault in a handler costs one connection, not the process.
+// TestPanicKeepsOneClientOut: a fault on the way in is that of one client.
+func TestPanicKeepsOneClientOut(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.face.refuse = func(id string) error {
+			if id == "panic" {
+				panic("as the test asks")
+			}
+			return nil
+		}
+	})
+	other := w.connect(t, "d2")
+	c := dial(t, w.addr)
+	c.write(&mqtt.Connect{ClientID: []byte("panic"), KeepAlive: 60})
+	if k := c.connack(); k.Code != 3 {
+		t.Errorf("CONNACK %d, want 3", k.Code)
+	}
+	c.closed()
+	if !strings.Contains(w.log.String(), "as the test asks") || !strings.Contains(w.log.String(), "stack") {
+		t.Errorf("the log does not tell:\n%s", w.log)
+	}
+	other.write(&mqtt.Pingreq{})
+	next[*mqtt.Pingresp](other)
+}
+
 func TestPanicEndsOneConnection(t *testing.T) {
 	w := newWorld(t, nil)
 	other := w.connect(t, "d2")
