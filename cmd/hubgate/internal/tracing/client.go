@@ -69,7 +69,9 @@ func newClient(cfg Config) *client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg.TLS.Clone(), ForceAttemptHTTP2: true,
-			MaxIdleConns: 1, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: maxAnswerHeader,
+			// Not MaxIdleConns: by that, one request that is answered could break another's
+			// connection, whose answer nobody has taken yet.
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: maxAnswerHeader,
 		},
 	}
 	return c
