@@ -473,6 +473,8 @@ func TestRepairerIsNoRival(t *testing.T) {
 	a.nodes.wg.Wait()
 	b := join(t, s, "b")
 	until(t, "the node is repaired", func() bool { return b.record(t, "a").State == NodeRepaired })
+	b.nodes.stop() // nor is the node taken for dead again, however slow the test is
+	b.nodes.wg.Wait()
 	overtake := func() {
 		t.Helper()
 		r, revision, err := a.nodes.look(testContext(t), "a")
@@ -507,7 +509,7 @@ func TestRepairerIsNoRival(t *testing.T) {
 	if err := again.nodes.beat(testContext(t)); err != nil {
 		t.Error(err)
 	}
-	a.nodes.stop = nil // it does not leave
+	a.nodes.stop, b.nodes.stop = nil, nil // they do not leave
 }
 
 // TestNodeStartsAgain: a node repairs what an earlier run of it has left, and does
