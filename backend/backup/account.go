@@ -71,18 +71,24 @@ func (a Account) ask(ctx context.Context, operation, stream string, body, answer
 	if err != nil {
 		return fmt.Errorf("ask JetStream: %w", err)
 	}
-	m, err := a.Conn.RequestWithContext(ctx, a.apiSubject(operation, stream), data)
+	m, err := a.request(ctx, a.apiSubject(operation, stream), data)
+	if err != nil {
+		return a.fault(operation, stream, err)
+	}
+	return a.read(operation, stream, m.Data, answer)
+}
+
+// request asks again for a while when nobody is there to take it, which has no effect.
+func (a Account) request(ctx context.Context, to string, data []byte) (*nats.Msg, error) {
+	m, err := a.Conn.RequestWithContext(ctx, to, data)
 	for began := time.Now(); errors.Is(err, nats.ErrNoResponders) && time.Since(began) < nobodyThere; {
 		select {
 		case <-time.After(nobodyThere / 20):
 		case <-ctx.Done():
 		}
-		m, err = a.Conn.RequestWithContext(ctx, a.apiSubject(operation, stream), data)
+		m, err = a.Conn.RequestWithContext(ctx, to, data)
 	}
-	if err != nil {
-		return a.fault(operation, stream, err)
-	}
-	return a.read(operation, stream, m.Data, answer)
+	return m, err
 }
 
 // read decodes an answer, which may be an error.

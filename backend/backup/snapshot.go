@@ -138,7 +138,7 @@ func (a Account) send(ctx context.Context, stream, to string, chunk []byte) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	m, err := a.Conn.RequestWithContext(ctx, to, chunk)
+	m, err := a.request(ctx, to, chunk)
 	if err != nil {
 		return a.fault("STREAM.RESTORE", stream, err)
 	}

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -83,5 +84,22 @@ func TestStall(t *testing.T) {
 		if a.Messages != keys {
 			t.Errorf("%s has %d of %d keys, and the backup counts as whole", a.Stream, a.Messages, keys)
 		}
+	}
+}
+
+// TestChunkBeforeItsTaker: in a cluster the answer to STREAM.RESTORE may come before the
+// interest of the server that takes the chunks.
+func TestChunkBeforeItsTaker(t *testing.T) {
+	t.Parallel()
+	s := run(t, &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	a, taker := Account{Conn: connect(t, s)}, connect(t, s)
+	sent := make(chan error, 1)
+	go func() { sent <- a.send(t.Context(), "S", "chunks", []byte("x")) }()
+	until(t, "the first try", func(context.Context) bool { return a.Conn.Stats().InMsgs > 0 })
+	if _, err := taker.Subscribe("chunks", func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
 	}
 }
