@@ -32,18 +32,22 @@ func (c *Client) C2D() *C2D { return &C2D{c} }
 const ttlGrace = 24 * time.Hour
 
 // Send puts a message into the queue of its device and returns it with its
-// number, and with a message id if it had none. It fails with QueueFull when
-// the queue is full, and with what [c2d.Limits.Validate] finds. Whether the
-// device exists is not known here: a message to nobody becomes a dead letter.
+// number, and with a message id if it had none and has room for one. It fails
+// with QueueFull when the queue is full, and with what [c2d.Limits.Validate]
+// finds. Whether the device exists is not known here: a message to nobody becomes
+// a dead letter.
 func (s *C2D) Send(ctx context.Context, m c2d.Message) (c2d.Message, error) {
 	now, limits := time.Now(), s.Limits(ctx)
 	if err := limits.Validate(&m, now); err != nil {
 		return m, err
 	}
-	if m.MessageID == "" {
+	if named := m; m.MessageID == "" {
 		var id [16]byte
 		_, _ = rand.Read(id[:])
-		m.MessageID = hex.EncodeToString(id[:])
+		named.MessageID = hex.EncodeToString(id[:])
+		if limits.Validate(&named, now) == nil { // it counts
+			m = named
+		}
 	}
 	msg := nats.NewMsg(s.c.names.C2D(m.Device))
 	msg.Header, msg.Data = m.Headers(), m.Body

@@ -137,6 +137,38 @@ func TestSendRefuses(t *testing.T) {
 	}
 }
 
+// A message at the limit goes through: it has no room for an id that the sender has
+// not given.
+func TestSendAtTheLimit(t *testing.T) {
+	t.Parallel()
+	b, c := mailHub(t)
+	ctx, s := testContext(t), c.C2D()
+	limits := b.C2D().Limits
+	for name, m := range map[string]c2d.Message{
+		"of the size":  {Device: "dev1", Body: make([]byte, c2d.MaxSize)},
+		"of the topic": {Device: "dev1", Properties: map[string]string{"p": strings.Repeat(" ", (65535-len((&c2d.Message{Device: "dev1"}).Topic()+"&p="))/3)}},
+	} {
+		sent, err := s.Send(ctx, m)
+		if err != nil {
+			t.Errorf("%s: Send = %v", name, err)
+		}
+		for m, err := range s.Queue(ctx, "dev1") {
+			if err == nil {
+				err = limits.Validate(&m, m.Enqueued)
+			}
+			if m.MessageID != sent.MessageID || err != nil {
+				t.Errorf("%s: the id is %q, and %q was told; %v", name, m.MessageID, sent.MessageID, err)
+			}
+			if _, err := s.Purge(ctx, "dev1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for d := range s.DeadLetters(ctx, "") {
+		t.Errorf("a dead letter: %s", d.Description)
+	}
+}
+
 func TestSendToAFullQueue(t *testing.T) {
 	t.Parallel()
 	_, c := mailHub(t)
