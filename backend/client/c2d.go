@@ -70,9 +70,12 @@ func limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, requestTimeout)
 }
 
-// storeFailed is JetStream's code for a message that breaks a limit of the
-// stream; which one, says its text.
-const storeFailed = 10077
+const (
+	// storeFailed is JetStream's code for a message that breaks a limit of the
+	// stream; which one, says its text.
+	storeFailed    = 10077
+	headersTooLong = 10097
+)
 
 func (s *C2D) fault(device string, err error) error {
 	e, ok := errors.AsType[*jetstream.APIError](err)
@@ -81,6 +84,9 @@ func (s *C2D) fault(device string, err error) error {
 	}
 	if ok && e.ErrorCode == storeFailed {
 		return hub.Errorf(hub.QuotaExceeded, "the stream %s is full: %w", s.c.names.C2DStream(), err)
+	}
+	if ok && e.ErrorCode == headersTooLong {
+		return hub.Errorf(hub.MessageTooLarge, "the properties make longer headers than NATS takes: %s", e.Description)
 	}
 	return unanswered(s.c.names.C2D(device), err)
 }

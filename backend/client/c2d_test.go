@@ -110,6 +110,15 @@ func TestSendAndQueue(t *testing.T) {
 	}
 }
 
+// manyProperties are short, so that the headers that they make are much longer.
+func manyProperties(count int) map[string]string {
+	all := map[string]string{}
+	for i := range count {
+		all[fmt.Sprint("p", i)] = "1"
+	}
+	return all
+}
+
 func TestSendRefuses(t *testing.T) {
 	t.Parallel()
 	_, c := mailHub(t)
@@ -127,6 +136,7 @@ func TestSendRefuses(t *testing.T) {
 		"IoT Hub's":    {c2d.Message{Device: "dev1", Properties: map[string]string{"$.mid": "x"}}, hub.ArgumentInvalid},
 		"a large id":   {c2d.Message{Device: "dev1", MessageID: strings.Repeat("x", 200)}, hub.ArgumentInvalid},
 		"a long topic": {c2d.Message{Device: "dev1", Properties: map[string]string{"p": strings.Repeat(" ", 30000)}}, hub.MessageTooLarge},
+		"long headers": {c2d.Message{Device: "dev1", Properties: manyProperties(4000)}, hub.MessageTooLarge},
 	} {
 		if _, err := s.Send(ctx, tt.m); hub.CodeOf(err) != tt.code {
 			t.Errorf("%s: Send = %v, want %d", name, err, tt.code)
