@@ -195,6 +195,37 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// What expires while its device is away has been delivered in vain before: the dead
+// letter says how often, whoever wants feedback, and nothing of it is kept.
+func TestExpiryAfterDeliveries(t *testing.T) {
+	for _, ack := range []Ack{AckNone, AckFull} {
+		t.Run(string(ack), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				q := f.queues()
+				n := f.put(text("a", ack))
+				for epoch := range uint64(2) {
+					m, _ := open(t, q, epoch+1)
+					m.Start()
+					synctest.Wait()
+					m.Close()
+					q.Wait(t.Context())
+				}
+				time.Sleep(2 * time.Hour) //nolint:forbidigo // of a bubble's clock
+				if settled, err := q.Inspect(t.Context(), f.messages[n]); !settled || err != nil {
+					t.Fatalf("Inspect = %v, %v", settled, err)
+				}
+				if len(f.dead) != 1 || f.dead[0].Message.Deliveries != 2 {
+					t.Errorf("dead letters %+v, want one with 2 deliveries", f.dead)
+				}
+				if s := f.states["d"]; len(s.Failures) > 0 {
+					t.Errorf("the failures %v are kept", s.Failures)
+				}
+			})
+		})
+	}
+}
+
 func TestInspectRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()

@@ -111,7 +111,8 @@ func (q *Queues) Wait(ctx context.Context) {
 // before their message expires.
 func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err error) {
 	o := outcome{message: m}
-	if hub.ValidID(m.Device) { // what is not may be of any length
+	isID := hub.ValidID(m.Device) // what is not may be of any length
+	if isID {
 		o.generation, err = q.Devices.Generation(ctx, hub.Identity{Device: m.Device})
 	}
 	due, invalid := q.due(&m)
@@ -126,6 +127,13 @@ func (q *Queues) Inspect(ctx context.Context, m Message) (settled bool, err erro
 		return false, nil
 	default:
 		o.expire()
+	}
+	if isID { // it may have been delivered in vain
+		s, err := q.Store.Load(ctx, m.Device)
+		if err != nil {
+			return false, err
+		}
+		o.message.Deliveries = s.Failures[m.Sequence]
 	}
 	return true, q.settle(ctx, o)
 }
