@@ -69,6 +69,59 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// What became of messages that are gone is forgotten, also of a device that gets
+// ever more of them.
+func TestOutcomesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		m, l := open(t, q, 1)
+		defer m.Close()
+		m.Start()
+		const count = 150
+		for n := uint16(1); n <= count; n++ {
+			q.Wake("d", f.put(text("x", AckFull)))
+			synctest.Wait()
+			m.Acked(packet(n))
+			synctest.Wait()
+		}
+		want(t, l, strings.Repeat("x", count))
+		if n := len(f.states["d"].Settled); len(f.copies) != count || n > tidyFrom {
+			t.Errorf("%d feedbacks, and %d outcomes of messages that are gone", len(f.copies), n)
+		}
+	})
+}
+
+// The outcome of a message that is still there is kept: the crash came before it
+// was removed.
+func TestOutcomeOfAMessageThatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		stays := f.put(text("a", AckFull))
+		f.undead = stays
+		m, l := open(t, q, 1)
+		m.Start()
+		want(t, l, "a")
+		m.Acked(packet(1))
+		for n := uint16(2); n <= 100; n++ {
+			q.Wake("d", f.put(text("b", AckFull)))
+			synctest.Wait()
+			m.Acked(packet(n))
+			synctest.Wait()
+		}
+		m.Close()
+		f.undead = 0
+		m, l = open(t, q, 2)
+		defer m.Close()
+		m.Start()
+		want(t, l, "")
+		if left := f.left(); len(left) > 0 || f.status(stays) != Success {
+			t.Errorf("left %v, feedback %q", left, f.status(stays))
+		}
+	})
+}
+
 func TestQoS0IsCompleteWhenSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()

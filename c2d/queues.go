@@ -329,9 +329,23 @@ func (q *Queues) decide(ctx context.Context, all []outcome) (present []outcome, 
 			}
 			present = append(present, o)
 		}
-		return changed, nil
+		if changed && len(s.Settled) > tidyFrom {
+			err = q.tidy(ctx, device, s)
+		}
+		return changed, err
 	})
 	return present, err
+}
+
+// tidy forgets what is known of messages before the first one that is there.
+func (q *Queues) tidy(ctx context.Context, device string, s *State) error {
+	first, err := q.Store.Next(ctx, device, 0)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(s.Settled, func(n uint64, _ Status) bool { return n < first.Sequence })
+	maps.DeleteFunc(s.Failures, func(n uint64, _ int) bool { return n < first.Sequence })
+	return nil
 }
 
 // forget drops the failures of a message: they would be in the way of those of

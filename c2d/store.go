@@ -83,6 +83,10 @@ type State struct {
 	Revision uint64            `json:"-"`
 }
 
+// tidyFrom is from how many outcomes on those of messages that are gone are looked
+// for: seldom, for it costs a look into the queue.
+const tidyFrom = 32
+
 // maxRemembered bounds both maps of a state; a queue has [MaxDepth] messages.
 const maxRemembered = 4 * MaxDepth
 
