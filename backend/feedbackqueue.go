@@ -88,8 +88,12 @@ func (q *FeedbackQueue) Take(ctx context.Context) (c2d.Batch, error) {
 	if err != nil {
 		return c2d.Batch{}, err
 	}
-	l := lock{Until: q.now().Add(feedbackLock)} // before the server begins to count
-	records, err := q.fetch(ctx, consumer, &l)
+	var l lock
+	var records []c2d.Feedback
+	for more := true; more && err == nil; {
+		l.Until = q.now().Add(feedbackLock) // before the server begins to count
+		records, more, err = q.fetch(ctx, consumer, &l)
+	}
 	if err != nil || len(records) == 0 {
 		return c2d.Batch{}, err
 	}
@@ -126,11 +130,12 @@ func (q *FeedbackQueue) consumer(ctx context.Context) (jetstream.Consumer, error
 }
 
 // fetch reads what comes next, and notes in l how it is acknowledged. What is
-// no feedback is not wanted again.
-func (q *FeedbackQueue) fetch(ctx context.Context, consumer jetstream.Consumer, l *lock) ([]c2d.Feedback, error) {
+// no feedback is not wanted again; if there was nothing else, more says that there
+// may be some behind it.
+func (q *FeedbackQueue) fetch(ctx context.Context, consumer jetstream.Consumer, l *lock) (records []c2d.Feedback, more bool, err error) {
 	messages, err := consumer.FetchNoWait(c2d.MaxBatch)
 	if err != nil {
-		return nil, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", q.names.FeedbackStream(), err)
+		return nil, false, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", q.names.FeedbackStream(), err)
 	}
 	bySequence := map[uint64]c2d.Feedback{}
 	var strange []string
@@ -145,13 +150,12 @@ func (q *FeedbackQueue) fetch(ctx context.Context, consumer jetstream.Consumer, 
 		l.Acks = append(l.Acks, m.Reply())
 	}
 	if err := messages.Error(); err != nil && len(bySequence) == 0 {
-		return nil, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", q.names.FeedbackStream(), err)
+		return nil, false, hub.Errorf(hub.ServiceUnavailable, "read stream %s: %w", q.names.FeedbackStream(), err)
 	}
-	var records []c2d.Feedback
 	for _, sequence := range slices.Sorted(maps.Keys(bySequence)) { // what was abandoned comes in any order
 		records = append(records, bySequence[sequence])
 	}
-	return records, q.tell(ctx, strange, completed)
+	return records, len(records) == 0 && len(strange) > 0, q.tell(ctx, strange, completed)
 }
 
 // Complete takes a batch out of the queue. When it returns without an error,

@@ -64,6 +64,18 @@ func wantLeft(t *testing.T, b *Backbone, locked int, waiting uint64) {
 	}
 }
 
+// untilPending waits until the consumer knows of what is stored.
+func untilPending(t *testing.T, b *Backbone, count uint64) {
+	t.Helper()
+	until(t, "the consumer knows of all", func() bool {
+		c, err := b.js.Consumer(testContext(t), b.names.FeedbackStream(), b.names.FeedbackConsumer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.CachedInfo().NumPending == count
+	})
+}
+
 func TestFeedbackBatches(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "", 0)
@@ -72,15 +84,7 @@ func TestFeedbackBatches(t *testing.T) {
 		t.Fatalf("there is %v already", got)
 	}
 	reports(t, b, 0, 70)
-	for ctx := testContext(t); ; {
-		c, err := b.js.Consumer(ctx, b.names.FeedbackStream(), b.names.FeedbackConsumer())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.CachedInfo().NumPending == 70 {
-			break
-		}
-	}
+	untilPending(t, b, 70)
 	first, second := takeSome(t, b.Feedback()), takeSome(t, other.Feedback())
 	if len(first.Records) != c2d.MaxBatch || len(second.Records) != 6 || first.Records[0].OriginalMessageID != "m0" || second.Records[0].OriginalMessageID != "m64" {
 		t.Fatalf("got batches of %d and %d", len(first.Records), len(second.Records))
@@ -176,6 +180,24 @@ func TestFeedbackThatIsNone(t *testing.T) {
 	reports(t, b, 0, 1)
 	batch := takeSome(t, b.Feedback())
 	if len(batch.Records) != 1 || batch.Records[0].OriginalMessageID != "m0" {
+		t.Errorf("got %+v", batch)
+	}
+	wantLeft(t, b, 1, 0)
+}
+
+// A batch of nothing but that does not say that there is no feedback.
+func TestFeedbackBehindWhatIsNone(t *testing.T) {
+	t.Parallel()
+	b := open(t, serve(t, "", 0), Config{})
+	take(t, b.Feedback()) // makes the consumer
+	for range 2 * c2d.MaxBatch {
+		if _, err := b.js.Publish(testContext(t), b.names.Feedback("dev-1"), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reports(t, b, 0, 1)
+	untilPending(t, b, 2*c2d.MaxBatch+1)
+	if batch := take(t, b.Feedback()); len(batch.Records) != 1 || batch.Records[0].OriginalMessageID != "m0" {
 		t.Errorf("got %+v", batch)
 	}
 	wantLeft(t, b, 1, 0)
