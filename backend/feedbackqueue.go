@@ -140,9 +140,9 @@ func (q *FeedbackQueue) fetch(ctx context.Context, consumer jetstream.Consumer, 
 	bySequence := map[uint64]c2d.Feedback{}
 	var strange []string
 	for m := range messages.Messages() {
-		var f c2d.Feedback
+		f, ok := parseFeedback(m.Data())
 		meta, err := m.Metadata()
-		if err != nil || len(m.Data()) > maxRecord || json.Unmarshal(m.Data(), &f) != nil {
+		if err != nil || !ok {
 			strange = append(strange, m.Reply())
 			continue
 		}
@@ -156,6 +156,17 @@ func (q *FeedbackQueue) fetch(ctx context.Context, consumer jetstream.Consumer, 
 		records = append(records, bySequence[sequence])
 	}
 	return records, len(records) == 0 && len(strange) > 0, q.tell(ctx, strange, completed)
+}
+
+// parseFeedback reads what anybody may have published; false: it is no feedback. A
+// time whose year JSON does not have in UTC would keep a batch from being written.
+func parseFeedback(data []byte) (f c2d.Feedback, ok bool) {
+	if len(data) > maxRecord || json.Unmarshal(data, &f) != nil {
+		return f, false
+	}
+	f.Time = f.Time.UTC()
+	year := f.Time.Year()
+	return f, 0 < year && year <= 9999
 }
 
 // Complete takes a batch out of the queue. When it returns without an error,

@@ -172,7 +172,7 @@ func TestFeedbackOfTheDead(t *testing.T) {
 func TestFeedbackThatIsNone(t *testing.T) {
 	t.Parallel()
 	b := open(t, serve(t, "", 0), Config{})
-	for _, body := range []string{``, `x`, `[]`, `{"enqueuedTimeUtc":"never"}`, `{"description":"` + string(make([]byte, maxRecord)) + `"}`} {
+	for _, body := range []string{``, `x`, `[]`, `{"enqueuedTimeUtc":"never"}`, `{"enqueuedTimeUtc":"9999-12-31T23:00:00-02:00"}`, `{"enqueuedTimeUtc":"0000-01-01T01:00:00+02:00"}`, `{"description":"` + string(make([]byte, maxRecord)) + `"}`} {
 		if _, err := b.js.Publish(testContext(t), b.names.Feedback("dev-1"), []byte(body)); err != nil {
 			t.Fatal(err)
 		}

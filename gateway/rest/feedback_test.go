@@ -65,6 +65,26 @@ func TestFeedback(t *testing.T) {
 	}
 }
 
+// A time that JSON can't have in UTC is in no feedback, and in nobody's way.
+func TestFeedbackOfNoTime(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	h.ask(t, "GET", "/messages/serviceBound/feedback", "") // makes the consumer
+	for _, at := range []string{"9999-12-31T23:00:00-02:00", "2026-11-21T10:00:00.123456789+02:00"} {
+		body := fmt.Sprintf(`{"originalMessageId":"m","description":"Success","statusCode":"Success","deviceId":"dev1","deviceGenerationId":"1","enqueuedTimeUtc":%q}`, at)
+		if _, err := h.back.JetStream().Publish(t.Context(), h.back.Names().Feedback("dev1"), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, body := h.ask(t, "GET", "/messages/serviceBound/feedback", "")
+	for res.StatusCode == 204 { // the server's consumer does not know of it yet
+		res, body = h.ask(t, "GET", "/messages/serviceBound/feedback", "")
+	}
+	if res.StatusCode != 200 || !strings.Contains(body, `"enqueuedTimeUtc":"2026-11-21T08:00:00.1234567Z"`) || strings.Count(body, "originalMessageId") != 1 {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
 // What a hub does not have says so.
 func TestFeaturesThatAreNot(t *testing.T) {
 	t.Parallel()
