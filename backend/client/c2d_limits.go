@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/c2d"
+	"github.com/hubgate/hubgate/hub"
 )
 
 const (
@@ -31,11 +32,14 @@ func (s *C2D) Limits(ctx context.Context) c2d.Limits {
 	if now := time.Now(); now.After(l.until) {
 		ctx, cancel := context.WithTimeout(ctx, limitsTimeout)
 		defer cancel()
-		stream, err := s.c.js.Stream(ctx, s.c.names.C2DStream())
+		name := s.c.names.C2DStream()
+		ctx, done := s.c.denied.watch(ctx, s.c.api("STREAM.INFO."+name))
+		defer done()
+		stream, err := s.c.js.Stream(ctx, name)
 		if err == nil {
 			l.c2d = c2d.ParseMetadata(stream.CachedInfo().Config.Metadata)
 		}
-		if ctx.Err() == nil || err == nil {
+		if ctx.Err() == nil || err == nil || hub.CodeOf(context.Cause(ctx)) == hub.Unauthorized {
 			l.until = now.Add(limitsAge)
 		}
 	}

@@ -55,6 +55,12 @@ func documentedServer(t *testing.T) *server.Server {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return startServer(t, file)
+}
+
+// startServer runs nats-server with the configuration of a file.
+func startServer(t *testing.T, file string) *server.Server {
+	t.Helper()
 	opts, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -459,5 +465,47 @@ func TestStreamsAreNoDeputies(t *testing.T) {
 	}
 	if _, err := h.b.Devices().Get(ctx, hub.Identity{Device: "here"}); err != nil {
 		t.Errorf("the device is gone: %v", err)
+	}
+}
+
+// Who may publish to the queue of a device and nothing else sends at once, as often
+// as he likes: what he can't learn of the limits is IoT Hub's.
+func TestSendWithNoOtherRight(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf(`listen: "127.0.0.1:-1"
+jetstream {store_dir: %q}
+authorization {users: [
+  {user: node, password: x}
+  {user: sender, password: x, permissions: {publish: ["hub.c2d.dev1"], subscribe: ["_INBOX.>"]}}
+]}
+`, t.TempDir())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := startServer(t, file).ClientURL()
+	url := func(user string) string { return strings.Replace(at, "nats://", "nats://"+user+":x@", 1) }
+	b, err := backend.Connect(testContext(t), backend.Config{URL: url("node"), HostName: "plant.example.net"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close(context.Background()) })
+	if _, err := (&identity.Registry{Store: b.Devices()}).Create(testContext(t), identity.Record{ID: hub.Identity{Device: "dev1"}}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.Connect(client.Options{URL: url("sender")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ctx, cancel := context.WithTimeout(testContext(t), 4*time.Second) // less than the wait for an answer
+	defer cancel()
+	for range 3 {
+		if _, err := c.C2D().Send(ctx, c2d.Message{Device: "dev1"}); err != nil {
+			t.Fatalf("Send = %v", err)
+		}
+	}
+	if _, err := c.C2D().Send(ctx, c2d.Message{Device: "dev1", Body: make([]byte, c2d.MaxSize+1)}); hub.CodeOf(err) != hub.MessageTooLarge {
+		t.Errorf("Send = %v", err)
 	}
 }
