@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/hubgate/hubgate/backend/subject"
 	"github.com/hubgate/hubgate/c2d"
@@ -220,5 +224,49 @@ func TestC2DDeadLetterWithoutRoom(t *testing.T) {
 	dead := outcomesOf(t, b, b.names.DeadLetterStream())
 	if len(dead) != 1 || dead[0].Header.Get("iothub-app-p") != "" || dead[0].Header.Get(subject.DeadLetterTruncated) == "" || len(dead[0].Data) > 2048 {
 		t.Errorf("dead letters %v", dead)
+	}
+}
+
+// hook is a log that does something when it hears of it.
+type hook struct {
+	text string
+	do   atomic.Pointer[func()]
+}
+
+func (h *hook) Write(line []byte) (int, error) {
+	if do := h.do.Load(); do != nil && strings.Contains(string(line), h.text) {
+		(*do)()
+	}
+	return len(line), nil
+}
+
+// A device is made again, and sent a message, before the one that was deleted is
+// cleared away: the message is the new one's.
+func TestC2DDeviceMadeAgain(t *testing.T) {
+	t.Parallel()
+	h := &hook{text: "the session of a deleted identity is left behind"}
+	b := open(t, serve(t, "", 0), Config{Log: zerolog.New(h)})
+	registry := &identity.Registry{Store: b.Devices()}
+	if _, err := registry.Create(testContext(t), identity.Record{ID: device(1)}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "dev-1", "to the old one")
+	if err := b.js.DeleteStream(testContext(t), "KV_"+b.names.PresenceBucket()); err != nil { // so that h hears of it
+		t.Fatal(err)
+	}
+	var sent uint64
+	again := func() {
+		if _, err := registry.Create(testContext(t), identity.Record{ID: device(1)}); err != nil {
+			t.Error(err)
+		}
+		sent = publish(t, b, "dev-1", "to the new one")
+	}
+	h.do.Store(&again)
+	if err := registry.Delete(testContext(t), device(1), "*"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.C2D().Store.Next(testContext(t), "dev-1", 0)
+	if err != nil || m.Sequence != sent || sent == 0 {
+		t.Errorf("the queue has message %d, %v, want %d", m.Sequence, err, sent)
 	}
 }

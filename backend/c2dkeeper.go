@@ -176,15 +176,28 @@ func (w *c2dKeeper) check(ctx context.Context, m *nats.Msg) error {
 	return err
 }
 
-// emptyQueue drops what waits for a device that has been deleted.
-func (d *DeviceStore) emptyQueue(ctx context.Context, device string) {
+// oldQueue is what waits for a device that has just been deleted. empty drops it, and
+// nothing that is sent to another device of that name meanwhile.
+func (d *DeviceStore) oldQueue(ctx context.Context, device string) (empty func(ctx context.Context)) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	stream, err := d.bucket.js.Stream(ctx, d.sessions.names.C2DStream())
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(d.sessions.names.C2D(device)))
+	return func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		if err == nil {
+			err = purgeUpTo(ctx, stream, d.sessions.names.C2D(device), stream.CachedInfo().State.LastSeq)
+		}
+		if err != nil {
+			d.log.Warn().Err(err).Str("device_id", device).Msg("the messages to a deleted device are left behind; the next sweep finds them")
+		}
 	}
-	if err != nil {
-		d.log.Warn().Err(err).Str("device_id", device).Msg("the messages to a deleted device are left behind; the next sweep finds them")
+}
+
+// purgeUpTo drops the messages of a subject up to a number.
+func purgeUpTo(ctx context.Context, stream jetstream.Stream, of string, last uint64) error {
+	if last == 0 { // to JetStream, a purge of what is before 1 is one of all
+		return nil
 	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(of), jetstream.WithPurgeSequence(last+1))
 }

@@ -80,6 +80,9 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	if err != nil {
 		return err
 	}
+	if !r.ID.IsModule() {
+		defer d.oldQueue(ctx, r.ID.Device)(ctx)
+	}
 	if err := d.sessions.Remove(ctx, r.ID, r.GenerationID); err != nil {
 		// It is of another generation than whoever comes next, and not resumed.
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the session of a deleted identity is left behind")
@@ -87,9 +90,6 @@ func (d *DeviceStore) Delete(ctx context.Context, r identity.Record) error {
 	own := func(m direct.Message) bool { return of(m.Header, r) }
 	if err := d.twins.removeIf(ctx, subject.Key(r.ID), own); err != nil { // of another generation too
 		d.log.Warn().Err(err).Str("device_id", r.ID.Device).Str("module_id", r.ID.Module).Msg("the twin of a deleted identity is left behind")
-	}
-	if !r.ID.IsModule() {
-		d.emptyQueue(ctx, r.ID.Device)
 	}
 	return nil
 }
