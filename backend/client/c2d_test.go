@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +255,47 @@ func TestC2DLimitsOfAHub(t *testing.T) {
 			t.Errorf("Queue without a stream = %v", err)
 		}
 	}
+}
+
+// While NATS does not say what the limits are, nobody waits for longer than he wants
+// to because another one does.
+func TestC2DLimitsAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(`listen: "127.0.0.1:-1"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.Connect(client.Options{URL: startServer(t, file).ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	asked, err := c.Conn().SubscribeSync("$JS.API.STREAM.INFO." + c.Names().C2DStream()) // and there is no answer
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, stop := context.WithCancel(testContext(t))
+	defer stop()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		c.C2D().Limits(first)
+	}()
+	if _, err := asked.NextMsgWithContext(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	gaveUp, cancel := context.WithCancel(testContext(t))
+	cancel()
+	if _, err := c.C2D().Send(gaveUp, c2d.Message{Device: "dev1"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Send = %v", err)
+	}
+	select {
+	case <-over:
+		t.Error("who had given up has waited for the other one")
+	default:
+	}
+	stop()
+	<-over
 }
 
 func TestDeadLettersAndRequeue(t *testing.T) {

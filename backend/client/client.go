@@ -86,7 +86,7 @@ func New(nc *nats.Conn, o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	return &Client{nc: nc, js: js, names: names}, nil
+	return &Client{nc: nc, js: js, names: names, limits: limits{turn: make(chan struct{}, 1)}}, nil
 }
 
 // Conn is the connection to NATS.
