@@ -81,8 +81,8 @@ func checkName(name string) error {
 	if name == "" || len(name) > MaxName {
 		return hub.Errorf(hub.ArgumentInvalid, "the method name has %d bytes; it may have 1 to %d", len(name), MaxName)
 	}
-	for i := range len(name) {
-		switch c := name[i]; {
+	for _, c := range name {
+		switch {
 		case c <= ' ' || c >= 0x7F, c == '/', c == '?', c == '#', c == '+', c == '%', c == '&':
 			return hub.Errorf(hub.ArgumentInvalid, "the method name may not hold %q: use printable ASCII without space / ? # + %% &", c)
 		}

@@ -94,6 +94,7 @@ func TestMethodRefused(t *testing.T) {
 		"no name":       {"/twins/dev1/methods", `{"payload":1}`, hub.ArgumentNull, escaped(hub.ArgumentNull, "the call has no methodName")},
 		"no body":       {"/twins/dev1/methods", ``, hub.ArgumentNull, escaped(hub.ArgumentNull, "the request has no body: it needs JSON")},
 		"an odd name":   {"/twins/dev1/methods", `{"methodName":"a/b"}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "the method name may not hold '/': use printable ASCII without space / ? # + % &")},
+		"a name in UTF": {"/twins/dev1/methods", `{"methodName":"öffnen"}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "the method name may not hold 'ö': use printable ASCII without space / ? # + % &")},
 		"a name of 1":   {"/twins/dev1/methods", `{"methodName":1}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, `the JSON has a number at \\\"/methodName\\\", where that can't be`)},
 		"not an id":     {"/twins/a%20b/methods", `{"methodName":"m"}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, `\\\"a b\\\" is not the id of a device or module: see the characters that ids have`)},
 		"short":         {"/twins/dev1/methods", `{"methodName":"m","responseTimeoutInSeconds":4}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "the response timeout is 4s, it may be 5s to 5m0s")},
