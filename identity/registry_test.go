@@ -187,6 +187,8 @@ func TestCreateTakes(t *testing.T) {
 		"own keys, the same":   {identity.Authentication{SymmetricKey: both}, identity.Authentication{SymmetricKey: both, Type: identity.AuthSAS}},
 		"SHA-1 and SHA-256":    {identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: prints}, identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: prints}},
 		"no thumbprint yet":    {identity.Authentication{Type: identity.AuthSelfSigned}, identity.Authentication{Type: identity.AuthSelfSigned}},
+		"thumbprints, no type": {identity.Authentication{X509Thumbprint: prints}, identity.Authentication{Type: identity.AuthSelfSigned, X509Thumbprint: prints}},
+		"all but a type":       {identity.Authentication{SymmetricKey: both, X509Thumbprint: prints}, identity.Authentication{SymmetricKey: both, X509Thumbprint: prints, Type: identity.AuthSAS}},
 		"CA, keys are useless": {identity.Authentication{Type: identity.AuthCA, SymmetricKey: both}, identity.Authentication{Type: identity.AuthCA}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func completeType(r *Record) error {
 	a.Type = known(a.Type, AuthSAS, AuthSelfSigned, AuthCA, AuthNone)
 	switch a.Type {
 	case "":
-		a.Type = AuthSAS
+		a.Type = typeOf(*a)
 	case AuthSAS, AuthSelfSigned, AuthCA:
 	case AuthNone:
 		if !r.ID.IsModule() {
@@ -98,6 +98,15 @@ func completeType(r *Record) error {
 		return hub.Errorf(hub.ArgumentInvalid, "there is no authentication type %q: use sas, selfSigned or certificateAuthority", clip(string(a.Type)))
 	}
 	return nil
+}
+
+// typeOf is what IoT Hub takes for the type that a does not name: clients from
+// before there were types send thumbprints, or keys, or nothing.
+func typeOf(a Authentication) AuthType {
+	if a.X509Thumbprint != (Thumbprints{}) && a.SymmetricKey == (SymmetricKey{}) {
+		return AuthSelfSigned
+	}
+	return AuthSAS
 }
 
 // completeKeys makes the keys of an identity that needs them and has none.
