@@ -137,7 +137,7 @@ func Parse(id string, body []byte) (Configuration, error) {
 		if e, ok := errors.AsType[*hub.Error](err); ok {
 			return Configuration{}, e
 		}
-		return Configuration{}, hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a configuration: %w", err)
+		return Configuration{}, hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a configuration: %w", hub.JSONFault(err, ""))
 	}
 	if c.ID != "" && c.ID != id {
 		return Configuration{}, hub.Errorf(hub.ArgumentInvalid, "the request is about the configuration %.140q, and its body about %.140q", id, c.ID)
@@ -151,7 +151,7 @@ func Parse(id string, body []byte) (Configuration, error) {
 func (c *Configuration) UnmarshalJSON(text []byte) error {
 	var w wire
 	if err := json.Unmarshal(text, &w); err != nil {
-		return hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a configuration: %w", err)
+		return hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a configuration: %w", hub.JSONFault(err, ""))
 	}
 	*c = Configuration{
 		ID: w.ID, ContentType: w.ContentType, Labels: w.Labels, Content: w.Content, TargetCondition: w.TargetCondition,

@@ -85,6 +85,20 @@ func newService() (*Service, *world) {
 
 const device = `"content":{"deviceContent":{"properties.desired.x":{"b":1.50,"a":null}}}`
 
+// What the client hears names its JSON, and nothing of Go.
+func TestParseSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"priority":"high"}`: `"priority" can't be a string`,
+		`{"metrics":5}`:       `"metrics" can't be a number`,
+		`[]`:                  `it is an array`,
+	} {
+		if _, err := Parse("c", []byte(body)); err == nil || !strings.HasSuffix(err.Error(), "this is not the JSON of a configuration: "+want) {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
+	}
+}
+
 func TestPutRules(t *testing.T) {
 	for name, tc := range map[string]struct {
 		id, body, ifMatch string

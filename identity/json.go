@@ -139,8 +139,8 @@ func anyRecord(b []byte) (Record, error) {
 }
 
 func notAnIdentity(err error) error {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a device or module: %q is a %s", wrong.Field, wrong.Value)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a device or module: %w", hub.JSONFault(err, "deviceJSON"))
 	}
 	return hub.Errorf(hub.ArgumentInvalid, "this is not the JSON of a device or module")
 }

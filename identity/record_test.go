@@ -172,3 +172,19 @@ func TestWithoutKeys(t *testing.T) {
 		t.Error("WithoutKeys took the keys from the original")
 	}
 }
+
+// What the client hears names its JSON, and nothing of Go.
+func TestRecordSaysWhatIsWrong(t *testing.T) {
+	const head = "this is not the JSON of a device or module: "
+	for text, want := range map[string]string{
+		`{"generationId":5}`: `"generationId" can't be a number`,
+		`{"authentication":{"symmetricKey":{"primaryKey":[]}}}`: `"authentication.symmetricKey.primaryKey" can't be an array`,
+		`{"moduleId":true}`: `"moduleId" can't be a boolean`,
+		`[]`:                `it is an array`,
+	} {
+		var r identity.Record
+		if err := r.UnmarshalJSON([]byte(text)); err == nil || !strings.HasSuffix(err.Error(), head+want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func Parse(id string, body []byte, now time.Time) (Job, error) {
 		return Job{}, hub.Errorf(hub.ArgumentNull, "the body is empty: send a job as JSON")
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return Job{}, hub.Errorf(hub.ArgumentInvalid, "the body is no job as JSON: %w", err)
+		return Job{}, hub.Errorf(hub.ArgumentInvalid, "the body is no job as JSON: %w", hub.JSONFault(err, ""))
 	}
 	if r.ID != "" && r.ID != id {
 		return Job{}, hub.Errorf(hub.ArgumentInvalid, "the path names the job %q and the body %.80q", id, r.ID)
@@ -76,7 +76,7 @@ func (j *Job) patch(twin json.RawMessage) error {
 		ETag string `json:"etag"`
 	}
 	if err := json.Unmarshal(twin, &head); err != nil {
-		return hub.Errorf(hub.ArgumentInvalid, "updateTwin is no twin: %w", err)
+		return hub.Errorf(hub.ArgumentInvalid, "updateTwin is no twin: %w", hub.JSONFault(err, ""))
 	}
 	if head.ETag != "*" {
 		return hub.Errorf(hub.PreconditionFailed, `updateTwin has the etag %.64q: a job writes many twins, so it must be "*"`, head.ETag)
@@ -95,7 +95,7 @@ func (j *Job) method(method json.RawMessage) error {
 		Timeout int `json:"timeoutInSeconds"` // the older name
 	}
 	if err := json.Unmarshal(method, &m); err != nil {
-		return hub.Errorf(hub.ArgumentInvalid, "cloudToDeviceMethod is no call of a method: %w", err)
+		return hub.Errorf(hub.ArgumentInvalid, "cloudToDeviceMethod is no call of a method: %w", hub.JSONFault(err, "Method"))
 	}
 	if m.ResponseTimeout == 0 {
 		m.ResponseTimeout = m.Timeout

@@ -103,6 +103,21 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
+// What the client hears names its JSON, and nothing of Go.
+func TestParseSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"type":5}`: `the body is no job as JSON: "type" can't be a number`,
+		`{"type":"scheduleUpdateTwin","updateTwin":5}`:                              `updateTwin is no twin: it is a number`,
+		`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":[]}}`:   `cloudToDeviceMethod is no call of a method: "methodName" can't be an array`,
+		`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"payload":1}, "x":}`: `the body is no job as JSON: invalid character '}' looking for beginning of value`,
+	} {
+		if _, err := jobs.Parse("j", []byte(body), now()); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
+	}
+}
+
 // Whatever comes, what is accepted can be stored, read and printed.
 func FuzzParse(f *testing.F) {
 	f.Add("j", []byte(twinBody))
