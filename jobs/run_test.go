@@ -175,6 +175,23 @@ func TestTheTimeOfAJobIsOver(t *testing.T) {
 	}
 }
 
+// The time may also be over when there is no device left to begin with.
+func TestTheTimeOfAJobIsOverInMidCall(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{"twin": twinBody, "method": methodBody} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			alone(t, 2, func(t *testing.T, w *world, n *node) {
+				w.fleet.longest = 1000 * time.Hour
+				w.ask(n, "j", strings.Replace(body, "86400", "12", 1))
+				w.check("j", w.settled("j", time.Minute))
+				w.wantStatus("j", jobs.Failed, "its time of 12s was over")
+				w.wantStatistics("j", jobs.Statistics{Devices: 2, Failed: 2})
+			})
+		})
+	}
+}
+
 // A node that stops leaves its jobs to others at once, and unfinished.
 func TestAStoppedNodeHandsOver(t *testing.T) {
 	t.Parallel()

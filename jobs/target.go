@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/hubgate/hubgate/hub"
@@ -152,8 +153,9 @@ func (u *run) page(after uint64) (rows []Row, next uint64, err error) {
 	return rows, next, err
 }
 
-// overSentence is what is said of devices for which there was no time.
-const overSentence = "the time of the job was over before it began with this device"
+// over is how each sentence begins that is said of a device for which there was no
+// time, or not enough.
+const over = "the time of the job was over before "
 
 // countTries is how often rows are counted that should be more: a server that
 // answers may be behind another one for an instant.
@@ -189,7 +191,7 @@ func (u *run) tally() (s Statistics, last uint64, err error) {
 			s.Devices++
 			*s.of(r.Status)++
 			last = max(last, r.Revision)
-			if r.Error != nil && r.Error.Description == overSentence {
+			if r.Error != nil && strings.HasPrefix(r.Error.Description, over) {
 				u.late.Store(true)
 			}
 		}

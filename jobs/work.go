@@ -136,7 +136,7 @@ func (p *pass) one(r Row) error {
 	case errors.Is(cause, errOver):
 		p.move(RowPending, RowRunning)
 		p.late.Store(true)
-		return p.settle(r, RowFailed, hub.Errorf(hub.GatewayTimeout, overSentence))
+		return p.settle(r, RowFailed, hub.Errorf(hub.GatewayTimeout, over+"it began with this device"))
 	default: // the node stops, or the job has failed
 		return nil
 	}
@@ -159,7 +159,7 @@ func (p *pass) update(r Row) error {
 			return nil
 		case p.acting.Err() != nil:
 			p.late.Store(true)
-			return p.settle(r, RowFailed, hub.Errorf(hub.GatewayTimeout, "the time of the job was over before the twin was written for certain"))
+			return p.settle(r, RowFailed, hub.Errorf(hub.GatewayTimeout, over+"the twin was written for certain"))
 		case !passing(err):
 			return p.settle(r, RowFailed, err)
 		}
@@ -198,7 +198,8 @@ func (p *pass) invoke(r Row) error {
 	case errors.Is(context.Cause(p.begin), errStopping):
 		err = hub.Errorf(hub.GatewayTimeout, "the gateway stopped in mid-call: nobody knows whether the device has acted")
 	default:
-		err = hub.Errorf(hub.GatewayTimeout, "the time of the job was over before the device had answered: nobody knows whether it has acted")
+		p.late.Store(true)
+		err = hub.Errorf(hub.GatewayTimeout, over+"the device had answered: nobody knows whether it has acted")
 	}
 	return p.settle(r, RowFailed, err)
 }
