@@ -89,7 +89,10 @@ func decode(body []byte, v any) error {
 		return e
 	}
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
-		return hub.Errorf(hub.ArgumentInvalid, "the JSON has a %s at %q, where that can't be", kindOf(e.JSONKind), clip(string(e.JSONPointer)))
+		if e.JSONPointer == "" {
+			return hub.Errorf(hub.ArgumentInvalid, "the JSON is %s, which it can't be", kindOf(e.JSONKind))
+		}
+		return hub.Errorf(hub.ArgumentInvalid, "the JSON has %s at %q, where that can't be", kindOf(e.JSONKind), clip(string(e.JSONPointer)))
 	}
 	return hub.Errorf(hub.ArgumentInvalid, "the JSON can't be used: it has the same name twice, in different case, or a value that does not fit")
 }
@@ -138,16 +141,16 @@ func kindOf(k jsontext.Kind) string {
 	case 'n':
 		return "null"
 	case 't', 'f':
-		return "boolean"
+		return "a boolean"
 	case '"':
-		return "string"
+		return "a string"
 	case '0':
-		return "number"
+		return "a number"
 	case '{':
-		return "object"
+		return "an object"
 	case '[':
-		return "array"
+		return "an array"
 	default:
-		return "value"
+		return "a value"
 	}
 }

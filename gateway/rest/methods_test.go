@@ -96,6 +96,8 @@ func TestMethodRefused(t *testing.T) {
 		"an odd name":   {"/twins/dev1/methods", `{"methodName":"a/b"}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "the method name may not hold '/': use printable ASCII without space / ? # + % &")},
 		"a name in UTF": {"/twins/dev1/methods", `{"methodName":"öffnen"}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "the method name may not hold 'ö': use printable ASCII without space / ? # + % &")},
 		"a name of 1":   {"/twins/dev1/methods", `{"methodName":1}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, `the JSON has a number at \\\"/methodName\\\", where that can't be`)},
+		"a list":        {"/twins/dev1/methods", `[1]`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, `the JSON is an array, which it can't be`)},
+		"a list inside": {"/twins/dev1/methods", `{"methodName":[]}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, `the JSON has an array at \\\"/methodName\\\", where that can't be`)},
 		"not an id":     {"/twins/a%20b/methods", `{"methodName":"m"}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, `\\\"a b\\\" is not the id of a device or module: see the characters that ids have`)},
 		"short":         {"/twins/dev1/methods", `{"methodName":"m","responseTimeoutInSeconds":4}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "the response timeout is 4s, it may be 5s to 5m0s")},
 		"long":          {"/twins/dev1/methods", `{"methodName":"m","responseTimeoutInSeconds":301}`, hub.ArgumentInvalid, escaped(hub.ArgumentInvalid, "responseTimeoutInSeconds is 301, it may be up to 300")},
