@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hubgate/hubgate/test/hubtest"
+	"github.com/hubgate/hubgate/trust/trusttest"
 )
 
 // root is the main module.
@@ -57,8 +58,11 @@ type exposed map[string]map[string]map[string]bool
 // them.
 func expose(t *testing.T) exposed {
 	t.Helper()
+	authority := trusttest.Root(t, "root")
 	g := hubtest.Start(t, hubtest.Options{Flags: []string{
 		"--host", "127.0.0.1", "--mqtt-port", "0", "--https-port", "0", "--admin-listen", "127.0.0.1:0",
+		"--tls-client-ca", written(t, "root.pem", authority.PEM()),
+		"--tls-crl", written(t, "root.crl", authority.Revoke(t, time.Now().Add(time.Hour))),
 	}})
 	roots := x509.NewCertPool()
 	if ca, err := os.ReadFile(g.Ready.CAFile); err != nil || !roots.AppendCertsFromPEM(ca) {
@@ -79,6 +83,15 @@ func expose(t *testing.T) exposed {
 			t.Fatal("the streams are not sampled")
 		}
 	}
+}
+
+func written(t *testing.T, name string, text []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func get(t *testing.T, client *http.Client, url string) string {
