@@ -79,7 +79,7 @@ func (c Config) stream(name, subjects string, l Limits, bytes int64) asset {
 		MaxMsgSize:   -1,
 		MaxConsumers: -1,
 		Replicas:     max(c.Replicas, 1),
-		Placement:    c.Placement.stream(),
+		Placement:    c.Placement.Stream(),
 		Duplicates:   duplicateWindow,
 		AllowDirect:  true,
 
@@ -110,7 +110,7 @@ func (c Config) bucket(name, description string, bytes int64) asset {
 		MaxMsgSize:             maxRecordBytes,
 		MaxConsumers:           -1,
 		Replicas:               max(c.Replicas, 1),
-		Placement:              c.Placement.stream(),
+		Placement:              c.Placement.Stream(),
 		Duplicates:             duplicateWindow,
 		AllowRollup:            true,
 		DenyDelete:             true,

@@ -39,8 +39,8 @@ func (p Placement) String() string {
 	return fmt.Sprintf("nats.placement: cluster %q, tags %v", p.Cluster, p.Tags)
 }
 
-// stream is p as a stream has it; nil if it is not set.
-func (p Placement) stream() *jetstream.Placement {
+// Stream is p as a stream has it; nil if it is not set.
+func (p Placement) Stream() *jetstream.Placement {
 	if !p.isSet() {
 		return nil
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/hub"
 )
@@ -47,8 +45,8 @@ func configFor(a Asset, replicas int, place backend.Placement) (json.RawMessage,
 	if replicas > 0 {
 		config["num_replicas"], err = json.Marshal(replicas)
 	}
-	if (place.Cluster != "" || len(place.Tags) > 0) && err == nil {
-		config["placement"], err = json.Marshal(jetstream.Placement{Cluster: place.Cluster, Tags: place.Tags})
+	if at := place.Stream(); at != nil && err == nil {
+		config["placement"], err = json.Marshal(at)
 	}
 	if a.Bucket && err == nil && !isMirror(config) {
 		config["first_seq"], err = json.Marshal(a.LastSeq + leap)

@@ -263,7 +263,7 @@ func backboneConfig(all *config.Config, log zerolog.Logger) backend.Config {
 		URL: c.URL, Name: "hubgate " + all.Node, Node: all.Node, HostName: all.Hub.Host, Version: semver(),
 		CredsFile: c.Creds, NKeySeedFile: c.NKey, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
 		Domain: c.Domain, Prefix: c.Prefix, Replicas: c.Replicas,
-		Placement:        backend.Placement{Cluster: c.Placement.Cluster, Tags: c.Placement.Tags},
+		Placement:        backend.Placement(c.Placement),
 		Shards:           all.Telemetry.Shards,
 		Telemetry:        backend.Limits{MaxAge: time.Duration(all.Telemetry.MaxAge), MaxBytes: int64(all.Telemetry.MaxBytes)},
 		Events:           backend.Limits{MaxAge: time.Duration(all.Events.MaxAge), MaxBytes: int64(all.Events.MaxBytes)},

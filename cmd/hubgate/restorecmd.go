@@ -56,7 +56,7 @@ func (c *restoreCmd) Run(ctx context.Context, a *app) error {
 		cfg.NATS.Replicas, cfg.NATS.Placement = 1, config.Placement{} // whatever the hub had: there is one server
 	}
 	result, err := c.restore(ctx, to.hub, backup.Plan{
-		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, Placement: backend.Placement{Cluster: cfg.NATS.Placement.Cluster, Tags: cfg.NATS.Placement.Tags}, DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"), Sync: to.sync,
+		Dir: c.In, Identities: identities, Replicas: cfg.NATS.Replicas, Placement: backend.Placement(cfg.NATS.Placement), DiscardUnfinished: c.DiscardUnfinished, Done: a.progress("restored"), Sync: to.sync,
 	}, cfg.NATS.Domain)
 	to.close()
 	if err != nil {
