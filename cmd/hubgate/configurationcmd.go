@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,11 +107,7 @@ func (a *app) showConfiguration(c configuration.Configuration) error {
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	if err := json.Indent(&text, line, "", "  "); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	return a.say("%s", text.Bytes())
+	return a.sayIndented(line)
 }
 
 type createConfigurationCmd struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -72,6 +73,15 @@ func (a *app) say(format string, args ...any) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
+}
+
+// sayIndented prints JSON on many lines, for people.
+func (a *app) sayIndented(text []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return a.say("%s", b.Bytes())
 }
 
 // withField writes v, whose JSON is an object, with one more field at its end.

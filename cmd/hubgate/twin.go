@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -66,11 +65,7 @@ func (a *app) showTwin(t twin.Twin) error {
 	if a.format == formatJSON {
 		return a.say("%s", text)
 	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, text, "", "  "); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	return a.say("%s", b.Bytes())
+	return a.sayIndented(text)
 }
 
 // twinWrite is what writes have in common.
