@@ -26,6 +26,10 @@ RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # fails, without a finding.
 out_of_time = { grep -qx ' *context deadline exceeded' $(1) && ! grep -qE 'Failing input|panic:|_test.go:' $(1); }
 
+# Every failure that the logs have, with what stands around it, at the end of
+# the output of make test: whoever sees only that knows what failed.
+failures = { grep -hE -B 8 -A 16 '^ *--- FAIL:|^FAIL.*(build|setup) failed|^panic: |WARNING: DATA RACE' $(LOG)/*.log || true; } | tail -n 400
+
 # REQUIRE_SDK=1 forbids skipping: whatever a suite lacks is a failure.
 ifeq ($(REQUIRE_SDK),1)
 export HUBGATE_REQUIRE_SDK := 1
@@ -55,7 +59,9 @@ test: ## all tests; with REQUIRE_SDK=1 a missing toolchain fails instead of bein
 	  $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	echo; { grep -hoE 'SKIPPED: .*' $(LOG)/*.log || true; } | sort -u; \
-	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi; \
+	if [ -n "$$failed" ]; then \
+	  $(failures); echo; echo "FAILED:$$failed"; exit 1; \
+	fi; \
 	echo 'make test: everything that ran has passed'
 
 .PHONY: test-unit
@@ -65,12 +71,13 @@ test-unit: ## the tests that need Go alone
 	  echo 'SKIPPED: the race detector: it needs a C compiler' | tee $(LOG)/race.log; \
 	  [ '$(REQUIRE_SDK)' != 1 ]; \
 	fi
-	go test $(RACE) -shuffle=on -timeout 15m $(UNIT)
-	go test $(RACE) -tags nopoller -timeout 5m ./gateway # as where there is no epoll
+	$(strict) go test $(RACE) -shuffle=on -timeout 15m $(UNIT) 2>&1 | tee $(LOG)/unit.log
+	$(strict) go test $(RACE) -tags nopoller -timeout 5m ./gateway 2>&1 | tee $(LOG)/nopoller.log # as where there is no epoll
 
 .PHONY: arch
 arch: ## the package map of ARCHITECTURE.md against the imports
-	go test -count=1 ./internal/archtest
+	@mkdir -p $(LOG)
+	$(strict) go test -count=1 ./internal/archtest 2>&1 | tee $(LOG)/arch.log
 
 .PHONY: test-docs
 test-docs: ## what the documentation tells back-end apps, and what dashboards and alerts go by, against a running hub
