@@ -126,18 +126,22 @@ func (r *renewal) end(answer func()) {
 
 func (h *handler) issue(rid string, body []byte) {
 	op, err := h.accept(rid, body)
+	heard := false
 	h.ofRenewal().end(func() {
 		if err != nil {
 			h.answerError(rid, err)
 		} else {
-			h.answerCredential(202, rid, credential.AcceptedBody(op))
+			heard = h.accepted(op)
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		h.refused(rid, err)
-		return
+	case heard:
+		h.finish(op)
+	default:
+		h.leave(op)
 	}
-	h.finish(op)
 }
 
 // accept checks a request and has it stored.
@@ -313,10 +317,19 @@ func (h *handler) takeUp() {
 	if err != nil {
 		h.face.Log.Info().Err(err).Str("device_id", h.id.Device).Str("module_id", h.id.Module).Msg("a renewal that waits could not be looked for")
 	}
-	if ok {
-		h.answerCredential(202, op.RID, credential.AcceptedBody(op))
+	switch {
+	case !ok:
+	case h.accepted(op):
 		h.finish(op)
+	default:
+		h.leave(op)
 	}
+}
+
+// accepted answers 202, and reports whether the device has a subscription for it: one
+// that is answered 200 has read 202 before.
+func (h *handler) accepted(op credential.Operation) (heard bool) {
+	return h.answerCredential(202, op.RID, credential.AcceptedBody(op))
 }
 
 // left is the operation of an earlier connection.
@@ -348,8 +361,9 @@ func credentialTopic(status int, rid string) string {
 	return prefixCredentialResult + strconv.Itoa(status) + "/?$rid=" + rid
 }
 
-func (h *handler) answerCredential(status int, rid string, body []byte) {
-	h.sendTo(filterCredentials, credentialAnswer, gateway.Message{Topic: credentialTopic(status, rid), Payload: body})
+// answerCredential reports whether the device has subscribed to answers.
+func (h *handler) answerCredential(status int, rid string, body []byte) (heard bool) {
+	return h.sendTo(filterCredentials, credentialAnswer, gateway.Message{Topic: credentialTopic(status, rid), Payload: body})
 }
 
 // refuseIssue answers and records a request that failed.

@@ -476,6 +476,29 @@ func TestRenewalWaitsForASubscription(t *testing.T) {
 	o.wantOver(t, "ca")
 }
 
+// A device that was not subscribed when its request was accepted reads that too, before
+// its certificate.
+func TestRenewalAcceptedWhileNobodyHears(t *testing.T) {
+	o := newOffice(t)
+	l := &fickleLink{fakeLink: newLink(filterCredentials), missed: make(chan struct{}, 1)}
+	h := o.connect(t, "ca", o.root.Leaf(t, "ca").Chain(), l)
+	o.store.intercept(func(op credential.Operation) error {
+		l.set(len(op.Certificates) == 0)
+		return nil
+	})
+	ask(t, h, issueTopic("r-1"), asking(t, "ca", "ca", newKey(t), ""))
+	<-l.missed
+	l.set(false)
+	if _, err := h.Grant(filterCredentials, 1); err != nil {
+		t.Fatal(err)
+	}
+	h.Subscribed()
+	hear(t, l.fakeLink, "202", "r-1")
+	hear(t, l.fakeLink, "200", "r-1")
+	h.Acked(1)
+	o.wantOver(t, "ca")
+}
+
 // slowStore is an opStore that answers no question until it is released.
 type slowStore struct {
 	*opStore
