@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -143,7 +145,7 @@ func (d *dialer) explain(err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("read the credentials for NATS: %w", err)
-	case errors.Is(err, nats.ErrNoServers):
+	case errors.Is(err, nats.ErrNoServers), isAway(err):
 		return hub.Errorf(hub.ServiceUnavailable, "no NATS server answers at %s; start it, or correct the URL: %w", where, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("NATS at %s refuses %s; check that they belong to this server: %w", where, d.who(), err)
@@ -155,6 +157,17 @@ func (d *dialer) explain(err error) error {
 		return fmt.Errorf("the certificate of NATS at %s is not trusted; give its CA file: %w", where, err)
 	}
 	return fmt.Errorf("connect to NATS at %s: %w", where, err)
+}
+
+// isAway reports that nobody has answered: the network has no way to the server yet,
+// nobody knows its name, or what stands in front of it has nobody to hand over to.
+// nats.go has an error of its own for a port that is closed, and no other.
+func isAway(err error) bool {
+	if errors.Is(err, io.EOF) {
+		return true
+	}
+	e, ok := errors.AsType[*net.OpError](err) // of TLS too, with other words in Op
+	return ok && (e.Op == "dial" || e.Op == "read" || e.Op == "write")
 }
 
 func (d *dialer) who() string {
