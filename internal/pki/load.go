@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -67,8 +68,12 @@ func checkChain(cert tls.Certificate) error {
 
 // Reader reads certificate files again and again, and remembers what was last
 // good of each. The zero value is ready; it is for one goroutine.
-type Reader struct {
-	last map[string]tls.Certificate // by certificate file
+type Reader struct{ last []loaded }
+
+// loaded is the certificate of a file.
+type loaded struct {
+	file string
+	cert tls.Certificate
 }
 
 // Reading is what a Reader found.
@@ -80,16 +85,19 @@ type Reading struct {
 
 // Read reads the files as [Load] does. A file that is bad, or whose certificate
 // is not valid at now, does not displace one that is valid; a certificate that
-// is not valid is shown, with a warning, where there is nothing better.
+// is not valid is shown, with a warning, where there is nothing better. As long as a
+// file is bad that was never read before, certificates of files that are not named
+// any more stay in its place: it may be their successor.
 func (r *Reader) Read(certFiles, keyFiles []string, now time.Time) Reading {
 	var found Reading
 	if err := checkCount(certFiles, keyFiles); err != nil {
 		found.Errors = append(found.Errors, err)
 		return found
 	}
-	next := map[string]tls.Certificate{}
+	var next []loaded
+	lacking := -1 // where the first one belongs of which there is no certificate
 	for i, file := range certFiles {
-		before, known := r.last[file]
+		before, known := r.before(file)
 		cert, err := loadPair(file, keyFiles[i])
 		if err == nil && known && invalid(cert.Leaf, now) != "" && invalid(before.Leaf, now) == "" {
 			err = fmt.Errorf("%s %s", file, invalid(cert.Leaf, now))
@@ -100,18 +108,39 @@ func (r *Reader) Read(certFiles, keyFiles []string, now time.Time) Reading {
 			found.Errors = append(found.Errors, fmt.Errorf("%w; the certificate that was read before stays", err))
 		case err != nil:
 			found.Errors = append(found.Errors, err)
+			if lacking < 0 {
+				lacking = len(next)
+			}
 			continue
 		}
 		if why := invalid(cert.Leaf, now); why != "" {
 			found.Warnings = append(found.Warnings, fmt.Sprintf("%s %s: devices will refuse it", file, why))
 		}
-		next[file] = cert
-		found.Certificates = append(found.Certificates, cert)
+		next = append(next, loaded{file, cert})
 	}
-	if len(next) > 0 {
-		r.last = next
+	if lacking >= 0 {
+		next = slices.Insert(next, lacking, r.unnamed(certFiles)...)
 	}
+	for _, l := range next {
+		found.Certificates = append(found.Certificates, l.cert)
+	}
+	r.last = next
 	return found
+}
+
+// before is the certificate that was last good of a file.
+func (r *Reader) before(file string) (cert tls.Certificate, known bool) {
+	for _, l := range r.last {
+		if l.file == file {
+			return l.cert, true
+		}
+	}
+	return cert, false
+}
+
+// unnamed are the certificates of other files than these.
+func (r *Reader) unnamed(files []string) []loaded {
+	return slices.DeleteFunc(slices.Clone(r.last), func(l loaded) bool { return slices.Contains(files, l.file) })
 }
 
 // invalid says why a certificate is not valid at now, or "".

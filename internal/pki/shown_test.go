@@ -167,6 +167,33 @@ func TestReader(t *testing.T) {
 	}
 }
 
+// TestReaderSuccessor: a file that takes another one's place, and is not good yet, does
+// not take its certificate away from clients.
+func TestReaderSuccessor(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	one, two := t.TempDir(), t.TempDir()
+	open(t, one, names(), now)
+	open(t, two, names(), now)
+	oldCert, oldKey := put(t, one, t.TempDir(), "server")
+	alias, aliasKey := put(t, one, t.TempDir(), "server-rsa")
+	dir := t.TempDir()
+	newCert, newKey := filepath.Join(dir, "shown.pem"), filepath.Join(dir, "shown.key")
+	var r pki.Reader
+	before := r.Read([]string{oldCert, alias}, []string{oldKey, aliasKey}, now)
+	successor := func() pki.Reading { return r.Read([]string{newCert, alias}, []string{newKey, aliasKey}, now) }
+	for range 2 { // as a reload that tries again
+		if got := successor(); len(got.Errors) != 1 || !pki.Same(got.Certificates, before.Certificates) {
+			t.Errorf("%d certificates are shown, want the %d of before, in their order: %v", len(got.Certificates), len(before.Certificates), got.Errors)
+		}
+	}
+	put(t, two, dir, "server")
+	got := successor()
+	if len(got.Errors) > 0 || len(got.Certificates) != 2 || pki.Same(got.Certificates[:1], before.Certificates[:1]) {
+		t.Errorf("when the successor is good: %d certificates, %v", len(got.Certificates), got.Errors)
+	}
+}
+
 // TestChainOrder: each certificate of a file must have been issued by the next.
 func TestChainOrder(t *testing.T) {
 	t.Parallel()
