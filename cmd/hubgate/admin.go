@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"syscall"
@@ -85,6 +86,9 @@ func (n *node) adminPart() reload.Part {
 			return slices.DeleteFunc(files, func(name string) bool { return name == "" })
 		},
 	}, func(cfg *config.Config) error {
+		if n.cfg.AdminIsReachable() && !cfg.Admin.Asks() { // that is for the next listener
+			return fmt.Errorf("the listener is at %s until the next start, and whoever reaches it could read all: who may ask stays as it is", n.cfg.Admin.Listen)
+		}
 		access, err := readAccess(cfg.Admin)
 		if err == nil && n.admin != nil {
 			n.admin.Allow(access, cfg.Admin.Pprof)

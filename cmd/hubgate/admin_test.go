@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,40 @@ func TestBindAdmin(t *testing.T) {
 		t.Errorf("any free port: %v, %v", all, err)
 	}
 	closeAll(all)
+}
+
+// TestAdminStaysClosed: a configuration that moves the listener to loopback, where nobody
+// has to show anything, is for the next start. The listener that is there goes on to ask.
+func TestAdminStaysClosed(t *testing.T) {
+	t.Parallel()
+	token := write(t, t.TempDir(), "admin.token", strings.Repeat("t", 32))
+	running, next := config.Default(), config.Default()
+	running.Admin = config.Admin{Listen: "0.0.0.0:9610", TokenFile: token}
+	next.Admin.Listen = "127.0.0.1:9610"
+	n := &node{cfg: running, log: zerolog.Nop(), failed: make(chan error, 1)}
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // in place of all addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.serveAdmin(&listeners{admin: []net.Listener{ln}}); err != nil {
+		t.Fatal(err)
+	}
+	defer n.stop()
+	part := n.adminPart()
+	if _, err := part.Apply(t.Context(), running); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := part.Apply(t.Context(), next); err == nil || !strings.Contains(err.Error(), "0.0.0.0:9610 until the next start") {
+		t.Errorf("the reload says %v", err)
+	}
+	answer, err := http.Get("http://" + ln.Addr().String() + "/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("without a token there is status %d", answer.StatusCode)
+	}
 }
 
 func TestCheckCertificates(t *testing.T) {

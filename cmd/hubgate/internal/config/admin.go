@@ -80,7 +80,7 @@ func (c *Config) checkAdmin() []error {
 	if err != nil {
 		return append(errs, c.wrong("admin.listen", "%w", err))
 	}
-	if !isLoopback(e.addr) && a.TokenFile == "" && len(a.ClientCAFiles) == 0 {
+	if !isLoopback(e.addr) && !a.Asks() {
 		errs = append(errs, c.wrong("admin.listen", "%w", errors.New(a.Listen+" is reachable from other machines, and whoever reaches it could read all metrics: give admin.token_file or admin.client_ca_files, or use a loopback address")))
 	}
 	return errs
@@ -88,8 +88,14 @@ func (c *Config) checkAdmin() []error {
 
 func isLoopback(a netip.Addr) bool { return a.Unmap().IsLoopback() }
 
-// AdminIsBare reports whether the token passes the network readable.
-func (c *Config) AdminIsBare() bool {
+// Asks reports whether requests have to show anything.
+func (a Admin) Asks() bool { return a.TokenFile != "" || len(a.ClientCAFiles) > 0 }
+
+// AdminIsReachable reports whether other machines reach the administrative listener.
+func (c *Config) AdminIsReachable() bool {
 	e, err := c.adminEndpoint()
-	return err == nil && !isLoopback(e.addr) && c.Admin.CertFile == ""
+	return err == nil && !isLoopback(e.addr)
 }
+
+// AdminIsBare reports whether the token passes the network readable.
+func (c *Config) AdminIsBare() bool { return c.AdminIsReachable() && c.Admin.CertFile == "" }
