@@ -44,7 +44,7 @@ func (c *certificates) part() reload.Part {
 		Files: c.files,
 		Apply: func(_ context.Context, cfg *config.Config) (reload.Change, error) {
 			found := c.read(cfg)
-			change := reload.Change{Warnings: append(found.Warnings, uncovered(found, cfg)...)}
+			change := reload.Change{Warnings: append(found.Warnings, uncovered(found, cfg)...), Again: found.Again}
 			if len(found.Certificates) > 0 && !pki.Same(found.Certificates, c.shown.Certificates()) {
 				c.shown.Replace(found.Certificates)
 				for _, cert := range found.Certificates {

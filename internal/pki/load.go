@@ -81,6 +81,9 @@ type Reading struct {
 	Certificates []tls.Certificate
 	Warnings     []string
 	Errors       []error // of files whose former certificate stays, or that have none
+	// Again is when the first of those certificates is valid that were refused because
+	// they are not valid yet. Zero: there is none.
+	Again time.Time
 }
 
 // Read reads the files as [Load] does. A file that is bad, or whose certificate
@@ -101,6 +104,7 @@ func (r *Reader) Read(certFiles, keyFiles []string, now time.Time) Reading {
 		cert, err := loadPair(file, keyFiles[i])
 		if err == nil && known && invalid(cert.Leaf, now) != "" && invalid(before.Leaf, now) == "" {
 			err = fmt.Errorf("%s %s", file, invalid(cert.Leaf, now))
+			found.wait(cert.Leaf.NotBefore, now)
 		}
 		switch {
 		case err != nil && known:
@@ -126,6 +130,13 @@ func (r *Reader) Read(certFiles, keyFiles []string, now time.Time) Reading {
 	}
 	r.last = next
 	return found
+}
+
+// wait notes when a certificate begins, if that is yet to come.
+func (f *Reading) wait(begin, now time.Time) {
+	if begin.After(now) && (f.Again.IsZero() || begin.Before(f.Again)) {
+		f.Again = begin
+	}
 }
 
 // before is the certificate that was last good of a file.

@@ -123,9 +123,11 @@ func TestReader(t *testing.T) {
 	if len(first.Certificates) != 1 || len(first.Errors)+len(first.Warnings) > 0 {
 		t.Fatalf("got %d certificates, %v, %v", len(first.Certificates), first.Errors, first.Warnings)
 	}
+	var again time.Time
 	keeps := func(what string, now time.Time, words ...string) {
 		t.Helper()
 		got := read(now)
+		again = got.Again
 		if !pki.Same(got.Certificates, first.Certificates) || len(got.Errors) != 1 {
 			t.Errorf("%s: the old certificate does not stay, or there is no error: %v", what, got.Errors)
 			return
@@ -147,8 +149,17 @@ func TestReader(t *testing.T) {
 	keeps("another's key", now, "private key does not match")
 	put(t, short, dir, "server")
 	keeps("expired", now.Add(10*day), "has expired on")
+	if !again.IsZero() {
+		t.Errorf("an expired certificate is valid again at %v", again)
+	}
 	put(t, other, dir, "server")
 	keeps("not yet valid", now.Add(-time.Hour).Add(time.Second), "is not valid before")
+	if again.IsZero() {
+		t.Error("nobody says when the new certificate is valid")
+	}
+	if got := read(again); len(got.Errors) > 0 || !got.Again.IsZero() || pki.Same(got.Certificates, first.Certificates) {
+		t.Errorf("when the new certificate is valid: %v, again at %v", got.Errors, got.Again)
+	}
 
 	second := read(now.Add(time.Minute))
 	if len(second.Errors) > 0 || pki.Same(second.Certificates, first.Certificates) {

@@ -36,6 +36,9 @@ type Part struct {
 type Change struct {
 	Applied  []string // without the part's name
 	Warnings []string
+	// Again is when the part is to be applied again although nothing has changed. Zero:
+	// it need not be.
+	Again time.Time
 }
 
 // Report is the answer to a reload.
@@ -70,6 +73,7 @@ type Reloader struct {
 	started *config.Config
 	current *config.Config // the last good one
 	last    *Applied
+	again   time.Time // the first Again of the parts; zero: none
 }
 
 // New returns a reloader for a node that was started with cfg and has applied
@@ -122,10 +126,14 @@ func (r *Reloader) attempt(ctx context.Context) Report {
 		r.current = cfg
 	}
 	report.RestartNeeded = append(report.RestartNeeded, r.unapplied(r.current)...)
+	r.again = time.Time{}
 	for _, p := range r.Parts {
 		change, err := p.Apply(ctx, r.current)
 		report.Applied = append(report.Applied, named(p.Name, change.Applied)...)
 		report.Warnings = append(report.Warnings, named(p.Name, change.Warnings)...)
+		if !change.Again.IsZero() && (r.again.IsZero() || change.Again.Before(r.again)) {
+			r.again = change.Again
+		}
 		if err != nil {
 			report.Errors = append(report.Errors, lines(p.Name, err)...)
 		}

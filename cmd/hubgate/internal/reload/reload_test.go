@@ -191,6 +191,40 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// TestWatchAgain: a part that has to wait for a time is applied then, although no file
+// has changed, and once.
+func TestWatchAgain(t *testing.T) {
+	t.Parallel()
+	cfg := configured(t, "node: n\n")
+	synctest.Test(t, func(t *testing.T) {
+		valid := time.Now().Add(time.Hour)
+		var early, late atomic.Int64
+		r := reloader(t, func() (*config.Config, error) { return cfg, nil }, Part{
+			Name: "p", Apply: func(context.Context, *config.Config) (Change, error) {
+				if time.Now().Before(valid) {
+					early.Add(1)
+					return Change{Again: valid}, errors.New("not yet")
+				}
+				late.Add(1)
+				return Change{Applied: []string{"valid"}}, nil
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.Watch(ctx)
+		<-time.After(time.Hour - time.Second)
+		synctest.Wait()
+		if early.Load() != attempts || late.Load() != 0 {
+			t.Errorf("before its time: applied %d times, want %d; and %d times as if it had come", early.Load(), attempts, late.Load())
+		}
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if late.Load() != 1 {
+			t.Errorf("after its time: applied %d times, want once", late.Load())
+		}
+	})
+}
+
 // TestWatchNewFiles follows the files that a new configuration names.
 func TestWatchNewFiles(t *testing.T) {
 	t.Parallel()

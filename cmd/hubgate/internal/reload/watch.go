@@ -17,8 +17,11 @@ import (
 // valid, such as a list of policies without its end.
 const Interval = 500 * time.Millisecond
 
-// fileChanged is the reason of a reload that nobody asked for.
-const fileChanged = "a file has changed"
+// The reasons of reloads that nobody asked for.
+const (
+	fileChanged = "a file has changed"
+	timeHasCome = "something is valid now that was not before"
+)
 
 // young is how long after its last modification a file is read at every look:
 // within the resolution of a file system's clock it may change and keep its
@@ -26,7 +29,7 @@ const fileChanged = "a file has changed"
 const young = 5 * time.Second
 
 // Watch reloads when the configuration file or a file that a part reads has
-// changed, until ctx ends.
+// changed, and when a part has asked for it, until ctx ends.
 func (r *Reloader) Watch(ctx context.Context) {
 	l := &look{seen: map[string]fingerprint{}}
 	files := r.files()
@@ -44,10 +47,13 @@ func (r *Reloader) Watch(ctx context.Context) {
 		}
 		files = r.files()
 		now := l.at(files)
-		if now != applied && now == before {
+		switch {
+		case now != applied && now == before:
 			r.Reload(ctx, fileChanged)
 			applied = r.after(l, files, now)
 			now = applied
+		case now == applied && r.due():
+			r.Reload(ctx, timeHasCome)
 		}
 		before = now
 	}
@@ -61,6 +67,13 @@ func (r *Reloader) after(l *look, files []string, seen [sha256.Size]byte) [sha25
 		return seen
 	}
 	return l.at(r.files())
+}
+
+// due reports whether a part is to be applied again now.
+func (r *Reloader) due() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.again.IsZero() && !time.Now().Before(r.again)
 }
 
 // catchUp applies what has changed since the start of the node read it. There is
