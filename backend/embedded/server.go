@@ -216,7 +216,7 @@ func (s *Server) notReady(ctx context.Context, cfg Config) error {
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return fmt.Errorf("the start of the embedded NATS server was interrupted: %w", err)
 	}
-	return fmt.Errorf("JetStream was not ready within %v: it was still recovering %s; allow it more time, or look at the disk", cfg.StartTimeout, filepath.Join(s.dir, "jetstream"))
+	return fmt.Errorf("JetStream was not ready within %v: it was still recovering %s; allow it more time with nats.wait, or look at the disk", cfg.StartTimeout, filepath.Join(s.dir, "jetstream"))
 }
 
 // check tells whether the start that is over was a success.

@@ -183,6 +183,7 @@ func (n *node) startNATS(ctx context.Context) error {
 		SyncAlways:   n.cfg.Durability.Sync == config.SyncAlways,
 		SyncInterval: time.Duration(n.cfg.Durability.Interval),
 		Syncs:        n.cfg.Durability.Sync == config.SyncGroup,
+		StartTimeout: time.Duration(n.cfg.NATS.Wait),
 		Backend:      embedded.Rights(embeddedNames(n.cfg).BackendRights()),
 		Domain:       n.cfg.NATS.Domain,
 		Leaf:         leafOf(n.cfg.NATS),

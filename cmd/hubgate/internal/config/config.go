@@ -180,7 +180,7 @@ type NATS struct {
 	CA       string   `key:"ca" doc:"PEM file of the authority of the NATS server, in place of the system's."`
 	Cert     string   `key:"cert" doc:"PEM file of the certificate that is shown to the NATS server."`
 	Key      string   `key:"key" doc:"PEM file of its private key."`
-	Wait     Duration `key:"wait" doc:"How long the node waits at its start for a NATS server that answers, and for the leaders of its streams, before it gives up and ends. Until then it takes no connections. 0: it ends at once."`
+	Wait     Duration `key:"wait" doc:"How long the node waits at its start for a NATS server that answers, and for the leaders of its streams, before it gives up and ends. Until then it takes no connections. 0: it ends at once. The embedded server has as long to read what is on its disk, or a minute with 0."`
 	Domain   string   `key:"domain" doc:"JetStream domain, where there are leaf nodes. Of the embedded server: its own; nats.prefix if not set and there is nats.leaf.url."`
 	Leaf     Leaf     `key:"leaf"`
 	Prefix   string   `key:"prefix" doc:"First token of all subjects and names; hubs with different ones can share an account."`
