@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,13 +12,22 @@ import (
 
 // lastRevision is the revision of the bucket's latest write.
 func (b *bucket) lastRevision(ctx context.Context) (uint64, error) {
+	info, err := b.info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.LastSeq, nil
+}
+
+// info is that of the bucket's stream.
+func (b *bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	s, err := b.js.Stream(ctx, "KV_"+b.name)
 	if err != nil {
-		return 0, b.fault("look up", "the latest revision", err)
+		return nil, b.fault("look up", "the latest revision", err)
 	}
-	return s.CachedInfo().State.LastSeq, nil
+	return s.CachedInfo(), nil
 }
 
 // claimed reports, of the bucket of sessions, whether a session can have been
@@ -35,15 +45,18 @@ func (b *bucket) claimed(ctx context.Context, epoch uint64) (bool, error) {
 // starts again knows nothing of the watch, and the watch itself would notice
 // that by its heartbeats only, some twenty seconds later. When the watch reads a
 // replica that does not have all that was there, there is an error in place of
-// the marker.
+// the marker. When the bucket was made anew or put back from a backup, of which the
+// watch says nothing, there is an error too, and next is 0: all is to be told again.
 func (b *bucket) follow(ctx context.Context, from uint64, visit func(jetstream.KeyValueEntry)) (next uint64, err error) {
 	back := b.js.Conn().StatusChanged(nats.CONNECTED)
 	defer b.js.Conn().RemoveStatusListener(back)
+	was, err := b.info(ctx)
+	if err != nil {
+		return from, err
+	}
 	var last uint64 // of what is there, as far as replicas can differ
 	if b.reader.IsFresh() {
-		if last, err = b.lastRevision(ctx); err != nil {
-			return from, err
-		}
+		last = was.State.LastSeq
 	}
 	w, err := b.kv.WatchAll(ctx, jetstream.ResumeFromRevision(from))
 	if err != nil {
@@ -56,12 +69,18 @@ func (b *bucket) follow(ctx context.Context, from uint64, visit func(jetstream.K
 			}
 		}()
 	}()
+	var seen atomic.Uint64 // the last revision
+	guarding, stop := context.WithCancel(ctx)
+	defer stop()
+	anew := b.guard(guarding, was, &seen)
 	for {
 		select {
 		case <-ctx.Done():
 			return from, nil
 		case <-back:
 			return from, nil
+		case <-anew:
+			return 0, b.fault("watch", "all keys", errAnew)
 		case e, open := <-w.Updates():
 			if !open {
 				return from, hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", b.name)
@@ -70,6 +89,7 @@ func (b *bucket) follow(ctx context.Context, from uint64, visit func(jetstream.K
 				err = b.behind(ctx, from, last)
 			} else {
 				from = e.Revision() + 1
+				seen.Store(e.Revision())
 			}
 			if err != nil {
 				return from, err
@@ -77,6 +97,23 @@ func (b *bucket) follow(ctx context.Context, from uint64, visit func(jetstream.K
 			visit(e)
 		}
 	}
+}
+
+// guard looks after the bucket that was there at first, until ctx ends, and closes anew when it is
+// another one: made at another time, or not as far as what was seen.
+func (b *bucket) guard(ctx context.Context, was *jetstream.StreamInfo, seen *atomic.Uint64) (anew <-chan struct{}) {
+	found := make(chan struct{})
+	go func() {
+		for wait(ctx, feedCheck) {
+			known := seen.Load() // before the answer: writes go on meanwhile
+			info, err := b.info(ctx)
+			if err == nil && (!info.Created.Equal(was.Created) || info.State.LastSeq < known) {
+				close(found)
+				return
+			}
+		}
+	}()
+	return found
 }
 
 // scan calls visit for everything that is in the bucket now; what comes meanwhile
