@@ -239,6 +239,38 @@ func (p *publisher) RoundTrip(*http.Request) (*http.Response, error) {
 
 func (p *publisher) publish(text string) { p.text.Store(&text) }
 
+// TestKeySetWithOtherKinds has, beside a good key, what no signature of ours is made
+// with: RFC 7517 has such keys passed over.
+func TestKeySetWithOtherKinds(t *testing.T) {
+	ec := newIssuer(t, "ec")
+	good, err := json.Marshal(ec.jwk())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string]string{
+		"another type":   `{"kty":"AKP","alg":"ML-DSA-65","kid":"x","pub":"AAAA"}`,
+		"another curve":  `{"kty":"EC","crv":"secp256k1","kid":"x","x":"AAAA","y":"AAAA"}`,
+		"Ed448":          `{"kty":"OKP","crv":"Ed448","kid":"x","x":"AAAA"}`,
+		"half a key":     `{"kty":"RSA","kid":"x","e":"AQAB"}`,
+		"a key of a MAC": `{"kty":"oct","kid":"x"}`,
+		"no object":      `7`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "keys.json")
+			if err := os.WriteFile(file, []byte(`{"keys":[`+other+`,`+string(good)+`,`+other+`]}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: &KeySet{File: file, Log: zerolog.Nop()}}
+			if err := b.Keys.Load(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.identify(ec.sign(t, claims()), time.Now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestKeySet follows keys that change, and an issuer that is away.
 func TestKeySet(t *testing.T) {
 	first, second := newIssuer(t, "1"), newIssuer(t, "2")

@@ -106,12 +106,41 @@ func (k *KeySet) Load(ctx context.Context) error {
 	if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 || len(set.Keys) > mostKeys {
 		return fmt.Errorf("what is there is no JSON Web Key Set of 1 to %d keys", mostKeys)
 	}
-	keys, err := keyfunc.NewJWKSetJSON(text)
+	keys, err := k.usable(set.Keys)
 	if err != nil {
 		return fmt.Errorf("use the key set: %w", err)
 	}
 	k.keys.Store(&keys)
 	return nil
+}
+
+// usable is the keys that can be used here. The others are passed over, as RFC 7517
+// has it: an issuer publishes keys of other kinds too, for what else he does.
+func (k *KeySet) usable(all []json.RawMessage) (keyfunc.Keyfunc, error) {
+	var good []json.RawMessage
+	var last error
+	for _, key := range all {
+		if _, err := keysOf(key); err != nil {
+			last = err
+			continue
+		}
+		good = append(good, key)
+	}
+	if len(good) == 0 {
+		return nil, last
+	}
+	if last != nil {
+		k.Log.Info().Int("passed_over", len(all)-len(good)).Int("keys", len(good)).AnErr("last", last).Msg("some keys of the issuer of bearer tokens are of no kind that is used here")
+	}
+	return keysOf(good...)
+}
+
+func keysOf(all ...json.RawMessage) (keyfunc.Keyfunc, error) {
+	text, err := json.Marshal(map[string]any{"keys": all})
+	if err != nil {
+		return nil, err
+	}
+	return keyfunc.NewJWKSetJSON(text)
 }
 
 func (k *KeySet) fetch(ctx context.Context) ([]byte, error) {
