@@ -95,9 +95,16 @@ func checkItems(items []bulkItem) error {
 	return nil
 }
 
-// failed says what went wrong with one item.
+// failed says what went wrong with one item. Its ids are whole, if they can be ids: by
+// them the caller knows which item it is.
 func failed(id hub.Identity, operation string, err error) bulkError {
-	return bulkError{clip(id.Device), clip(id.Module), hub.CodeOf(err).Name(), short(err), clip(operation)}
+	if !hub.ValidID(id.Device) {
+		id.Device = clip(id.Device)
+	}
+	if !hub.ValidID(id.Module) {
+		id.Module = clip(id.Module)
+	}
+	return bulkError{id.Device, id.Module, hub.CodeOf(err).Name(), short(err), clip(operation)}
 }
 
 func short(err error) string {

@@ -241,3 +241,24 @@ func TestBulkTwinETag(t *testing.T) {
 		bulkOf(w, 200, `[{"importMode":"updateTwin","id":"d","tags":{"site":null}}]`)
 	}
 }
+
+// TestBulkErrorsNameTheirDevice: what has failed has the id that was sent, however long
+// it may be: by it a back end knows what to send again.
+func TestBulkErrorsNameTheirDevice(t *testing.T) {
+	w := newWorld(t)
+	device, module := strings.Repeat("d", hub.MaxIDLength), strings.Repeat("m", hub.MaxIDLength)
+	want := hub.Identity{Device: device, Module: module}.String() + ": DeviceNotFound"
+	item := fmt.Sprintf(`{"id":%q,"moduleId":%q,"importMode":"create"}`, device, module)
+	if _, errs := bulkOf(w, 400, "["+item+"]"); strings.Join(errs, ", ") != want {
+		t.Errorf("errors are %v, want %s", errs, want)
+	}
+	var out rotation
+	w.must(400, &out, "POST", "/devices/keys/regenerate", `{"policyKey":"both","devices":[`+item+`]}`)
+	if len(out.Errors) != 1 || out.Errors[0].DeviceID != device || out.Errors[0].ModuleID != module {
+		t.Errorf("the answer is %+v", out)
+	}
+	// What is no id is not sent back whole.
+	if out, _ := bulkOf(w, 400, fmt.Sprintf(`[{"id":%q}]`, strings.Repeat("x", 1000))); len(out.Errors[0].DeviceID) > 2*hub.MaxIDLength {
+		t.Errorf("the answer is %+v", out)
+	}
+}
