@@ -28,7 +28,7 @@ const maxHeaderBytes = 32 << 10
 // what this is.
 //
 // There is no WriteTimeout, which would cut an answer that a device has five
-// minutes for: the API bounds the writing of its answers itself.
+// minutes for: the API and [front] bound the writing of their answers themselves.
 func newHTTPServer(devices *gateway.Server, api *apiDoor, ca []byte, cfg *config.Config, logger zerolog.Logger) *http.Server {
 	peers := &peerLog{log: logger, limit: rate.NewLimiter(10, 50), stranger: devices.Stranger}
 	front := &front{pages: pages(ca, cfg), sockets: devices.WebSocket(), api: api}
@@ -69,8 +69,12 @@ type front struct {
 	pages, sockets, api http.Handler
 }
 
-// restOfBody is for what nobody reads.
-const restOfBody = time.Second
+// restOfBody is for what nobody reads, and pageTime is how long a client may take to
+// read a page.
+const (
+	restOfBody = time.Second
+	pageTime   = 30 * time.Second
+)
 
 // ServeHTTP implements http.Handler. Behind a page no connection waits for the
 // next request: nobody has said who he is. Nor does one behind a body in chunks:
@@ -85,7 +89,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.sockets.ServeHTTP(w, r)
 	case "/", "/ca.pem", rest.DocumentPath:
 		w.Header().Set("Connection", "close")
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(restOfBody))
+		control, now := http.NewResponseController(w), time.Now()
+		_ = control.SetReadDeadline(now.Add(restOfBody))
+		_ = control.SetWriteDeadline(now.Add(pageTime))
 		f.pages.ServeHTTP(w, r)
 	default:
 		f.api.ServeHTTP(w, r)

@@ -1,6 +1,16 @@
 package main
 
-import "testing"
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
+	"github.com/hubgate/hubgate/gateway/rest"
+)
 
 func TestAboutPeer(t *testing.T) {
 	for line, want := range map[string][2]string{
@@ -18,4 +28,43 @@ func TestAboutPeer(t *testing.T) {
 			t.Errorf("%q is about %q, %v, want %q", line, got, ok, want)
 		}
 	}
+}
+
+// oneConn is a listener to which one client comes.
+type oneConn chan net.Conn
+
+func (l oneConn) Accept() (net.Conn, error) {
+	nc, ok := <-l
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return nc, nil
+}
+
+func (oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+func (l oneConn) Close() error {
+	close(l)
+	return nil
+}
+
+// TestPageThatNobodyReads: who asks for a page, which needs no credentials, and reads
+// nothing of it does not keep his connection.
+func TestPageThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		l := make(oneConn, 1)
+		l <- near
+		web := &http.Server{Handler: &front{pages: pages(nil, &config.Config{})}, ReadTimeout: time.Second}
+		defer web.Close()
+		go func() { _ = web.Serve(l) }()
+		if _, err := io.WriteString(far, "GET "+rest.DocumentPath+" HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if n, err := far.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("after an hour there is %d byte to read, %v: the connection is kept", n, err)
+		}
+	})
 }
