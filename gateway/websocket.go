@@ -28,7 +28,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		peer.Certificates = r.TLS.PeerCertificates
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	ws, err := websocket.Accept(closing{w}, r, &websocket.AcceptOptions{
 		Subprotocols:       mqttSubprotocol(r.Header),
 		InsecureSkipVerify: true, // devices have no origin; a token, not a cookie, lets them in
 		CompressionMode:    websocket.CompressionDisabled,
@@ -50,6 +50,22 @@ type aborter struct{ source }
 
 // Close implements io.Closer.
 func (a aborter) Close() error { return a.abort() }
+
+// closing has a connection end with the answer that refuses its handshake: who is
+// there has not said who he is, and does not wait for his next request.
+type closing struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w closing) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		h := w.Header()
+		h["Connection"] = append([]string{"close"}, h["Connection"]...) // net/http goes by the first
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for whoever takes the connection over.
+func (w closing) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // mqttSubprotocol returns the client's own spelling of "mqtt", which it wants
 // back: the C SDK asks for "MQTT". A client that asks for nothing gets nothing.

@@ -86,6 +86,36 @@ func ask(t *testing.T, w io.Writer, br *bufio.Reader, request string) *http.Resp
 	return res
 }
 
+// TestRefusedHandshake: a request that is no WebSocket handshake comes from somebody
+// who has not said who he is; his connection does not wait for the next one.
+func TestRefusedHandshake(t *testing.T) {
+	t.Parallel()
+	p := startDev(t, t.TempDir())
+	pem, err := os.ReadFile(p.ready.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	for _, headers := range []string{"", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 7\r\n"} {
+		nc, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: p.ready.HostName}}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", p.ready.Ports.HTTPS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(20 * time.Second)) // less than an idle connection has
+		br := bufio.NewReader(nc)
+		res := ask(t, nc, br, "GET /$iothub/websocket HTTP/1.1\r\nHost: h\r\n"+headers+"\r\n")
+		if res.StatusCode < 400 || !res.Close {
+			t.Errorf("%q: %d, Connection is %q", headers, res.StatusCode, res.Header["Connection"])
+		}
+		if _, err := br.ReadByte(); err != io.EOF {
+			t.Errorf("%q: the connection ends with %v, want EOF", headers, err)
+		}
+	}
+	p.stopCleanly(t)
+}
+
 // TestIdleConns keeps three connections idle where two may be: the oldest goes.
 func TestIdleConns(t *testing.T) {
 	t.Parallel()
