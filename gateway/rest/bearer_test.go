@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -266,6 +267,48 @@ func TestKeySetWithOtherKinds(t *testing.T) {
 			}
 			if _, err := b.identify(ec.sign(t, claims()), time.Now()); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// redirector sends whoever asks by https to other URLs, one after another, and gives
+// the keys to whoever has none to go to.
+type redirector struct {
+	to   []string
+	text string
+}
+
+func (p *redirector) RoundTrip(req *http.Request) (*http.Response, error) {
+	if len(p.to) == 0 {
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(p.text)), Request: req}, nil
+	}
+	h := http.Header{"Location": {p.to[0]}}
+	p.to = p.to[1:]
+	return &http.Response{StatusCode: 302, Header: h, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
+}
+
+// TestKeySetRedirected: keys that begin with https come by https all the way, whoever
+// redirects: on another way anybody could give his own.
+func TestKeySetRedirected(t *testing.T) {
+	const https, plain = "https://login.example/keys", "http://login.example/keys"
+	many := slices.Repeat([]string{https}, 20)
+	for name, tc := range map[string]struct {
+		url  string
+		to   []string
+		good bool
+	}{
+		"https":                {https, []string{"https://keys.example/"}, true},
+		"http":                 {https, []string{plain}, false},
+		"http, and https":      {https, []string{plain, https}, false},
+		"on the machine":       {"http://127.0.0.1/keys", []string{"http://127.0.0.1/more"}, true},
+		"from it to elsewhere": {"http://127.0.0.1/keys", []string{plain}, false},
+		"without an end":       {https, many, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &KeySet{URL: tc.url, Client: &http.Client{Transport: &redirector{tc.to, keySetOf(newIssuer(t, "1"))}}, Log: zerolog.Nop()}
+			if err := k.Load(t.Context()); (err == nil) != tc.good {
+				t.Errorf("the keys are read: %v", err)
 			}
 		})
 	}

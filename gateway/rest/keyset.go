@@ -38,6 +38,7 @@ const (
 	fetchTimeout   = 10 * time.Second
 	maxKeySet      = 1 << 20
 	mostKeys       = 1000
+	mostRedirects  = 5
 )
 
 var errNoKeys = errors.New("no keys")
@@ -52,7 +53,24 @@ func (k *KeySet) init() {
 		if k.Client == nil {
 			k.Client = &http.Client{Timeout: fetchTimeout}
 		}
+		client := *k.Client
+		client.CheckRedirect = checkRedirect
+		k.Client = &client
 	})
+}
+
+// checkRedirect lets nobody lead away from https, where others could give the keys.
+// Without https is an issuer on this machine, who may redirect to himself.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	to, first := next.URL, via[0].URL
+	isSame := to.Scheme == first.Scheme && to.Hostname() == first.Hostname()
+	switch {
+	case len(via) > mostRedirects:
+		return fmt.Errorf("it redirects more than %d times", mostRedirects)
+	case to.Scheme != "https" && !isSame:
+		return fmt.Errorf("it redirects to %s://%s: the keys come by https alone", to.Scheme, to.Host)
+	}
+	return nil
 }
 
 // Run reads the keys now, at times, and when a token has a key that is not known,
