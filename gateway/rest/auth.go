@@ -69,7 +69,7 @@ func (s *Server) identify(c *call, header string) (caller, error) {
 	case scheme == "SharedAccessSignature":
 		return s.byPolicy(c, header)
 	case strings.EqualFold(scheme, "Bearer") && s.Bearer != nil:
-		return s.Bearer.identify(strings.TrimSpace(rest), s.now())
+		return s.Bearer.identify(c.ctx(), strings.TrimSpace(rest), s.now())
 	case strings.EqualFold(scheme, "Bearer"):
 		return caller{}, hub.Errorf(hub.Unauthorized, "this hub takes no bearer tokens: auth.oidc is not configured")
 	default:

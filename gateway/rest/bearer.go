@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,9 +50,19 @@ func signingMethods() []string {
 // maxToken bounds what is parsed.
 const maxToken = 16 << 10
 
-// identify checks a token. Its errors are Unauthorized and never hold a part of
-// the token that its issuer has not signed.
-func (b *Bearer) identify(text string, now time.Time) (caller, error) {
+// identify checks a token, against keys that are read again if its own is not among
+// them. Its errors are Unauthorized and never hold a part of the token that its issuer
+// has not signed.
+func (b *Bearer) identify(ctx context.Context, text string, now time.Time) (caller, error) {
+	next := b.Keys.upcoming() // before the look at those that there are
+	who, err := b.check(text, now)
+	if errors.Is(err, errUnknownKey) && isOver(ctx, next) {
+		return b.check(text, now)
+	}
+	return who, err
+}
+
+func (b *Bearer) check(text string, now time.Time) (caller, error) {
 	if len(text) > maxToken {
 		return caller{}, hub.Errorf(hub.Unauthorized, "the bearer token has %d bytes: the most is %d", len(text), maxToken)
 	}
@@ -64,7 +75,11 @@ func (b *Bearer) identify(text string, now time.Time) (caller, error) {
 		if errors.Is(err, errNoKeys) {
 			return caller{}, hub.Errorf(hub.ServiceUnavailable, "the keys of the issuer of bearer tokens are not there yet; try again later")
 		}
-		return caller{}, hub.Errorf(hub.Unauthorized, "the bearer token is refused: %s", whyRefused(err))
+		refused := hub.Errorf(hub.Unauthorized, "the bearer token is refused: %s", whyRefused(err))
+		if errors.Is(err, errUnknownKey) {
+			refused.Err = errUnknownKey // err itself holds what the peer has sent
+		}
+		return caller{}, refused
 	}
 	subject, _ := claims.GetSubject() // optional
 	who := caller{name: "bearer " + clip(subject)}

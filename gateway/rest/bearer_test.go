@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -265,7 +266,7 @@ func TestKeySetWithOtherKinds(t *testing.T) {
 			if err := b.Keys.Load(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.identify(ec.sign(t, claims()), time.Now()); err != nil {
+			if _, err := b.identify(t.Context(), ec.sign(t, claims()), time.Now()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -322,7 +323,7 @@ func TestKeySet(t *testing.T) {
 		k := &KeySet{URL: "https://id.example/keys", Client: &http.Client{Transport: &p}, Log: zerolog.Nop()}
 		b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: k}
 		isIn := func(i issuer) bool {
-			_, err := b.identify(i.sign(t, claims()), time.Now())
+			_, err := b.identify(t.Context(), i.sign(t, claims()), time.Now())
 			return err == nil
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -371,6 +372,67 @@ func TestKeySet(t *testing.T) {
 		wait(2 * defaultRefresh)
 		if isIn(first) || !isIn(second) {
 			t.Error("a key that was taken back still counts")
+		}
+	})
+}
+
+// slowPublisher lets whoever asks wait until it is told to answer.
+type slowPublisher struct {
+	publisher
+	answer chan bool
+}
+
+func (p *slowPublisher) RoundTrip(req *http.Request) (*http.Response, error) {
+	select {
+	case <-p.answer:
+		return p.publisher.RoundTrip(req)
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+}
+
+// TestKeyThatIsNew: a token of a key that the issuer has published since the keys were
+// read is let in at once, for it is a good one, and many wait for one reading. Who has
+// invented his key is not let wait for long.
+func TestKeyThatIsNew(t *testing.T) {
+	first, second := newIssuer(t, "1"), newIssuer(t, "2")
+	synctest.Test(t, func(t *testing.T) {
+		p := slowPublisher{answer: make(chan bool, 10)}
+		k := &KeySet{URL: "https://id.example/keys", Client: &http.Client{Transport: &p}, Log: zerolog.Nop()}
+		b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: k}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p.publish(keySetOf(first))
+		p.answer <- true
+		go k.Run(ctx)
+		<-time.After(2 * minRefresh)
+		p.publish(keySetOf(first, second))
+		token := second.sign(t, claims())
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if _, err := b.identify(t.Context(), token, time.Now()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait() // for all of them to wait
+		p.answer <- true
+		wg.Wait()
+		if n := p.asked.Load(); n != 2 {
+			t.Errorf("the keys were read %d times, want twice", n)
+		}
+		begin, invented := time.Now(), newIssuer(t, "3").sign(t, claims())
+		if _, err := b.identify(t.Context(), invented, time.Now()); hub.CodeOf(err) != hub.Unauthorized || time.Since(begin) > 0 {
+			t.Errorf("just after they were read: %v after %v", err, time.Since(begin))
+		}
+		<-time.After(2 * minRefresh) // the issuer does not answer any more
+		begin = time.Now()
+		if _, err := b.identify(t.Context(), invented, time.Now()); hub.CodeOf(err) != hub.Unauthorized || time.Since(begin) > keyWait {
+			t.Errorf("of an issuer who is silent: %v after %v", err, time.Since(begin))
+		}
+		if _, err := b.identify(t.Context(), token, time.Now()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -30,6 +30,9 @@ type KeySet struct {
 	keys   atomic.Pointer[keyfunc.Keyfunc]
 	wanted chan struct{} // somebody came with a key that is not known
 	start  sync.Once
+
+	mu   sync.Mutex
+	next chan struct{} // closed when the keys have been read again; nil: not for a while
 }
 
 const (
@@ -39,9 +42,13 @@ const (
 	maxKeySet      = 1 << 20
 	mostKeys       = 1000
 	mostRedirects  = 5
+	keyWait        = 3 * time.Second // for keys that are read because of a token
 )
 
-var errNoKeys = errors.New("no keys")
+var (
+	errNoKeys     = errors.New("no keys")
+	errUnknownKey = errors.New("a key that is not known")
+)
 
 func (k *KeySet) init() {
 	k.start.Do(func() {
@@ -81,6 +88,7 @@ func (k *KeySet) Run(ctx context.Context) {
 		if err := k.Load(ctx); err != nil && ctx.Err() == nil {
 			k.Log.Error().Err(err).Bool("has_keys", k.keys.Load() != nil).Msg("the keys of the issuer of bearer tokens could not be read; those that there are go on to count")
 		}
+		k.setNext(nil)
 		if !k.pause(ctx) {
 			return
 		}
@@ -102,6 +110,7 @@ func (k *KeySet) pause(ctx context.Context) bool {
 	} else { // nobody can come in: try again soon
 		late.Reset(fetchTimeout)
 	}
+	k.setNext(make(chan struct{}))
 	select {
 	case <-k.wanted:
 	case <-late.C:
@@ -109,6 +118,42 @@ func (k *KeySet) pause(ctx context.Context) bool {
 		return false
 	}
 	return true
+}
+
+// setNext lets those go on who have waited for the keys; next is for those to come.
+func (k *KeySet) setNext(next chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != nil {
+		close(k.next)
+	}
+	k.next = next
+}
+
+// upcoming is closed when the keys have been read the next time, for a token whose key
+// is not among them, as of an issuer who has a new one. It is nil when they were read
+// less than minRefresh ago.
+func (k *KeySet) upcoming() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.next
+}
+
+// isOver waits for what upcoming returns, and not for long: whoever invents a key waits
+// here too.
+func isOver(ctx context.Context, upcoming <-chan struct{}) bool {
+	if upcoming == nil {
+		return false
+	}
+	late := time.NewTimer(keyWait)
+	defer late.Stop()
+	select {
+	case <-upcoming:
+		return true
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // Load reads the keys once. On an error the old ones stay.
@@ -199,6 +244,7 @@ func (k *KeySet) key(token *jwt.Token) (any, error) {
 		case k.wanted <- struct{}{}:
 		default:
 		}
+		return nil, fmt.Errorf("%w: %w", errUnknownKey, err)
 	}
-	return key, err
+	return key, nil
 }
