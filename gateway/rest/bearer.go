@@ -129,6 +129,7 @@ func whyRefused(err error) string {
 		{jwt.ErrTokenInvalidAudience, "it is for another audience"},
 		{jwt.ErrTokenRequiredClaimMissing, "a claim is missing: it needs iss, aud and exp"},
 		{jwt.ErrTokenMalformed, "it is no JWT"},
+		{errCritical, "it has critical extensions, of which none is known here"},
 		{jwt.ErrTokenUnverifiable, "the issuer has no key of its kid"},
 		{jwt.ErrTokenSignatureInvalid, "its signature is not of a key of the issuer, or of a kind that is not taken"},
 	} {

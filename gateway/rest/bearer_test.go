@@ -189,6 +189,26 @@ func TestBearer(t *testing.T) {
 	checkRefusal(t, res, body, hub.AccessDenied, "RegistryRead")
 }
 
+// TestBearerWithCriticalExtensions: what a token says to be critical has to be known to
+// whoever takes it, by RFC 7515; here nothing of it is.
+func TestBearerWithCriticalExtensions(t *testing.T) {
+	i := newIssuer(t, "ec")
+	b := bearerOf(t, i)
+	for name, critical := range map[string]any{"an extension": []string{"urn:example:only-here"}, "of exp": []string{"exp"}, "nothing": []string{}, "null": nil} {
+		t.Run(name, func(t *testing.T) {
+			token := jwt.NewWithClaims(i.method, claims())
+			token.Header["kid"], token.Header["crit"], token.Header["urn:example:only-here"] = i.kid, critical, true
+			text, err := token.SignedString(i.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.identify(t.Context(), text, time.Now()); hub.CodeOf(err) != hub.Unauthorized || !strings.Contains(err.Error(), "critical") {
+				t.Errorf("it is let in, or refused for something else: %v", err)
+			}
+		})
+	}
+}
+
 // signedByPublic is the trick with the algorithm: the text of the public key as
 // the key of an HMAC.
 func signedByPublic(t *testing.T, i issuer) string {

@@ -48,6 +48,7 @@ const (
 var (
 	errNoKeys     = errors.New("no keys")
 	errUnknownKey = errors.New("a key that is not known")
+	errCritical   = errors.New("critical extensions")
 )
 
 func (k *KeySet) init() {
@@ -231,8 +232,12 @@ func (k *KeySet) fetch(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-// key is a [jwt.Keyfunc].
+// key is a [jwt.Keyfunc]. It looks for extensions that have to be understood too, which
+// package jwt passes over.
 func (k *KeySet) key(token *jwt.Token) (any, error) {
+	if _, has := token.Header["crit"]; has {
+		return nil, errCritical
+	}
 	keys := k.keys.Load()
 	if keys == nil {
 		return nil, errNoKeys
