@@ -70,16 +70,19 @@ func (b *Bearer) check(text string, now time.Time) (caller, error) {
 		jwt.WithValidMethods(signingMethods()), jwt.WithIssuer(b.Issuer), jwt.WithAudience(b.Audiences...),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(sas.ClockSkew), jwt.WithTimeFunc(func() time.Time { return now }), jwt.WithStrictDecoding(),
 	)
-	claims := jwt.MapClaims{}
-	if _, err := p.ParseWithClaims(text, claims, b.Keys.key); err != nil {
-		if errors.Is(err, errNoKeys) {
-			return caller{}, hub.Errorf(hub.ServiceUnavailable, "the keys of the issuer of bearer tokens are not there yet; try again later")
-		}
-		refused := hub.Errorf(hub.Unauthorized, "the bearer token is refused: %s", whyRefused(err))
-		if errors.Is(err, errUnknownKey) {
-			refused.Err = errUnknownKey // err itself holds what the peer has sent
-		}
-		return caller{}, refused
+	claims, isNameless := jwt.MapClaims{}, false
+	key := func(token *jwt.Token) (any, error) {
+		_, named := token.Header["kid"]
+		isNameless = !named
+		return b.Keys.key(token)
+	}
+	_, err := p.ParseWithClaims(text, claims, key)
+	if isNameless && errors.Is(err, jwt.ErrTokenSignatureInvalid) { // of a newer key, perhaps
+		b.Keys.want()
+		err = errors.Join(err, errUnknownKey)
+	}
+	if err != nil {
+		return caller{}, refusalOf(err)
 	}
 	subject, _ := claims.GetSubject() // optional
 	who := caller{name: "bearer " + clip(subject)}
@@ -91,6 +94,19 @@ func (b *Bearer) check(text string, now time.Time) (caller, error) {
 		who.holds |= roles[role]
 	}
 	return who, nil
+}
+
+// refusalOf is what is told of an error of package jwt, which itself holds what the peer
+// has sent.
+func refusalOf(err error) error {
+	if errors.Is(err, errNoKeys) {
+		return hub.Errorf(hub.ServiceUnavailable, "the keys of the issuer of bearer tokens are not there yet; try again later")
+	}
+	refused := hub.Errorf(hub.Unauthorized, "the bearer token is refused: %s", whyRefused(err))
+	if errors.Is(err, errUnknownKey) {
+		refused.Err = errUnknownKey
+	}
+	return refused
 }
 
 // rolesIn lists the roles and scopes of a token.

@@ -75,7 +75,9 @@ func keySetOf(all ...issuer) string {
 func (i issuer) sign(t *testing.T, claims jwt.MapClaims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(i.method, claims)
-	token.Header["kid"] = i.kid
+	if i.kid != "" {
+		token.Header["kid"] = i.kid
+	}
 	text, err := token.SignedString(i.key)
 	if err != nil {
 		t.Fatal(err)
@@ -453,6 +455,32 @@ func TestKeyThatIsNew(t *testing.T) {
 		}
 		if _, err := b.identify(t.Context(), token, time.Now()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestKeyWithoutName follows an issuer with one key, which then needs no kid, who makes
+// another one: a token does not say which key it needs, and the reading tells.
+func TestKeyWithoutName(t *testing.T) {
+	first, second, stranger := newIssuer(t, ""), newIssuer(t, ""), newIssuer(t, "")
+	synctest.Test(t, func(t *testing.T) {
+		var p publisher
+		k := &KeySet{URL: "https://id.example/keys", Client: &http.Client{Transport: &p}, Log: zerolog.Nop()}
+		b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: k}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p.publish(keySetOf(first))
+		go k.Run(ctx)
+		<-time.After(2 * minRefresh)
+		for step, i := range []issuer{first, second} {
+			p.publish(keySetOf(i))
+			if _, err := b.identify(t.Context(), i.sign(t, claims()), time.Now()); err != nil || p.asked.Load() != int32(step)+1 {
+				t.Errorf("step %d: %v; the keys were read %d times", step, err, p.asked.Load())
+			}
+		}
+		<-time.After(2 * minRefresh)
+		if _, err := b.identify(t.Context(), stranger.sign(t, claims()), time.Now()); hub.CodeOf(err) != hub.Unauthorized {
+			t.Errorf("a stranger: %v", err)
 		}
 	})
 }

@@ -131,6 +131,15 @@ func (k *KeySet) setNext(next chan struct{}) {
 	k.next = next
 }
 
+// want has the keys read again as soon as may be.
+func (k *KeySet) want() {
+	k.init()
+	select {
+	case k.wanted <- struct{}{}:
+	default:
+	}
+}
+
 // upcoming is closed when the keys have been read the next time, for a token whose key
 // is not among them, as of an issuer who has a new one. It is nil when they were read
 // less than minRefresh ago.
@@ -244,11 +253,7 @@ func (k *KeySet) key(token *jwt.Token) (any, error) {
 	}
 	key, err := (*keys).Keyfunc(token)
 	if err != nil {
-		k.init()
-		select {
-		case k.wanted <- struct{}{}:
-		default:
-		}
+		k.want()
 		return nil, fmt.Errorf("%w: %w", errUnknownKey, err)
 	}
 	return key, nil

@@ -26,7 +26,7 @@ type Auth struct {
 type OIDC struct {
 	Issuer    string   `key:"issuer" doc:"Who issues the bearer tokens (JWT) that the service REST API takes beside SAS tokens, exactly as their iss has it. Empty: nobody."`
 	Audiences []string `key:"audiences" doc:"One of these has to be in a token's aud, such as https://iothubs.azure.net. Required with auth.oidc.issuer."`
-	JWKSURL   string   `key:"jwks_url" doc:"HTTPS URL of the issuer's public keys (JSON Web Key Set). It is read at the start, every auth.oidc.refresh, and once a minute at most when a token names a key that is not known, which waits for it up to 3s; on an error the keys that were read last stay. Keys of kinds that are not used here are passed over."`
+	JWKSURL   string   `key:"jwks_url" doc:"HTTPS URL of the issuer's public keys (JSON Web Key Set). It is read at the start, every auth.oidc.refresh, and once a minute at most when a token is of a key that is not known, which waits for it up to 3s; on an error the keys that were read last stay. Keys of kinds that are not used here are passed over."`
 	JWKSFile  string   `key:"jwks_file" doc:"File of the keys, in place of the URL; read as often."`
 	Refresh   Duration `key:"refresh" doc:"How often the keys are read again, 1m to 7d."`
 	Claims    []string `key:"claims" doc:"Claims that hold roles or scopes, as a list or as one text with spaces. Empty: roles, scope and scp."`
