@@ -105,11 +105,11 @@ func (o OIDC) Permissions() (map[string]sas.Permission, error) {
 	}
 	all := map[string]sas.Permission{}
 	for _, text := range o.Roles {
-		name, list, ok := strings.Cut(text, "=")
-		name = strings.TrimSpace(name)
-		if !ok || name == "" {
+		at := strings.LastIndexByte(text, '=') // a name, as of a group in a directory, may have its own
+		if at < 0 || strings.TrimSpace(text[:at]) == "" {
 			return nil, fmt.Errorf("%s is not NAME=PERMISSION+PERMISSION", shown(text))
 		}
+		name, list := strings.TrimSpace(text[:at]), text[at+1:]
 		p, err := Policy{Permissions: strings.Split(strings.ReplaceAll(list, " ", ""), "+")}.permission()
 		if err != nil {
 			return nil, err

@@ -73,6 +73,11 @@ func TestRoles(t *testing.T) {
 	if err != nil || len(got) != 2 || got["a b"] != sas.RegistryRead|sas.ServiceConnect || got["c"] != sas.RegistryWrite|sas.ServiceConnect {
 		t.Errorf("roles are %v, %v", got, err)
 	}
+	// Names of groups in a directory have an = themselves.
+	const group = "CN=ops,OU=iot,DC=example"
+	if got, err := (config.OIDC{Roles: []string{group + "=registryRead+serviceConnect"}}).Permissions(); err != nil || got[group] != sas.RegistryRead|sas.ServiceConnect {
+		t.Errorf("the role of a group is %v, %v", got, err)
+	}
 	if got, err := (config.OIDC{}).Permissions(); got != nil || err != nil {
 		t.Errorf("no roles are %v, %v", got, err)
 	}
