@@ -124,9 +124,15 @@ func TestAlertsFire(t *testing.T) {
 			t.Errorf("%s makes %v fire", trouble, got)
 		}
 	}
-	// Devices that do not answer are not the node's fault.
-	if got := firing(t, rules, healthy, `hubgate_http_requests_total{job="hubgate",instance="a",method="POST",route="/twins/{id}/methods",status="504"} 0+10x400`); len(got) > 0 {
-		t.Errorf("direct methods that nobody answers make %v fire", got)
+	// Devices that do not answer, or with what is no JSON, are not the node's fault,
+	// whichever way they are called.
+	for _, route := range []string{"/twins/{id}/methods", "/twins/{id}/modules/{mid}/methods", "/digitaltwins/{id}/commands/{command}", "/digitaltwins/{id}/components/{component}/commands/{command}"} {
+		for _, status := range []string{"502", "504"} {
+			trouble := `hubgate_http_requests_total{job="hubgate",instance="a",method="POST",route="` + route + `",status="` + status + `"} 0+10x400`
+			if got := firing(t, rules, healthy, trouble); len(got) > 0 {
+				t.Errorf("%s makes %v fire", trouble, got)
+			}
+		}
 	}
 	// A revocation list has days where a certificate has months.
 	for name, trouble := range map[string]string{
