@@ -94,7 +94,7 @@ type apiDoor struct {
 	handler http.Handler
 	idle    *idleConns
 	base    context.Context //nolint:containedctx // of all requests; ends with the node
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 
 	mu     sync.Mutex
 	inside int
@@ -104,7 +104,7 @@ type apiDoor struct {
 
 func newAPIDoor(api *rest.Server, c config.API) *apiDoor {
 	d := &apiDoor{handler: api.Handler(), idle: &idleConns{limit: fitIdle(c.MaxIdle, openFiles())}, empty: make(chan struct{})}
-	d.base, d.cancel = context.WithCancel(context.Background())
+	d.base, d.cancel = context.WithCancelCause(context.Background())
 	return d
 }
 
@@ -173,10 +173,10 @@ func (d *apiDoor) close(web *http.Server) {
 	web.SetKeepAlivesEnabled(false)
 	d.shut()
 	if !d.within(requestGrace) {
-		d.cancel()
+		d.cancel(hub.Errorf(hub.ServiceUnavailable, "the node stops, and could not wait for this to end; try again"))
 		d.within(cancelGrace)
 	}
-	d.cancel()
+	d.cancel(nil)
 	_ = web.Close()
 }
 

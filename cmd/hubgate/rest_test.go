@@ -20,6 +20,8 @@ import (
 
 	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 	"github.com/hubgate/hubgate/gateway/rest"
+	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/methods"
 	"github.com/hubgate/hubgate/sas"
 )
 
@@ -199,6 +201,55 @@ func TestAPIDoorCloses(t *testing.T) {
 	d.ServeHTTP(rec, httptest.NewRequest("GET", "/devices", nil))
 	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Header().Get("Connection"), "close") {
 		t.Errorf("after that: %d %v", rec.Code, rec.Header())
+	}
+}
+
+// untilTheEnd is a device that does not answer: whoever calls it waits until the call
+// is over, and is told what the service of methods says then.
+type untilTheEnd struct{ called chan bool }
+
+func (d untilTheEnd) Invoke(ctx context.Context, _ methods.Call) (methods.Answer, error) {
+	close(d.called)
+	<-ctx.Done()
+	return methods.Answer{}, hub.Errorf(hub.GatewayTimeout, "who has called did not wait until d answered")
+}
+
+type onePolicy sas.Policy
+
+func (p onePolicy) Lookup(name string) (sas.Policy, bool) { return sas.Policy(p), name == p.Name }
+
+// TestRequestOfANodeThatStops: a request that is cut off because the node stops hears
+// that, and not that it was not waited for: it is tried again at another node.
+func TestRequestOfANodeThatStops(t *testing.T) {
+	t.Parallel()
+	policy := sas.Policy{Name: "service", PrimaryKey: sas.NewKey(), SecondaryKey: sas.NewKey(), Permissions: sas.ServiceConnect}
+	device := untilTheEnd{make(chan bool)}
+	d := newAPIDoor(&rest.Server{HostName: "h", Policies: onePolicy(policy), Methods: device, Log: zerolog.Nop()}, config.API{MaxIdle: 10})
+	web := httptest.NewUnstartedServer(d)
+	web.Config.BaseContext = d.context
+	web.Start()
+	defer web.Close()
+	key, err := sas.DecodeKey(policy.PrimaryKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan string, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "POST", web.URL+"/twins/d/methods?api-version=2021-04-12", strings.NewReader(`{"methodName":"m"}`))
+		req.Header.Set("Authorization", sas.Sign("h", key, time.Now().Add(time.Hour), "service"))
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			answers <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		answers <- fmt.Sprint(res.StatusCode, " ", string(body))
+	}()
+	<-device.called
+	d.close(web.Config)
+	if got := <-answers; !strings.HasPrefix(got, "503 ") || !strings.Contains(got, "the node stops") {
+		t.Errorf("the answer is %s", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -59,7 +60,13 @@ func (s *Server) answer(c *call) (out reply, err error) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), longest)
 	defer cancel()
 	c.r = c.r.WithContext(ctx)
-	return c.route.handle(s, c)
+	if out, err = c.route.handle(s, c); err == nil {
+		return out, nil
+	}
+	if why, ok := errors.AsType[*hub.Error](context.Cause(ctx)); ok { // of the end of all requests
+		return reply{}, why
+	}
+	return reply{}, err
 }
 
 // note writes the access log: every request at debug, what is refused at info

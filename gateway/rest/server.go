@@ -68,7 +68,9 @@ type Peers interface {
 	Welcome(remote, client string)
 }
 
-// Handler returns the handler of all paths that [Routes] lists.
+// Handler returns the handler of all paths that [Routes] lists. When the context of a
+// request ends and its cause is a [hub.Error], as of a node that stops, that is the
+// answer to what it has cut off.
 func (s *Server) Handler() http.Handler {
 	s.init()
 	return http.HandlerFunc(s.serve)
