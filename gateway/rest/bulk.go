@@ -88,23 +88,29 @@ func checkItems(items []bulkItem) error {
 	seen := make(map[hub.Identity]bool, len(items))
 	for _, item := range items {
 		if seen[item.identity()] {
-			return hub.Errorf(hub.DefinedTwice, "DeviceDefinedMultipleTimes, device ID %s", clip(item.identity().String()))
+			return hub.Errorf(hub.DefinedTwice, "DeviceDefinedMultipleTimes, device ID %s", shown(item.identity()))
 		}
 		seen[item.identity()] = true
 	}
 	return nil
 }
 
-// failed says what went wrong with one item. Its ids are whole, if they can be ids: by
-// them the caller knows which item it is.
+// failed says what went wrong with one item.
 func failed(id hub.Identity, operation string, err error) bulkError {
+	id = shown(id)
+	return bulkError{id.Device, id.Module, hub.CodeOf(err).Name(), short(err), clip(operation)}
+}
+
+// shown is an id as it is sent back: whole, if it can be one, for by it the caller
+// knows which item it is.
+func shown(id hub.Identity) hub.Identity {
 	if !hub.ValidID(id.Device) {
 		id.Device = clip(id.Device)
 	}
 	if !hub.ValidID(id.Module) {
 		id.Module = clip(id.Module)
 	}
-	return bulkError{id.Device, id.Module, hub.CodeOf(err).Name(), short(err), clip(operation)}
+	return id
 }
 
 func short(err error) string {

@@ -257,6 +257,8 @@ func TestBulkErrorsNameTheirDevice(t *testing.T) {
 	if len(out.Errors) != 1 || out.Errors[0].DeviceID != device || out.Errors[0].ModuleID != module {
 		t.Errorf("the answer is %+v", out)
 	}
+	res, body := w.ask("POST", "/devices", "["+item+","+item+"]")
+	checkRefusal(t, res, body, hub.DefinedTwice, "device ID "+device+"/"+module)
 	// What is no id is not sent back whole.
 	if out, _ := bulkOf(w, 400, fmt.Sprintf(`[{"id":%q}]`, strings.Repeat("x", 1000))); len(out.Errors[0].DeviceID) > 2*hub.MaxIDLength {
 		t.Errorf("the answer is %+v", out)
