@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
@@ -101,6 +103,10 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
+	}
+	// The parser would put U+FFFD in place of each byte, and something else would be done.
+	if i := slices.IndexFunc(args, func(arg string) bool { return !utf8.ValidString(arg) }); i >= 0 {
+		return usagef("the argument %.200q is not text in UTF-8: such bytes go through a file or the standard input, where a command reads one", args[i])
 	}
 	parsed, err := parser.Parse(args)
 	if stopped {

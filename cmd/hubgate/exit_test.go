@@ -118,3 +118,19 @@ func TestFormatOf(t *testing.T) {
 		}
 	}
 }
+
+// TestArgumentsAreUTF8: nothing is done with another text than the one that was given.
+func TestArgumentsAreUTF8(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"c2d", "send", "dev1", "\xff\xfe"},
+		{"config", "check", "--config", "caf\xe9.yaml"},
+		{"-o", "json", "query", "SELECT * FROM devices WHERE tags.x = '\xff'"},
+	} {
+		r := hubgate(t, nil, args...)
+		if r.code != exitUsage {
+			t.Errorf("%q: got exit code %d", args, r.code)
+		}
+		wantAll(t, r.err, "not text in UTF-8", "standard input")
+	}
+}
