@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -44,6 +46,23 @@ func TestConditionIsShownAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantAll(t, out.String(), "properties.reported.t < 5")
+	}
+}
+
+// TestLabelsAreAsGiven: a semicolon in a label's value begins no other label.
+func TestLabelsAreAsGiven(t *testing.T) {
+	t.Parallel()
+	var grammar commands
+	parser, err := kong.New(&grammar, kong.Bind(&app{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"configuration", "create", "c", "{}", "--label", "note=a;b=c", "--label", "team=ops"}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"note": "a;b=c", "team": "ops"}
+	if got := grammar.Configuration.Create.Labels; !maps.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -115,7 +115,7 @@ type createConfigurationCmd struct {
 	Body      string            `arg:"" help:"A configuration as IoT Hub has it, or its content alone, such as {\"deviceContent\":{\"properties.desired.interval\":30}}; @FILE reads a file and - the standard input."`
 	Condition *string           `name:"condition" placeholder:"TEXT" help:"Which twins: what stands behind WHERE in a query, * for all devices, or FROM devices.modules WHERE …; without one it selects none."`
 	Priority  *int              `name:"priority" help:"Of several that select a twin the highest counts."`
-	Labels    map[string]string `name:"label" placeholder:"NAME=VALUE" help:"A label; may be given again."`
+	Labels    map[string]string `name:"label" mapsep:"none" placeholder:"NAME=VALUE" help:"A label; may be given again."`
 	Metrics   map[string]string `name:"metric" mapsep:"none" placeholder:"NAME=QUERY" help:"A metric of your own; may be given again."`
 	Update    bool              `name:"update" help:"Update a configuration that is there: what is given, {} being nothing. Its content stays as it is."`
 	ETag      string            `name:"etag" default:"*" help:"Update only if it still has this etag."`
