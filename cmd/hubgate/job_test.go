@@ -70,3 +70,13 @@ func TestJobTwinInput(t *testing.T) {
 		t.Errorf("got %d bytes, %v, want all of %d", len(body), err, len(long))
 	}
 }
+
+// TestJobDevicesStatus: a status that no row has is refused, and not taken for none found.
+func TestJobDevicesStatus(t *testing.T) {
+	t.Parallel()
+	r := hubgate(t, nil, "job", "devices", "j", "--status", "cancelled")
+	if r.code != exitUsage {
+		t.Errorf("got exit code %d: %s", r.code, r.err)
+	}
+	wantAll(t, r.err, "--status", `"canceled"`, `"cancelled"`)
+}

@@ -236,7 +236,7 @@ func (c *jobListCmd) Run(ctx context.Context, a *app) error {
 
 type jobDevicesCmd struct {
 	ID     string `arg:"" help:"Id of the job."`
-	Status string `name:"status" placeholder:"STATUS" help:"Only those of a status: pending, running, completed, failed or canceled."`
+	Status string `name:"status" enum:",pending,running,completed,failed,canceled" default:"" placeholder:"STATUS" help:"Only those of a status: pending, running, completed, failed or canceled."`
 }
 
 // Run shows the rows of a job, as the query FROM devices.jobs has them.
