@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
 )
 
 // outputFormat is the form in which a command prints its result.
@@ -81,7 +82,23 @@ func (a *app) sayIndented(text []byte) error {
 	if err := json.Indent(&b, text, "", "  "); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	return a.say("%s", b.Bytes())
+	return a.say("%s", visibleJSON(b.String()))
+}
+
+// visibleJSON is visible for JSON on many lines, which stays what it says: only
+// strings hold what would upset a terminal, and it has an escape there.
+func visibleJSON(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || !unprintable(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // withField writes v, whose JSON is an object, with one more field at its end.

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -40,5 +44,27 @@ func TestCompareJSON(t *testing.T) {
 	}
 	if _, _, err := (&twinDiffCmd{}).pick([]client.TwinRevision{{Deleted: true}}); err != nil {
 		t.Errorf("got %v for a twin that was deleted", err)
+	}
+}
+
+// TestTwinSpeaksToNoTerminal: what a device reports is shown as text, and as JSON that
+// says the same.
+func TestTwinSpeaksToNoTerminal(t *testing.T) {
+	t.Parallel()
+	const given = "{\"csi\":\"\u009b31m\",\"ß\u202e\":[\"\u007f\",\"\U000e0001\",\"café 🎉\"]}"
+	var out bytes.Buffer
+	if err := (&app{out: &out}).sayIndented([]byte(given)); err != nil {
+		t.Fatal(err)
+	}
+	if i := strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && unprintable(r) }); i >= 0 {
+		t.Errorf("there is a control character at %d of %q", i, out.String())
+	}
+	wantAll(t, out.String(), `"\u009b31m"`, "café 🎉")
+	var want, got any
+	if err := errors.Join(json.Unmarshal([]byte(given), &want), json.Unmarshal(out.Bytes(), &got)); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
