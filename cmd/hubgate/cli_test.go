@@ -172,6 +172,15 @@ func TestForeignCredentials(t *testing.T) {
 		t.Errorf("got exit code %d: %s", r.code, r.err)
 	}
 	wantAll(t, r.err, "/nowhere.creds")
+	// A file that is none is no fault of NATS.
+	wrong := write(t, t.TempDir(), "wrong", "neither credentials nor a seed")
+	for _, args := range [][]string{{"--creds", wrong}, {"--set", "nats.nkey=" + wrong}, {"--set", "nats.ca=" + wrong}} {
+		r := hubgate(t, nil, append([]string{"device", "list", "--nats", p.ready.NATSURL}, args...)...)
+		if r.code != exitUsage || strings.Contains(r.err, "is it running") {
+			t.Errorf("%q: got exit code %d: %s", args, r.code, r.err)
+		}
+		wantAll(t, r.err, wrong)
+	}
 }
 
 // TestWhyTranscript asks about those with whom nothing is wrong; test/faults

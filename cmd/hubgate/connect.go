@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/nkeys"
 
 	"github.com/hubgate/hubgate/backend/client"
 	"github.com/hubgate/hubgate/backend/subject"
@@ -155,6 +157,7 @@ func (a *app) tellOfNATS() []nats.Option {
 func seedOption(file string) nats.Option {
 	opt, err := nats.NkeyOptionFromSeed(file)
 	if err != nil {
+		err = fmt.Errorf("read the seed of the NATS user in %s: %w", file, err)
 		return func(*nats.Options) error { return err }
 	}
 	return opt
@@ -163,15 +166,39 @@ func seedOption(file string) nats.Option {
 // unreachable says why there is no connection to NATS, and what to do.
 func unreachable(cfg *config.Config, local bool, err error) error {
 	cfg.Redact()
+	wrong := wrongFile(cfg.NATS)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return usagef("connect to NATS at %s: %w", cfg.NATS.URL, err)
+	case wrong != nil:
+		return usagef("connect to NATS at %s: %w", cfg.NATS.URL, wrong)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return hub.Errorf(hub.Unauthorized, "NATS at %s refuses the user: give its credentials with --creds (%w)", cfg.NATS.URL, err)
 	case local:
 		return hub.Errorf(hub.ServiceUnavailable, "the hub of this data directory is not running: it was not stopped cleanly, and nothing answers at %s any more; start it again with 'hubgate dev' (%w)", cfg.NATS.URL, err)
 	}
 	return hub.Errorf(hub.ServiceUnavailable, "NATS does not answer at %s: is it running, and is the URL right? (%w)", cfg.NATS.URL, err)
+}
+
+// wrongFile says which file that proves who a user of NATS is, or the server, can't
+// be read, or is something else. No error has any of its text.
+func wrongFile(c config.NATS) error {
+	if c.Creds != "" {
+		text, err := os.ReadFile(c.Creds)
+		if err != nil {
+			return err
+		}
+		if _, err := nkeys.ParseDecoratedNKey(text); err != nil {
+			return fmt.Errorf("%s holds no credentials of a NATS user: %w", c.Creds, err)
+		}
+	}
+	o := nats.GetDefaultOptions()
+	for _, opt := range natsOptions(c) {
+		if err := opt(&o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hostName is what devices call the hub.
