@@ -177,6 +177,17 @@ func TestInspectServer(t *testing.T) {
 	}
 }
 
+// TestInspectPathWithColon: a path is no address because it has a colon, as all have
+// on Windows.
+func TestInspectPathWithColon(t *testing.T) {
+	t.Parallel()
+	r := hubgate(t, nil, "cert", "inspect", `C:\certs\missing.pem`)
+	if r.code != exitNotFound {
+		t.Errorf("got exit code %d: %s", r.code, r.err)
+	}
+	wantAll(t, r.err, "neither a file that can be read nor an address")
+}
+
 func parsePEM(t *testing.T, text []byte) *x509.Certificate {
 	t.Helper()
 	certs, err := pki.ParseCertificates(text)

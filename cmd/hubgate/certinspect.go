@@ -36,6 +36,9 @@ func (c *certInspectCmd) Run(ctx context.Context, a *app) error {
 	var chain []*x509.Certificate
 	text, err := os.ReadFile(c.What)
 	host, port, noAddress := net.SplitHostPort(c.What)
+	if noAddress == nil { // the path of a file may have a colon too
+		_, noAddress = net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	}
 	switch {
 	case err == nil:
 		if chain, err = pki.ParseCertificates(text); err != nil {
