@@ -16,6 +16,7 @@ import (
 
 	"github.com/hubgate/hubgate/backend"
 	"github.com/hubgate/hubgate/backend/subject"
+	"github.com/hubgate/hubgate/cmd/hubgate/internal/config"
 )
 
 // check runs hubgate check and returns what it finds.
@@ -79,6 +80,35 @@ func TestCheckBeforeTheFirstStart(t *testing.T) {
 	}
 	r := hubgate(t, nil, append([]string{"check"}, args...)...)
 	wantAll(t, r.out, "LEVEL", "WHAT", "FINDING", "-> set nats.encryption_key")
+}
+
+// TestCheckKnowsAllSecrets: of every file with a secret that a configuration can name
+// it is said that others may read it.
+func TestCheckKnowsAllSecrets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open := func(name string) string {
+		path := write(t, dir, name, "secret")
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cfg := config.Default()
+	cfg.TLS.KeyFiles, cfg.TLS.IssuerKeyFile = []string{open("server.key")}, open("issuer.key")
+	cfg.Admin.KeyFile, cfg.Admin.TokenFile = open("admin.key"), open("admin.token")
+	cfg.NATS.Creds, cfg.NATS.NKey, cfg.NATS.Key, cfg.NATS.Leaf.Creds = open("nats.creds"), open("nats.nk"), open("nats.key"), open("leaf.creds")
+	cfg.NATS.EncryptionKey, cfg.Tracing.Headers = open("encryption"), open("headers")
+	cfg.Policies = []config.Policy{{Primary: config.Key{File: open("primary")}, Secondary: config.Key{File: open("secondary")}}}
+	k := &checkup{cfg: cfg, role: config.Serve}
+	k.permissions()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		wantFinding(t, k.found, backend.Bad, "file "+filepath.Join(dir, e.Name()), "everybody", "chmod 600")
+	}
 }
 
 // TestCheckBesideARunningHub: dev's own ports are its own, and nothing is

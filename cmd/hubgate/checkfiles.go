@@ -171,7 +171,11 @@ func (k *checkup) isOurs(where string) bool {
 func (k *checkup) secretFiles() []string {
 	_, keys := k.certFiles()
 	n := k.cfg.NATS
-	files := append(slices.Clone(keys), n.Creds, n.NKey, n.Key)
+	files := append(slices.Clone(keys), n.Creds, n.NKey, n.Key, n.Leaf.Creds,
+		k.cfg.TLS.IssuerKeyFile, k.cfg.Admin.KeyFile, k.cfg.Admin.TokenFile)
+	for _, p := range k.cfg.Policies {
+		files = append(files, p.Primary.File, p.Secondary.File)
+	}
 	for _, where := range []string{n.EncryptionKey, k.cfg.Tracing.Headers} {
 		if !strings.HasPrefix(where, "env:") && !strings.HasPrefix(where, "credential:") {
 			files = append(files, where)
