@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"syscall"
 
 	"github.com/rs/zerolog"
 
@@ -24,7 +22,7 @@ func bindAdmin(ctx context.Context, cfg *config.Config, log zerolog.Logger) ([]n
 		return nil, nil
 	}
 	all, err := door{takes: "administration", flag: "--admin-listen", port: port}.bind(ctx, []string{host})
-	if errors.Is(err, syscall.EADDRINUSE) && !firm {
+	if portTaken(err) && !firm {
 		log.Warn().Str("address", cfg.Admin.Listen).
 			Msg("there is no administrative listener: its port is taken, perhaps by another node of this machine; choose one with --admin-listen, or none")
 		return nil, nil

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"strconv"
-	"syscall"
 
 	"github.com/rs/zerolog"
 
@@ -94,11 +91,11 @@ func bindDevices(ctx context.Context, cfg *config.Config, role config.Role, log 
 // bindOrFallBack binds the port, or the fallback when this user may not.
 func (d door) bindOrFallBack(ctx context.Context, addresses []string, log zerolog.Logger) ([]net.Listener, error) {
 	all, err := d.bind(ctx, addresses)
-	if d.fallback == 0 || !errors.Is(err, fs.ErrPermission) {
+	if d.fallback == 0 || !mayNotBind(err) {
 		return all, err
 	}
 	log.Warn().Int("wanted", d.port).Int("taken", d.fallback).
-		Msgf("this user may not open port %d, which the SDKs have built in: %s, and start again; %s", d.port, mayBind, d.loss)
+		Msgf("this user may not open port %d, which the SDKs have built in: %s, and start again; %s", d.port, mayBind(), d.loss)
 	d.port = d.fallback
 	return d.bind(ctx, addresses)
 }
@@ -136,23 +133,14 @@ func (d door) bindOne(ctx context.Context, address string) (net.Listener, error)
 		where = "port " + strconv.Itoa(d.port) + " of " + address
 	}
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case portTaken(err):
 		return nil, fmt.Errorf("%s, for %s, is taken: perhaps another hubgate runs; stop it, or choose another port with %s: %w", where, d.takes, d.flag, err)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("this user may not open %s, for %s: %s: %w", where, d.takes, mayBind, err)
+	case mayNotBind(err):
+		return nil, fmt.Errorf("this user may not open %s, for %s: %s: %w", where, d.takes, mayBind(), err)
 	case noSuchAddress(err):
 		return nil, fmt.Errorf("%s, for %s, cannot be opened: this machine does not have the address; choose one with --listen: %w", where, d.takes, err)
 	}
 	return nil, fmt.Errorf("open %s for %s: %w", where, d.takes, err)
-}
-
-// mayBind is how a user gets the right to low ports on Linux.
-const mayBind = "allow it with 'sudo setcap cap_net_bind_service=+ep $(which hubgate)' or 'sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443'"
-
-// noSuchAddress reports whether the machine lacks the address, or all of its
-// family.
-func noSuchAddress(err error) bool {
-	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
 
 func portOf(ln net.Listener) int {

@@ -74,6 +74,21 @@ func TestBind(t *testing.T) {
 			[]string{"does not have the address", "--listen"},
 			nil,
 		},
+		"taken, on Windows": {
+			door{takes: "MQTT", flag: "--mqtt-port", port: 8883},
+			[]string{"127.0.0.1"},
+			map[string]error{"127.0.0.1:8883": syscall.Errno(10048)},
+			0,
+			[]string{"port 8883 of 127.0.0.1", "is taken", "another hubgate", "--mqtt-port"},
+			nil,
+		},
+		"not allowed, on Windows": {
+			door{takes: "HTTPS", flag: "--https-port", port: 443, fallback: 8443},
+			[]string{"127.0.0.1"},
+			map[string]error{"127.0.0.1:443": syscall.Errno(10013)},
+			1, nil,
+			[]string{`"level":"warn"`, `"wanted":443`, `"taken":8443`},
+		},
 		"no IPv6":       {door{port: 8883}, []string{"127.0.0.1", "::1"}, map[string]error{"[::1]:8883": nil}, 2, nil, nil},
 		"other failure": {door{takes: "MQTT", port: 8883}, []string{""}, map[string]error{":8883": syscall.ENOBUFS}, 0, []string{"open port 8883 for MQTT"}, nil},
 	}
@@ -102,22 +117,42 @@ func TestBind(t *testing.T) {
 // for the second.
 func TestBindWithoutIPv6(t *testing.T) {
 	t.Parallel()
-	var asked []string
-	d := door{listen: func(ctx context.Context, network, address string) (net.Listener, error) {
-		asked = append(asked, address)
-		if strings.HasPrefix(address, "[") {
-			return nil, os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
-		}
-		return new(net.ListenConfig).Listen(ctx, network, address)
-	}}
-	all, err := d.bind(t.Context(), []string{"127.0.0.1", "::1"})
-	if err != nil || len(all) != 1 {
-		t.Fatalf("got %d listeners, %v", len(all), err)
+	for name, missing := range map[string]error{
+		"no address": syscall.EADDRNOTAVAIL, "no family": syscall.EAFNOSUPPORT,
+		"no address, on Windows": syscall.Errno(10049), "no family, on Windows": syscall.Errno(10047),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked []string
+			d := door{listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+				asked = append(asked, address)
+				if strings.HasPrefix(address, "[") {
+					return nil, os.NewSyscallError("bind", missing)
+				}
+				return new(net.ListenConfig).Listen(ctx, network, address)
+			}}
+			all, err := d.bind(t.Context(), []string{"127.0.0.1", "::1"})
+			if err != nil || len(all) != 1 {
+				t.Fatalf("got %d listeners, %v", len(all), err)
+			}
+			defer closeAll(all)
+			_, port, _ := net.SplitHostPort(all[0].Addr().String())
+			if want := "[::1]:" + port; len(asked) != 2 || asked[1] != want {
+				t.Errorf("got %q, want the second to be %q", asked, want)
+			}
+		})
 	}
-	defer closeAll(all)
-	_, port, _ := net.SplitHostPort(all[0].Addr().String())
-	if want := "[::1]:" + port; len(asked) != 2 || asked[1] != want {
-		t.Errorf("got %q, want the second to be %q", asked, want)
+}
+
+// TestMayBind: what helps is for the system that the user has.
+func TestMayBind(t *testing.T) {
+	t.Parallel()
+	for system, want := range map[string]string{"linux": "setcap", "windows": "excludedportrange", "darwin": "sudo"} {
+		text := mayBindOn(system)
+		wantAll(t, text, want)
+		if system != "linux" && strings.Contains(text, "setcap") {
+			t.Errorf("%s has no setcap: %s", system, text)
+		}
 	}
 }
 

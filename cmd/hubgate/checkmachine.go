@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -219,7 +216,7 @@ func (k *checkup) adminPort(ctx context.Context) {
 	}
 	d := door{takes: "administration", flag: "--admin-listen", port: port}
 	ours := func(string) bool { return k.hub != nil && k.hub.Ports.Admin == port }
-	if ln, err := d.bindOne(ctx, host); errors.Is(err, syscall.EADDRINUSE) && !firm && !ours("") {
+	if ln, err := d.bindOne(ctx, host); portTaken(err) && !firm && !ours("") {
 		k.warn("port "+strconv.Itoa(port), "taken by another program: the node starts without its administrative listener", "choose another address with --admin-listen, or none")
 		return
 	} else if err == nil {
@@ -241,14 +238,14 @@ func (k *checkup) port(ctx context.Context, d door, address string, ours func(wh
 		_ = ln.Close()
 		k.good(what, "free for %s", d.takes)
 	case noSuchAddress(err) && address == "::1":
-	case errors.Is(err, syscall.EADDRINUSE) && ours(where):
+	case portTaken(err) && ours(where):
 		k.good(what, "this hub has it already, for %s", d.takes)
-	case errors.Is(err, syscall.EADDRINUSE):
+	case portTaken(err):
 		k.bad(what, fmt.Sprintf("taken by another program, and wanted for %s", d.takes), "stop that program, or choose another port with "+d.flag)
-	case errors.Is(err, fs.ErrPermission) && k.role == config.Dev:
-		k.warn(what, "this user may not open it: hubgate dev takes another one", mayBind)
-	case errors.Is(err, fs.ErrPermission):
-		k.bad(what, "this user may not open it, for "+d.takes, mayBind)
+	case mayNotBind(err) && k.role == config.Dev:
+		k.warn(what, "this user may not open it: hubgate dev takes another one", mayBind())
+	case mayNotBind(err):
+		k.bad(what, "this user may not open it, for "+d.takes, mayBind())
 	default:
 		k.bad(what, err.Error(), "choose another address with --listen, or another port with "+d.flag)
 	}
