@@ -24,10 +24,13 @@ func TestEnd(t *testing.T) {
 		"the same will is owed": {func(s *Session) { s.WillID = "w0" }, []string{"w0"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := Session{Connected: true, WillID: "w1", Owed: []string{"w0"}, Code: hub.ConnectionLost, Ends: []Past{{Epoch: 1}}}
+			s := Session{Connected: true, Connection: "c1", WillID: "w1", Owed: []string{"w0"}, Code: hub.ConnectionLost, Ends: []Past{{Epoch: 1}}}
 			tc.change(&s)
 			if got := s.End(); got != tc.discarded {
 				t.Errorf("discards %q, want %q", got, tc.discarded)
+			}
+			if wantName := map[bool]string{true: "", false: "c1"}[s.Untold]; s.Connection != wantName {
+				t.Errorf("the connection is %q, want %q", s.Connection, wantName)
 			}
 			if diff := cmp.Diff(tc.owed, s.Owed); diff != "" || s.Connected || s.WillID != "" || len(s.Ends) != 1 {
 				t.Errorf("%+v; owed (-want +got):\n%s", s, diff)

@@ -24,6 +24,7 @@ func TestResume(t *testing.T) {
 	next := Session{
 		ID: hub.Identity{Device: "d"}, Generation: "g1", Persistent: true, Connected: true, Node: "n2",
 		Connection: "c2", Remote: "new", ConnectedTime: time.Unix(3, 0), Subscriptions: []Subscription{{Filter: "stale"}},
+		Displaced: "stale", DisplacedNode: "stale",
 	}
 	for name, tc := range map[string]struct {
 		change  func(prev, next *Session)
@@ -44,6 +45,7 @@ func TestResume(t *testing.T) {
 			got, present := Resume(prev, next)
 			want := next
 			want.Subscriptions, want.Owed = nil, prev.Owed
+			want.Displaced, want.DisplacedNode = "", ""
 			want.Contested = prev.Connected || prev.RepairedBy != ""
 			if tc.present {
 				want.Subscriptions = prev.Subscriptions
