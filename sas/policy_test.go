@@ -131,3 +131,16 @@ func TestPolicyValidate(t *testing.T) {
 		t.Errorf("a name of 64 characters: %v", err)
 	}
 }
+
+// The first and the last of letters and digits are allowed, and what is beside
+// them in ASCII is not.
+func TestPolicyNames(t *testing.T) {
+	if name := "azAZ09_-@."; !IsPolicyName(name) {
+		t.Errorf("%s is no name of a policy", name)
+	}
+	for _, c := range "`{[/:^,+?" {
+		if name := "a" + string(c); IsPolicyName(name) {
+			t.Errorf("%s is the name of a policy", name)
+		}
+	}
+}

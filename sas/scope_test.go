@@ -138,6 +138,9 @@ func TestNamed(t *testing.T) {
 		"module, cut off":    {signed("h/devices/d1/modules", "h/devices/d1/modules"), "d1", false},
 		"two":                {signed("h%2Fdevices%2Fa%2562", "h%2Fdevices%2Fa%2562"), "a%62 ab", false},
 		"device or module":   {signed("h/devices/a%2Fmodules%2Fm", "h/devices/a%2Fmodules%2Fm"), "a%2Fmodules%2Fm a/m", false},
+		"more behind it":     {signed("h/devices/d1/messages/events", "h/devices/d1/messages/events"), "d1", false},
+		"the same twice":     {signed("h/devices/d1/a%2Fb", "h/devices/d1/a%2Fb"), "d1", false},
+		"no module id":       {signed("h/devices/d1/modules/a b", "h/devices/d1/modules/a b"), "", false},
 		"encoded by a thief": {signed("h/devices/a%62", "h/devices/ab"), "ab", false},
 		"hub":                {signed("h", "h"), "", true},
 		"hub, encoded":       {signed("h%2Fdevices", "h%2Fdevices"), "", true},
@@ -154,6 +157,41 @@ func TestNamed(t *testing.T) {
 			}
 			if strings.Join(got, " ") != tc.want || hubWide != tc.hubWide {
 				t.Errorf("names %v, hub-wide %v, want %s, %v", got, hubWide, tc.want, tc.hubWide)
+			}
+		})
+	}
+}
+
+// A service's token is good for what lies below its resource, and whoever has it
+// wins nothing by encoding what was signed again.
+func TestCoversPath(t *testing.T) {
+	for sr, want := range map[string][4]bool{ // of /twins, /twins/a, /twins/a/b, /twins/a%2Fb
+		"h":                       {true, true, true, true},
+		"h/":                      {true, true, true, true},
+		"h/twins":                 {true, true, true, true},
+		"h%2Ftwins":               {true, true, true, true},
+		"h%252Ftwins":             {true, true, true, true},
+		"i/twins//":               {true, true, true, true},
+		"h/twins/a":               {false, true, true, false},
+		"h/twins/a/b":             {false, false, true, false},
+		"h/twins/a%2Fb":           {false, false, true, false},
+		"h/twins/a/b/c":           {},
+		"h/twin":                  {},
+		"h/Twins":                 {},
+		"h/twins/b":               {},
+		"h//twins":                {},
+		"h/a":                     {},
+		"h%2Ftwins%2Fa":           {false, true, true, false},
+		"h%252Ftwins%252Fa":       {false, true, true, false},
+		"h/twins/a%252Fb":         {false, false, false, true},
+		"h%2Ftwins%2Fa%252Fb":     {false, false, false, true},
+		"h%252Ftwins%252Fa%252Fb": {false, false, true, false},
+	} {
+		t.Run(sr, func(t *testing.T) {
+			for i, path := range [][]string{{"twins"}, {"twins", "a"}, {"twins", "a", "b"}, {"twins", "a%2Fb"}} {
+				if got := (Token{Resource: sr}).CoversPath(path); got != want[i] {
+					t.Errorf("CoversPath(%q) = %v, want %v", path, got, want[i])
+				}
 			}
 		})
 	}
