@@ -94,6 +94,7 @@ func TestParseBag(t *testing.T) {
 		"same name when decoded":  {"a%62=1&ab=2", bag{system{}, []string{"ab=2"}}},
 		"decoded once":            {"a%2541=%2542", bag{system{}, []string{"a%41=%42"}}},
 		"bad escapes stay":        {"a=%&b=%2&c=%zz&d=%%41&e=%4g&f=%G4", bag{system{}, []string{"a=%", "b=%2", "c=%zz", "d=%A", "e=%4g", "f=%G4"}}},
+		"beside hex digits":       {"a=%4:&b=%4@&c=%4`&d=%:4&e=%@4&f=%`4", bag{system{}, []string{"a=%4:", "b=%4@", "c=%4`", "d=%:4", "e=%@4", "f=%`4"}}},
 		"case counts":             {"$.MID=1&MID=2", bag{system{}, []string{"$.MID=1", "MID=2"}}},
 		"unknown system name":     {"$.xyz=1&$=2&$.=3&$mid=4", bag{system{}, []string{"$.xyz=1", "$=2", "$.=3", "$mid=4"}}},
 		"system, empty and none":  {"%24.mid=&%24.cid", bag{system{"message-id": ""}, nil}},

@@ -170,6 +170,9 @@ func TestTraceThatBreaksTheLine(t *testing.T) {
 		"nowhere":       {span.Context{State: "a=1"}, map[string][]string{}},
 		"broken parent": {span.Context{Parent: "00\r\nNats-Rollup: all", State: "a=1"}, map[string][]string{}},
 		"broken state":  {span.Context{Parent: "00-1", State: "a=1\nNats-Rollup: all"}, map[string][]string{"traceparent": {"00-1"}}},
+		"no state":      {span.Context{Parent: "00-1"}, map[string][]string{"traceparent": {"00-1"}}},
+		"delete":        {span.Context{Parent: "00-1", State: "a=\x7f"}, map[string][]string{"traceparent": {"00-1"}}},
+		"last control":  {span.Context{Parent: "00\x1f1", State: "a=1"}, map[string][]string{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -179,6 +182,33 @@ func TestTraceThatBreaksTheLine(t *testing.T) {
 				t.Errorf("headers (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// JetStream refuses a message with too many headers, and with it what the device
+// has sent: a trace is what goes then.
+func TestTraceHasNoPlaceBesideManyHeaders(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int{maxTraced: 2, maxTraced + 1: 1} {
+		var h Headers
+		h.Add("a", strings.Repeat("x", size-len("a: \r\n")))
+		if h.AddTrace(span.Context{Parent: "00-1"}); h.Len() != want {
+			t.Errorf("%d headers, want %d: the first one has %d bytes", h.Len(), want, size)
+		}
+	}
+}
+
+// The first and the last of letters and digits stand for themselves, and what is
+// beside them in ASCII does not.
+func TestNamesOfHeaders(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"azAZ09_.-": "azAZ09_.-",
+		"`{@[/:^,+": "%60%7B%40%5B%2F%3A%5E%2C%2B",
+	} {
+		if got := string(appendName([]byte("x"), []byte(name))); got != "x"+want {
+			t.Errorf("%s is written as %s, want x%s", name, got, want)
+		}
 	}
 }
 
@@ -239,11 +269,13 @@ func TestNullIsNeitherEmptyNorTheWord(t *testing.T) {
 func TestParseHeadersOfAStranger(t *testing.T) {
 	got := ParseHeaders(map[string][]string{
 		"X-Other": {"1"}, HeaderEnqueued: {"yesterday"}, HeaderSource: {}, "message-id": nil, "iothub-app-a": {}, "IOTHUB-APP-B": {"1"},
+		"Traceparent":            {"00-1"},
 		"iothub-app-lower%c3%a9": {"%c3%a9", "second"}, "iothub-app-bad%": {"100%"}, "to": {"x", "y"}, "iothub-app-": {"no name"},
 	})
 	want := Event{
 		Properties: map[string]string{"loweré": "é", "bad%": "100%", "": "no name"},
 		System:     map[SystemProperty]string{To: "x"},
+		Trace:      span.Context{Parent: "00-1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
@@ -274,8 +306,8 @@ func TestSender(t *testing.T) {
 			name, value := h.At(i)
 			fmt.Fprintf(&text, "%s: %s\r\n", name, value)
 		}
-		if text.String() != string(h.Wire()) {
-			t.Errorf("headers\n%s and lines\n%s", text.String(), h.Wire())
+		if lines := strings.Count(text.String(), "\r\n"); text.String() != string(h.Wire()) || lines != h.Len() {
+			t.Errorf("%d headers\n%s and lines\n%s", h.Len(), text.String(), h.Wire())
 		}
 		return text.String()
 	}
