@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -484,4 +485,92 @@ func TestFailedSyncIsMadeGood(t *testing.T) {
 		d.sync()
 	}
 	d.wantHeard(`{"a":1,"b":2,"$version":3}`)
+}
+
+// A request whose time is over ends, whatever it waits for.
+func TestCopyEndsWithTheRequest(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]func(d *terminal, ctx context.Context, cancel func()) error{
+		"another writer's turn": func(d *terminal, ctx context.Context, cancel func()) error {
+			turn, err := d.s.turns.take(ctx, dev)
+			if err != nil {
+				return err
+			}
+			defer d.s.turns.give(dev, turn)
+			cancel()
+			_, err = d.c.PatchReported(ctx, []byte(`{"a":1}`), 0)
+			d.wantCost(0, 0)
+			return err
+		},
+		"a write that others win": func(d *terminal, ctx context.Context, cancel func()) error {
+			d.lose(cancel)
+			_, err := d.c.PatchReported(ctx, []byte(`{"a":1}`), 0)
+			return err
+		},
+		"an answer that others outdate": func(d *terminal, ctx context.Context, cancel func()) error {
+			d.c.owner = Owner{Epoch: 7, Contested: true}
+			d.lose(cancel)
+			return d.c.Device(ctx, func([]byte) { d.t.Error("an answer") })
+		},
+		"a replica that is behind": func(d *terminal, ctx context.Context, cancel func()) error {
+			d.m.revision = 9
+			d.c.Announced(Announcement{ID: dev, Revision: 9})
+			cancel()
+			return d.c.Sync(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := connect(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			wantCode(t, f(d, ctx, cancel), hub.GatewayTimeout)
+		})
+	}
+}
+
+// lose has somebody else write first whenever the device writes.
+func (d *terminal) lose(then func()) {
+	d.m.before = func(hub.Identity) {
+		update(d.t, service(d.m), `{"tags":{"t":1}}`)
+		then()
+		d.lose(then)
+	}
+}
+
+// A device that was told of a version is not answered with an older one.
+func TestAnswerIsNotOlderThanWhatWasTold(t *testing.T) {
+	t.Parallel()
+	d := connect(t)
+	d.get()
+	old := d.m.twins[dev]
+	d.c.Announced(d.announced(`{"a":1}`))
+	d.wantHeard(`{"a":1,"$version":2}`)
+	d.wantCost(2, 1)
+	if d.c.answered(old, func([]byte) { t.Error("an answer") }) {
+		t.Error("it was answered")
+	}
+	d.get()
+	d.wantCost(1, 0)
+}
+
+// Nobody knows whether a write was stored whose time was over: the next answer is
+// from the store, whether the twin had been read for the write or before.
+func TestCopyIsReadAgainAfterAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	for name, known := range map[string]bool{"the copy was kept": true, "it was read for the write": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := connect(t)
+			if known {
+				d.get()
+			}
+			d.m.before = func(hub.Identity) { d.m.fail = hub.Errorf(hub.GatewayTimeout, "who knows") }
+			_, err := d.c.PatchReported(t.Context(), []byte(`{"a":1}`), 0)
+			wantCode(t, err, hub.GatewayTimeout)
+			d.wantCost(1, 1)
+			d.get()
+			d.wantCost(1, 0)
+		})
+	}
 }
