@@ -62,7 +62,7 @@ func TestMailFilters(t *testing.T) {
 				h.Subscribed()
 				synctest.Wait()
 				m := <-l.sent
-				if want := "devices/dev1/messages/devicebound/%24.mid=m&%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&iothub-ack=none"; m.Topic != want || m.QoS != 1 || m.Dup || m.PacketID != gateway.FirstFixedID|1 {
+				if want := "devices/dev1/messages/devicebound/%24.mid=m&%24.to=%2Fdevices%2Fdev1%2Fmessages%2FdeviceBound&iothub-ack=none"; m.Topic != want || m.QoS != 1 || m.Dup || !m.Yields || m.PacketID != gateway.FirstFixedID|1 {
 					t.Errorf("message %+v", m)
 				}
 				h.Acked(gateway.FirstFixedID | 1)
@@ -70,6 +70,7 @@ func TestMailFilters(t *testing.T) {
 				if !q.removed {
 					t.Error("PUBACK has not completed the message")
 				}
+				wantSent(t, h, 1, 0)
 				h.Detached()
 			})
 		})
@@ -116,8 +117,31 @@ func TestMailAfterACut(t *testing.T) {
 		if m := <-l.sent; !m.Dup {
 			t.Error("the message is not marked")
 		}
+		wantSent(t, h, 0, 1)
 		h.Detached()
 		synctest.Wait()
+	})
+}
+
+// wantSent compares what was counted of messages to the device.
+func wantSent(t *testing.T, h *handler, first, again uint64) {
+	t.Helper()
+	if sent := h.face.Stats().Sent; sent["c2d"] != first || sent["c2d_redelivery"] != again {
+		t.Errorf("%v messages were counted, want %d and %d again", sent, first, again)
+	}
+}
+
+// A connection that ended before its time to deliver takes no message any more.
+func TestMailEndsWithTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLink("devices/dev1/messages/devicebound/#")
+		h, q := mailFor(t, l)
+		h.Detached()
+		time.Sleep(2 * flushDelay) //nolint:forbidigo // of a bubble's clock
+		synctest.Wait()
+		if len(l.sent) > 0 || q.removed {
+			t.Errorf("%d messages, removed: %v", len(l.sent), q.removed)
+		}
 	})
 }
 

@@ -72,3 +72,23 @@ func TestUnacknowledgedRequests(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who may be called is who is connected here and has subscribed to the method.
+func TestReady(t *testing.T) {
+	f, devices, _ := newFace()
+	dev1 := hub.Identity{Device: "dev1"}
+	s, d := online(t, f, devices)
+	ready := func(id hub.Identity, method string, want bool) {
+		t.Helper()
+		if f.Ready(s, id, method) != want {
+			t.Errorf("%s of %s can be called: %v", method, id, !want)
+		}
+	}
+	ready(dev1, "reboot", false)
+	d.subscribe(prefixMethods+"reboot/#", 0)
+	ready(dev1, "reboot", true)
+	ready(dev1, "update", false)
+	d.subscribe(prefixMethods+"#", 0)
+	ready(dev1, "update", true)
+	ready(hub.Identity{Device: "dev2"}, "update", false)
+}
