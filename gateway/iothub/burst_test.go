@@ -58,8 +58,14 @@ type device struct {
 	ends noSessions
 }
 
-// online serves f, and connects dev1 to it.
+// online serves f, and connects dev1 to it by its own key.
 func online(t *testing.T, f *Face, devices fleet) (*gateway.Server, *device) {
+	t.Helper()
+	return onlineBy(t, f, sas.Sign(sas.Resource(host, hub.Identity{Device: "dev1"}), devices.key(t, "dev1", 0), time.Now().Add(time.Hour), ""))
+}
+
+// onlineBy serves f, and connects dev1 to it by a token.
+func onlineBy(t *testing.T, f *Face, token string) (*gateway.Server, *device) {
 	t.Helper()
 	d := &device{t: t, ends: make(noSessions, 1), dec: mqtt.Decoder{Version: mqtt.V311, From: mqtt.FromServer}}
 	s := &gateway.Server{Face: f, Sessions: d.ends, Events: d.ends, Log: zerolog.Nop()}
@@ -84,7 +90,6 @@ func online(t *testing.T, f *Face, devices fleet) (*gateway.Server, *device) {
 	_ = d.nc.(*net.TCPConn).SetReadBuffer(16 << 10)
 	_ = d.nc.SetDeadline(time.Now().Add(patience))
 	d.r = bufio.NewReader(d.nc)
-	token := sas.Sign(sas.Resource(host, hub.Identity{Device: "dev1"}), devices.key(t, "dev1", 0), time.Now().Add(time.Hour), "")
 	d.write(connectOf("dev1", host+"/dev1/?api-version=2021-04-12", token))
 	if k, ok := d.read().(*mqtt.Connack); !ok || k.Code != 0 {
 		t.Fatalf("dev1 is not let in: %+v", k)

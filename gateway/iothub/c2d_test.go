@@ -34,7 +34,7 @@ func (q *oneMessage) Load(context.Context, string) (c2d.State, error) { return c
 func (q *oneMessage) Save(context.Context, string, c2d.State) error { return nil }
 
 // mailFor lets dev1 in with a link and one message that waits.
-func mailFor(t *testing.T, l *fakeLink) (*handler, *oneMessage) {
+func mailFor(t *testing.T, l gateway.Link) (*handler, *oneMessage) {
 	t.Helper()
 	q := &oneMessage{}
 	f, devices, _ := newFace()
@@ -129,6 +129,23 @@ func wantSent(t *testing.T, h *handler, first, again uint64) {
 	if sent := h.face.Stats().Sent; sent["c2d"] != first || sent["c2d_redelivery"] != again {
 		t.Errorf("%v messages were counted, want %d and %d again", sent, first, again)
 	}
+}
+
+// A device that unsubscribes before its time to deliver gets nothing, and what waits
+// for it is kept.
+func TestMailAfterUnsubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &fickleLink{fakeLink: newLink("devices/dev1/messages/devicebound/#")}
+		h, q := mailFor(t, l)
+		l.set(true)
+		time.Sleep(2 * flushDelay) //nolint:forbidigo // of a bubble's clock
+		synctest.Wait()
+		if len(l.sent) > 0 || q.removed {
+			t.Errorf("%d messages without a subscription, removed: %v", len(l.sent), q.removed)
+		}
+		h.Detached()
+		synctest.Wait()
+	})
 }
 
 // A connection that ended before its time to deliver takes no message any more.

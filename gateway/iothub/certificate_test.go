@@ -249,12 +249,12 @@ func TestTrustChangesDuringAdmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := a.Handler.(*handler)
-	l := &stopped{}
-	if h.recheckChain(l); l.cause != nil {
+	l := &stopped{Link: newLink()}
+	if h.Attach(l); l.cause != nil {
 		t.Errorf("stopped because of %v, and nothing has changed", l.cause)
 	}
 	p.register()
-	if h.recheckChain(l); hub.CodeOf(l.cause) != hub.Unauthorized {
+	if h.Attach(l); hub.CodeOf(l.cause) != hub.Unauthorized {
 		t.Errorf("stopped because of %v, want the removed CA", l.cause)
 	}
 }

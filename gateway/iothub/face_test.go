@@ -222,8 +222,12 @@ func TestPublishStoresWithAnnotations(t *testing.T) {
 		Topic:   []byte("devices/dev1/modules/mod1/messages/events/%24.mid=m%201&iothub-connection-device-id=forged&a+b=c+d&n&e=/"),
 		Payload: []byte("body"), Retain: true,
 	}
+	before := time.Now().Truncate(time.Millisecond)
 	if err := a.Handler.Publish(p, receipt{}, 0); err != nil {
 		t.Fatal(err)
+	}
+	if got := f.Stats().Received; got["telemetry"] != 1 || got["twin_get"] != 0 {
+		t.Errorf("%v messages were counted", got)
 	}
 	if len(s.bodies) != 1 || s.bodies[0] != "body" {
 		t.Fatalf("stored %q", s.bodies)
@@ -246,8 +250,9 @@ func TestPublishStoresWithAnnotations(t *testing.T) {
 			t.Errorf("header %s = %q, want %q", name, got, want)
 		}
 	}
-	if _, err := time.Parse(time.RFC3339Nano, s.headers[0]["iothub-enqueuedtime"][0]); err != nil {
-		t.Errorf("iothub-enqueuedtime: %v", err)
+	at, err := time.Parse(time.RFC3339Nano, s.headers[0]["iothub-enqueuedtime"][0])
+	if err != nil || at.Before(before) || at.After(time.Now()) {
+		t.Errorf("iothub-enqueuedtime: %v, %v", at, err)
 	}
 	if !json.Valid([]byte(s.headers[0]["iothub-connection-auth-method"][0])) {
 		t.Error("iothub-connection-auth-method is no JSON")

@@ -58,7 +58,7 @@ func TestChangesDuringAdmission(t *testing.T) {
 			} else {
 				a = admitted(t, p.Face, p.devices, tc.id)
 			}
-			h, l := a.Handler.(*handler), &stopChannel{causes: make(chan error, 1)}
+			h, l := a.Handler.(*handler), &stopChannel{Link: newLink(), causes: make(chan error, 1)}
 			h.recheckIdentity(l) // nothing has changed: nobody is asked
 			tc.change(p)
 			p.Changed(&gateway.Server{}, identity.Change{ID: hub.Identity{Device: "any"}})
@@ -68,7 +68,7 @@ func TestChangesDuringAdmission(t *testing.T) {
 				}
 				return
 			}
-			h.recheckIdentity(l)
+			h.Attach(l)
 			select {
 			case cause := <-l.causes:
 				if hub.CodeOf(cause) != tc.want {

@@ -186,6 +186,24 @@ func TestDesiredNotification(t *testing.T) {
 	}
 }
 
+// A device that subscribes on a running connection hears of changes from then on.
+func TestDesiredNotificationAfterSubscribe(t *testing.T) {
+	h, l, _ := withTwin(t)
+	if h.twin.Load() != nil {
+		t.Fatal("a client without the subscription has a copy of its twin")
+	}
+	l.subscribed[filterDesired] = 1
+	h.Subscribed()
+	c := h.twin.Load()
+	if c == nil {
+		t.Fatal("a client with the subscription has no copy of its twin")
+	}
+	c.Announced(twin.Announcement{ID: h.id, Revision: 5, Desired: twin.Notification{Version: 4, Body: []byte(`{"a":1,"$version":4}`)}})
+	if m := sent(t, l); string(m.Payload) != `{"a":1,"$version":4}` {
+		t.Errorf("sent %s %s", m.Topic, m.Payload)
+	}
+}
+
 func TestReplayDesired(t *testing.T) {
 	f, devices, _ := newFace()
 	f.Twins = &twin.Twins{Store: &twinStore{twin: twin.New(hub.Identity{Device: "dev1"}, "g-dev1", f.now())}}
