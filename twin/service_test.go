@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +69,34 @@ func TestServiceRefusals(t *testing.T) {
 
 // TestManyWriters loses no update, whoever meets whom: every other writer is on
 // a node of its own.
+// Every operation of a back end is told of, with how it ended.
+func TestObserved(t *testing.T) {
+	t.Parallel()
+	m := newMemory(dev)
+	s := service(m)
+	var ops []Operation
+	var errs []hub.Code
+	s.Observed = func(op Operation, began time.Time, err error) {
+		if since := time.Since(began); since < 0 || since > time.Minute {
+			t.Errorf("operation %d began at %v", op, began)
+		}
+		ops, errs = append(ops, op), append(errs, hub.CodeOf(err))
+	}
+	body := func(text string) Write { return Write{Body: []byte(text)} }
+	_, _ = s.Get(t.Context(), dev)
+	_, _ = s.Get(t.Context(), hub.Identity{Device: "nobody"})
+	_, _ = s.Update(t.Context(), dev, body(`{"tags":{}}`))
+	_, _ = s.Update(t.Context(), dev, body(`{}`))
+	_, _ = s.Replace(t.Context(), dev, body(`{"tags":{}}`))
+	_, _ = s.UpdateFrom(t.Context(), dev, Write{}, func(Twin) ([]byte, error) { return []byte(`{"tags":{}}`), nil })
+	if want := []Operation{Read, Read, Updated, Updated, Replaced, Updated}; !slices.Equal(ops, want) {
+		t.Errorf("operations %v, want %v", ops, want)
+	}
+	if want := []hub.Code{0, hub.DeviceNotFound, 0, hub.ArgumentInvalid, 0, 0}; !slices.Equal(errs, want) {
+		t.Errorf("they ended with %v, want %v", errs, want)
+	}
+}
+
 func TestManyWriters(t *testing.T) {
 	t.Parallel()
 	m := newMemory(dev)

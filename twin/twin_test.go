@@ -206,6 +206,29 @@ func TestParse(t *testing.T) {
 	if err != nil || !strings.Contains(string(b), `"$lastUpdated":"2021-05-20T21:05:36.195Z","$lastUpdatedVersion":4,"$lastUpdatedBy":"c","$lastUpdatedByDigest":"","a":{"$lastUpdated":"0001-01-01T00:00:00Z","b":{"$lastUpdated":"0001-01-01T00:00:00Z"}}`) {
 		t.Errorf("got %s, %v", b, err)
 	}
+	// What some other version has stored, by other rules.
+	for name, tags := range map[string]string{
+		"deep": nested(50, `{"a":`, "}"), "an array with null": `{"a":[null]}`, "null": `{"a":null}`,
+		"a long text": `{"a":"` + strings.Repeat("x", 1<<16) + `"}`, "a large number": `{"a":1e300}`, "a key with a dot": `{"a.b":1}`,
+	} {
+		stored := strings.Replace(string(fresh().AppendJSON(nil)), `"properties":{`, `"tags":`+tags+`,"properties":{`, 1)
+		if got, err := Parse([]byte(stored)); err != nil || !strings.Contains(string(got.AppendJSON(nil)), tags) {
+			t.Errorf("tags with %s are not read back: %v", name, err)
+		}
+	}
+	const versions = `{"deviceId":"d","etag":"AAAAAAAAAAE=","version":1,"properties":{"desired":{"$version":1},"reported":{"$version":1}}}`
+	if _, err := Parse([]byte(versions)); err != nil {
+		t.Errorf("the first of all versions: %v", err)
+	}
+	for _, text := range []string{
+		strings.Replace(versions, `"version":1`, `"version":0`, 1),
+		strings.Replace(versions, `"desired":{"$version":1}`, `"desired":{"$version":0}`, 1),
+		strings.Replace(versions, `"reported":{"$version":1}`, `"reported":{"$version":0}`, 1),
+	} {
+		if _, err := Parse([]byte(text)); hub.CodeOf(err) != hub.ServerError {
+			t.Errorf("%s: got %v, want ServerError", text, err)
+		}
+	}
 	for name, text := range map[string]string{
 		"nothing": "", "no object": "[]", "no id": `{"etag":"AAAAAAAAAAE=","version":5}`, "cut": `{"deviceId":"d"`,
 		"id is a number": `{"deviceId":1}`, "version is a string": `{"version":"1"}`, "version is a fraction": `{"version":1.5}`,
@@ -238,6 +261,9 @@ func TestErrorBody(t *testing.T) {
 	}
 	if len(got.TrackingID) != len("0345b491e59045b89ccdffb111968e83-G:0-TimeStamp:10/20/2022 18:18:08") || !strings.HasSuffix(got.TrackingID, "-G:0-TimeStamp:10/20/2022 18:18:08") {
 		t.Errorf("got tracking id %q", got.TrackingID)
+	}
+	if again := ErrorBody(hub.Errorf(hub.ArgumentInvalid, `reported.a: "quoted"`), now.In(time.FixedZone("x", 3600))); strings.Contains(string(again), got.TrackingID) || !strings.Contains(string(again), got.TimestampUTC) {
+		t.Errorf("the same failure once more, told elsewhere: %s", again)
 	}
 	if body := string(ErrorBody(errTest, now)); strings.Contains(body, "secret") || !strings.Contains(body, `"errorCode":500001`) {
 		t.Errorf("an error without a code gives %s", body)
