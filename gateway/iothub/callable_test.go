@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/hubgate/hubgate/hub"
+	"github.com/hubgate/hubgate/meter"
+	"github.com/hubgate/hubgate/methods"
 )
 
 // told is who was told to be callable.
@@ -91,4 +93,16 @@ func TestReady(t *testing.T) {
 	d.subscribe(prefixMethods+"#", 0)
 	ready(dev1, "update", true)
 	ready(hub.Identity{Device: "dev2"}, "update", false)
+
+	go d.answer()
+	if _, err := f.Invoke(t.Context(), s, methods.Call{ID: dev1, Method: "update", Payload: []byte("1")}); err != nil {
+		t.Errorf("a call of dev1: %v", err)
+	}
+	_, err := f.Invoke(t.Context(), s, methods.Call{ID: hub.Identity{Device: "dev2"}, Method: "update"})
+	if hub.CodeOf(err) != hub.DeviceNotOnline {
+		t.Errorf("a call of dev2: %v, want DeviceNotOnline", err)
+	}
+	if n := f.Stats().Calls; n.Ended[meter.Success.String()] != 1 {
+		t.Errorf("%+v calls were counted, want one that succeeded", n)
+	}
 }

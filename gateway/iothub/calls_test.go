@@ -79,3 +79,36 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A call that is over, by its answer or its time, is not one of those in flight.
+func TestCallsThatAreOver(t *testing.T) {
+	l := newLink("$iothub/methods/POST/#")
+	h := attached(t, l)
+	h.face.MaxCalls = 1
+	call := func() {
+		t.Helper()
+		go func() {
+			if err := answer(h, "200", ridFrom(t, <-l.sent, "m"), "1"); err != nil {
+				t.Error(err)
+			}
+		}()
+		if a, err := h.invoke(t.Context(), callOf("m", "1")); err != nil || a.Status != 200 {
+			t.Errorf("answer %+v, %v", a, err)
+		}
+	}
+	call()
+	call()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.invoke(ctx, callOf("m", "1")); err == nil {
+		t.Error("nobody has answered")
+	}
+	late := ridFrom(t, <-l.sent, "m")
+	call()
+	if err := answer(h, "200", late, "1"); err != nil || h.face.LateAnswers() != 1 {
+		t.Errorf("%v, and %d late answers", err, h.face.LateAnswers())
+	}
+	if n := len(h.calls.waiting); n > 0 {
+		t.Errorf("%d calls are kept", n)
+	}
+}

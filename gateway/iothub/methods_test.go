@@ -83,7 +83,7 @@ func TestInvoke(t *testing.T) {
 	h := attached(t, l)
 	go func() {
 		m := <-l.sent
-		if string(m.Payload) != `{"a":1}` || m.QoS != 1 {
+		if string(m.Payload) != `{"a":1}` || m.QoS != 1 || !m.Yields {
 			t.Errorf("request %+v", m)
 		}
 		if err := answer(h, "207", ridFrom(t, m, "reboot"), `"done"`); err != nil {
@@ -93,6 +93,9 @@ func TestInvoke(t *testing.T) {
 	a, err := h.invoke(t.Context(), callOf("reboot", `{"a":1}`))
 	if err != nil || a.Status != 207 || string(a.Payload) != `"done"` {
 		t.Errorf("answer %+v, %v", a, err)
+	}
+	if n := h.face.Stats(); n.Sent["method_call"] != 1 || n.Received["method_answer"] != 1 || n.LateAnswers != 0 {
+		t.Errorf("%+v was counted", n)
 	}
 }
 
