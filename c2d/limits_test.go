@@ -34,6 +34,19 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What nobody has set is as documented.
+func TestDefaultLimits(t *testing.T) {
+	t.Parallel()
+	var l Limits
+	if l.deliveries() != 10 || l.lock() != time.Minute || l.MaxSize() != 64<<10 || l.Longest() != 48*time.Hour || l.defaultTTL() != time.Hour {
+		t.Errorf("%d deliveries, %v, %d bytes, %v, %v", l.deliveries(), l.lock(), l.MaxSize(), l.Longest(), l.defaultTTL())
+	}
+	l = Limits{Deliveries: 1, Lock: 1, Window: 1, Size: 1, DefaultTTL: 1, MaxTTL: 1}
+	if l.deliveries() != 1 || l.lock() != 1 || l.window() != 1 || l.MaxSize() != 1 || l.Longest() != 1 || l.defaultTTL() != 1 {
+		t.Errorf("the least of all limits are not taken: %+v", l)
+	}
+}
+
 // Senders read what the gateway has written.
 func TestLimitsMetadata(t *testing.T) {
 	t.Parallel()

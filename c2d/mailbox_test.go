@@ -167,6 +167,43 @@ func TestFlushIsDelayed(t *testing.T) {
 	})
 }
 
+// A connection that is gone leaves nothing behind, whatever is still asked of it.
+func TestClosedMailbox(t *testing.T) {
+	for name, began := range map[string]func(*Mailbox){
+		"not started":       func(*Mailbox) {},
+		"started":           (*Mailbox).Start,
+		"to start later":    func(m *Mailbox) { m.StartAfter(time.Second) },
+		"started and acked": func(m *Mailbox) { m.Start(); synctest.Wait(); m.Acked(packet(1)); synctest.Wait() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				q := f.queues()
+				f.put(text("a", ""))
+				m, l := open(t, q, 1)
+				began(m)
+				synctest.Wait()
+				before := l.bodies()
+				m.Close()
+				synctest.Wait()
+				m.Start()
+				m.StartAfter(time.Second)
+				m.Hurry()
+				m.Wake(f.put(text("b", "")))
+				q.WakeAll()
+				time.Sleep(time.Hour) //nolint:forbidigo // of a bubble's clock
+				synctest.Wait()
+				if after := l.bodies(); after != before {
+					t.Errorf("%q was sent after the end, and %q before", after, before)
+				}
+				if len(q.open) > 0 {
+					t.Error("the mailbox is still known")
+				}
+			})
+		})
+	}
+}
+
 func TestLockPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()

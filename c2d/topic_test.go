@@ -189,6 +189,54 @@ func TestHeadersComeBack(t *testing.T) {
 	})
 }
 
+// The text of the contract, which senders in other languages rely on.
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	m := Message{
+		MessageID: " a b ", CorrelationID: "50%\x7f\x1f!", UserID: "\ufeffu\u00a0", ContentType: "é/漢", Ack: AckFull,
+		Expires:    time.Date(2026, 11, 21, 9, 0, 0, 0, time.FixedZone("x", 3600)),
+		Properties: map[string]string{"p 1%": "", "azAZ09_.-": "~", "`{@[/:^,": "\t\n"},
+	}
+	want := map[string][]string{
+		"message-id": {"%20a b%20"}, "correlation-id": {"50%25%7F%1F!"}, "user-id": {"%EF%BB%BFu%C2%A0"}, "content-type": {"é/漢"},
+		"iothub-ack": {"full"}, "absolute-expiry-time": {timeText(m.Expires)}, "iothub-app-p%201%25": {""},
+		"iothub-app-azAZ09_.-": {"~"}, "iothub-app-%60%7B%40%5B%2F%3A%5E%2C": {"%09%0A"},
+	}
+	if diff := cmp.Diff(want, m.Headers()); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+	if text := timeText(m.Expires); !strings.HasPrefix(text, "2026-11-21T08:00:00") || !strings.HasSuffix(text, "Z") {
+		t.Errorf("the time is written as %s", text)
+	}
+}
+
+func TestEscapesOfAStranger(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"%c3%a9%C3%A9": "éé", "%41%4a%4F%5f": "AJO_", "%2541": "%41", "a%": "a%", "a%4": "a%4", "%%41": "%A", "%41": "A",
+		"%4g%g4%4G%G4": "%4g%g4%4G%G4", "%4:%:4": "%4:%:4", "%4@%@4": "%4@%@4", "%4`%`4": "%4`%`4", "%4/%/4": "%4/%/4", "%null": "",
+	} {
+		got := ParseHeaders(map[string][]string{AppPrefix + "a": {value}})
+		if got.Properties["a"] != want {
+			t.Errorf("%s is read as %q, want %q", value, got.Properties["a"], want)
+		}
+	}
+}
+
+// A time that no message can have is the message's fault.
+func TestTimesOfAStranger(t *testing.T) {
+	t.Parallel()
+	for text, good := range map[string]bool{
+		"": true, "2026-11-21T08:00:00Z": true, "2026-11-21T08:00:00.5+01:00": true, "0001-01-01T00:00:00Z": true, "9999-12-31T23:59:59Z": true,
+		"0000-12-31T23:59:59Z": false, "9999-12-31T23:59:59-01:00": false, "0001-01-01T00:00:00+01:00": false, "2026-11-21": false, "1700000000": false,
+	} {
+		got := ParseHeaders(map[string][]string{HeaderExpiry: {text}})
+		if (got.Fault == nil) != good || !good && !got.Expires.IsZero() {
+			t.Errorf("%q is read as %v, %v", text, got.Expires, got.Fault)
+		}
+	}
+}
+
 func TestParseHeadersOfAStranger(t *testing.T) {
 	t.Parallel()
 	got := ParseHeaders(map[string][]string{
@@ -198,6 +246,13 @@ func TestParseHeadersOfAStranger(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("message (-want +got):\n%s", diff)
 	}
+}
+
+// longestTopic is a message with as long a topic as MQTT has, and so many bytes more.
+func longestTopic(more int) Message {
+	m := Message{Device: "d", Properties: map[string]string{"a": "x"}}
+	m.Properties["a"] = strings.Repeat("x", 65536-len(m.Topic())+more)
+	return m
 }
 
 func TestValidate(t *testing.T) {
@@ -213,6 +268,11 @@ func TestValidate(t *testing.T) {
 		"largest":          {Message{Device: "d", Body: make([]byte, MaxSize)}, 0},
 		"two days":         {Message{Device: "d", Expires: now.Add(MaxTTL)}, 0},
 		"expired":          {Message{Device: "d", Expires: now.Add(-time.Hour)}, 0}, // that is no fault
+		"long, in clear":   {Message{Device: "d", Properties: map[string]string{"a": strings.Repeat("x", 60_000)}}, 0},
+		"longest topic":    {longestTopic(0), 0},
+		"a byte more":      {longestTopic(1), hub.MessageTooLarge},
+		"longest id":       {Message{Device: "d", MessageID: strings.Repeat("i", 128)}, 0},
+		"a longer id":      {Message{Device: "d", MessageID: strings.Repeat("i", 129)}, hub.ArgumentInvalid},
 		"empty value":      {Message{Device: "d", Properties: map[string]string{"a": ""}}, 0},
 		"no device":        {Message{}, hub.ArgumentInvalid},
 		"ack word":         {Message{Device: "d", Ack: "Full"}, hub.ArgumentInvalid},
