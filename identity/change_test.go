@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -244,6 +245,10 @@ func TestDelete(t *testing.T) {
 	}{
 		"no If-Match":     {d1.ID, "", hub.PreconditionFailed},
 		"empty If-Match":  {d1.ID, `""`, hub.PreconditionFailed},
+		"half quoted":     {d1.ID, `"*`, hub.PreconditionFailed},
+		"quoted behind":   {d1.ID, `*"`, hub.PreconditionFailed},
+		"a quote":         {d1.ID, `"`, hub.PreconditionFailed},
+		"half an etag":    {d1.ID, `"` + d1.ETag, hub.PreconditionFailed},
 		"stale etag":      {d1.ID, "MQ==", hub.PreconditionFailed},
 		"module's etag":   {d1.ID, m1.ETag, hub.PreconditionFailed},
 		"nobody":          {hub.Identity{Device: "nobody"}, "*", hub.DeviceNotFound},
@@ -271,6 +276,8 @@ func TestDeleteWhileModulesChange(t *testing.T) {
 	d1 := create(t, s, device("d1"))
 	m1 := create(t, s, module("d1", "m1"))
 	late := module("d1", "late")
+	var told diary
+	s.Events = &told
 	store.before = func(op string, id hub.Identity) {
 		switch {
 		case op == "delete" && id == m1.ID:
@@ -284,6 +291,9 @@ func TestDeleteWhileModulesChange(t *testing.T) {
 	}
 	if len(store.records) != 0 {
 		t.Errorf("%d records left, want none", len(store.records))
+	}
+	if got, want := strings.Join(told, " "), "-d1 -d1/late"; got != want {
+		t.Errorf("told was %s, want %s", got, want)
 	}
 }
 

@@ -38,6 +38,9 @@ func TestEdgeDevice(t *testing.T) {
 		if err != nil || m.ManagedBy != "iotEdge" || m.Authentication.Type != identity.AuthNone || (m.Authentication.SymmetricKey != identity.SymmetricKey{}) {
 			t.Errorf("%s is %+v, %v", id, m, err)
 		}
+		if m.GenerationID <= r.GenerationID || m.ETag == "" || m.CreatedTime.IsZero() {
+			t.Errorf("%s has the generation %q, the etag %q and was made at %v", id, m.GenerationID, m.ETag, m.CreatedTime)
+		}
 		if keys, err := m.Keys(); len(keys) != 0 || err != nil {
 			t.Errorf("%s has %d keys, %v", id, len(keys), err)
 		}

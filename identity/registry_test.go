@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,7 +318,7 @@ func TestGet(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	s, _ := newRegistry()
+	s, store := newRegistry()
 	for _, id := range []string{"b", "a", "c"} {
 		create(t, s, device(id))
 	}
@@ -329,6 +330,7 @@ func TestList(t *testing.T) {
 	}{
 		"devices":        {identity.Query{}, "a b c"},
 		"first two":      {identity.Query{Limit: 2}, "a b"},
+		"the first":      {identity.Query{Limit: 1}, "a"},
 		"after a":        {identity.Query{After: "a", Limit: 5000}, "b c"},
 		"negative limit": {identity.Query{Limit: -1}, "a b c"},
 		"modules":        {identity.Query{Device: "b"}, "b/m1 b/m2"},
@@ -344,6 +346,15 @@ func TestList(t *testing.T) {
 				t.Errorf("List = %q, %v, want %q", got, err, tc.want)
 			}
 		})
+	}
+	for i := range identity.MaxList + 1 {
+		r := device(fmt.Sprintf("d%04d", i))
+		store.records[r.ID] = r
+	}
+	for limit, want := range map[int]int{0: identity.MaxList, identity.MaxList - 1: identity.MaxList - 1, identity.MaxList: identity.MaxList, identity.MaxList + 1: identity.MaxList} {
+		if records, err := s.List(t.Context(), identity.Query{Limit: limit}); err != nil || len(records) != want {
+			t.Errorf("%d records with a limit of %d, %v, want %d", len(records), limit, err, want)
+		}
 	}
 	if _, err := s.List(t.Context(), identity.Query{Device: "nobody"}); hub.CodeOf(err) != hub.DeviceNotFound {
 		t.Errorf("modules of nobody: %v, want DeviceNotFound", err)

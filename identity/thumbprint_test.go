@@ -22,6 +22,7 @@ func TestAddThumbprint(t *testing.T) {
 		"primary in use":   {identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: b}, identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: c}, a, 0},
 		"secondary in use": {identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: b}, identity.Thumbprints{PrimaryThumbprint: c, SecondaryThumbprint: b}, b, 0},
 		"there already":    {identity.Thumbprints{PrimaryThumbprint: strings.ToLower(c), SecondaryThumbprint: b}, identity.Thumbprints{PrimaryThumbprint: strings.ToLower(c), SecondaryThumbprint: b}, b, 0},
+		"there as second":  {identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: c}, identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: c}, c, 0},
 		"neither in use":   {identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: b}, identity.Thumbprints{PrimaryThumbprint: a, SecondaryThumbprint: b}, "x", hub.PreconditionFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
