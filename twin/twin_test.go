@@ -184,6 +184,21 @@ func TestIfMatch(t *testing.T) {
 	}
 }
 
+// What has one quote only is no etag, and least of all *.
+func TestQuotesOfIfMatch(t *testing.T) {
+	t.Parallel()
+	etag := fresh().ETag
+	for ifMatch, want := range map[string]hub.Code{
+		"": 0, "*": 0, `"*"`: 0, etag: 0, `"` + etag + `"`: 0, ` "` + etag + `" `: 0, `""`: 0,
+		`"*`: hub.PreconditionFailed, `*"`: hub.PreconditionFailed, `"`: hub.PreconditionFailed,
+		`"` + etag: hub.PreconditionFailed, etag + `"`: hub.PreconditionFailed,
+	} {
+		if _, _, err := fresh().Patch(mustUpdate(t, `{"tags":{"a":1}}`), ifMatch, later); hub.CodeOf(err) != want {
+			t.Errorf("If-Match %s: %v, want %d", ifMatch, err, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	t.Parallel()
 	a, _, _ := fresh().Patch(mustUpdate(t, `{"tags":{"t":{"u":1}},"properties":{"desired":{"a":{"b":[1,2]}}}}`), "", later)
