@@ -1,6 +1,7 @@
 package c2d
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -334,6 +335,40 @@ func TestInspectRefuses(t *testing.T) {
 		}
 		if len(f.left()) != 0 || len(f.dead) != 3 || len(f.feedback) != 2 {
 			t.Errorf("left %v, dead letters %v, feedback %v", f.left(), f.dead, f.feedback)
+		}
+	})
+}
+
+// graves are Outcomes without room for dead letters.
+type graves struct{ *fakeStore }
+
+func (graves) Bury(context.Context, DeadLetter) error {
+	return hub.Errorf(hub.ServiceUnavailable, "away")
+}
+
+// A message that can't be delivered stays until its dead letter is stored; then who
+// asked hears of it, once.
+func TestDeadLetterBeforeTheMessageGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		q := f.queues()
+		var dropped, settled []Status
+		q.Dropped = func(d DeadLetter) { dropped = append(dropped, d.Status) }
+		q.Settled = func(_ Message, how Status) { settled = append(settled, how) }
+		n := f.put(Message{Device: "d", Ack: "perhaps"})
+		q.Outcomes = graves{f}
+		if _, err := q.Inspect(t.Context(), f.messages[n]); hub.CodeOf(err) != hub.ServiceUnavailable {
+			t.Errorf("Inspect = %v, want ServiceUnavailable", err)
+		}
+		if len(f.left()) != 1 || len(dropped)+len(settled) > 0 {
+			t.Errorf("left %v, dropped %v, settled %v", f.left(), dropped, settled)
+		}
+		q.Outcomes = f
+		if done, err := q.Inspect(t.Context(), f.messages[n]); !done || err != nil {
+			t.Errorf("Inspect = %v, %v", done, err)
+		}
+		if len(f.left()) != 0 || len(f.dead) != 1 || !slices.Equal(dropped, []Status{Rejected}) || !slices.Equal(settled, []Status{Rejected}) {
+			t.Errorf("left %v, dead letters %v, dropped %v, settled %v", f.left(), f.dead, dropped, settled)
 		}
 	})
 }
