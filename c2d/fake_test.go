@@ -33,6 +33,7 @@ type fakeStore struct {
 	removals []Removal
 	undead   uint64 // a message that stays when it is removed
 	writes   int
+	refused  int    // writes after the death
 	dieAfter int    // writes; 0: never
 	forgot   uint64 // sessions with epochs from here on were never claimed; 0: all were
 }
@@ -61,6 +62,7 @@ func (f *fakeStore) put(m Message) uint64 {
 // write counts a write and reports whether the process lives.
 func (f *fakeStore) write() error {
 	if f.dieAfter > 0 && f.writes >= f.dieAfter {
+		f.refused++
 		return errCrash
 	}
 	f.writes++

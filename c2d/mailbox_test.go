@@ -205,6 +205,58 @@ func TestClosedMailbox(t *testing.T) {
 	}
 }
 
+// A mailbox ends when its connection is gone and what it knows is stored, when that
+// can't be stored, and when a newer connection has the device: it does not try for ever.
+func TestMailboxEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end    func(*fakeStore, *Queues, *Mailbox)
+		failed int // deliveries in vain that are known
+		trials int // how often the store was away
+	}{
+		"closed": {func(_ *fakeStore, _ *Queues, m *Mailbox) { m.Close() }, 1, 0},
+		"closed, the store is away": {func(f *fakeStore, _ *Queues, m *Mailbox) {
+			f.dieAfter, f.writes = 1, 1
+			m.Close()
+		}, 0, 3},
+		"replaced": {func(_ *fakeStore, q *Queues, m *Mailbox) {
+			newer, _ := open(t, q, 2)
+			newer.Start()
+			synctest.Wait()
+			newer.Close()
+			synctest.Wait()
+			m.Acked(packet(1))
+		}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				q := f.queues()
+				n := f.put(text("a", AckFull))
+				m, l := open(t, q, 1)
+				m.Start()
+				want(t, l, "a")
+				tt.end(f, q, m)
+				time.Sleep(time.Minute / 2) //nolint:forbidigo // of a bubble's clock
+				synctest.Wait()
+				m.mu.Lock()
+				ended := m.ended
+				m.mu.Unlock()
+				if !ended {
+					t.Error("the mailbox goes on")
+				}
+				if got := f.states["d"].Failures[n]; got != tt.failed {
+					t.Errorf("%d deliveries in vain are known, want %d", got, tt.failed)
+				}
+				if f.refused != tt.trials {
+					t.Errorf("the store was asked %d times in vain, want %d", f.refused, tt.trials)
+				}
+				m.Close()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 func TestLockPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
