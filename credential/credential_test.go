@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -221,6 +222,41 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// A request whose time is over can't be replaced, nor one of another identity that had
+// the name before.
+func TestReplaceOfWhatIsOver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		generation string
+		after      time.Duration
+		code       hub.Code
+	}{
+		"active":             {"g", Lifetime - time.Second, 0},
+		"over":               {"g", Lifetime, hub.PreconditionFailed},
+		"another generation": {"h", 0, hub.PreconditionFailed},
+	} {
+		o := newOffice(t)
+		body := csrOf(t, "dev1", ecKey(t, elliptic.P256()))
+		if _, err := o.accept("first", bodyOf("dev1", body, "")); err != nil {
+			t.Fatal(err)
+		}
+		o.clock = o.clock.Add(tc.after)
+		_, err := o.Accept(t.Context(), device(), tc.generation, "second", bodyOf("dev1", body, "first"))
+		if hub.CodeOf(err) != tc.code || err != nil && !strings.Contains(err.Error(), "is not an active one of dev1") {
+			t.Errorf("%s: %v, want the code %d", name, err, tc.code)
+		}
+	}
+}
+
+// Keys are neither too weak nor so large that a check of them is work.
+func TestKeySizes(t *testing.T) {
+	for bits, good := range map[uint]bool{1024: false, 2047: false, 2048: true, 4096: true, 8192: true, 8193: false, 16384: false} {
+		key := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), bits-1), E: 65537}
+		if err := checkKey(key); (err == nil) != good {
+			t.Errorf("an RSA key of %d bits: %v", bits, err)
+		}
+	}
+}
+
 // What waits is found by the next connection, for as long as was said, and by
 // nobody who has only the same name.
 func TestWaiting(t *testing.T) {
@@ -371,6 +407,10 @@ func TestAnswers(t *testing.T) {
 		"away": {
 			hub.Errorf(hub.ServiceUnavailable, "NATS"),
 			`{"errorCode":503001,"message":"NATS","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":5}`,
+		},
+		"late": {
+			hub.Errorf(hub.GatewayTimeout, "NATS"),
+			`{"errorCode":504101,"message":"NATS","timestampUtc":"2026-06-09T17:31:31.426Z","retryAfter":5}`,
 		},
 		"a fault": {
 			errors.New("secret"),
