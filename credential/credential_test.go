@@ -83,6 +83,39 @@ func TestIssue(t *testing.T) {
 	}
 }
 
+// Nobody gets two certificates for one request, and none that is not stored.
+func TestIssueIsOnce(t *testing.T) {
+	o := newOffice(t)
+	op, err := o.accept("r", bodyOf("dev1", csrOf(t, "dev1", ecKey(t, elliptic.P256())), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, fail := range map[string]func(){
+		"the store is away":  func() { o.store.fail = func(Operation) error { return hub.Errorf(hub.ServiceUnavailable, "away") } },
+		"the issuer is over": func() { o.clock = o.clock.Add(600 * time.Hour) },
+	} {
+		clock := o.clock
+		fail()
+		if _, made, err := o.Issue(t.Context(), op); err == nil || made {
+			t.Errorf("%s: made %t, %v", name, made, err)
+		}
+		o.store.fail, o.clock = nil, clock
+		if stored := o.store.ops[op.ID]; len(stored.Certificates) > 0 || stored.Revision != op.Revision {
+			t.Errorf("%s, and %d certificates are stored", name, len(stored.Certificates))
+		}
+	}
+	first, made, err := o.Issue(t.Context(), op)
+	if err != nil || !made || len(first.CSR) > 0 {
+		t.Fatalf("made %t, %v; %d bytes of the csr are kept", made, err, len(first.CSR))
+	}
+	for name, again := range map[string]Operation{"as it was accepted": op, "as it was issued": first} {
+		got, made, err := o.Issue(t.Context(), again)
+		if err != nil || made || len(got.Certificates) != len(first.Certificates) || string(got.Certificates[0]) != string(first.Certificates[0]) {
+			t.Errorf("%s: made %t, %v", name, made, err)
+		}
+	}
+}
+
 func TestModule(t *testing.T) {
 	o := newOffice(t)
 	id := hub.Identity{Device: "dev1", Module: "cam"}
