@@ -115,6 +115,36 @@ func TestRefusalsAreNoPartOfAShare(t *testing.T) {
 	}
 }
 
+// What the node's rate has refused is no part of what a device may have: when there is
+// room again, it gets what it would have got.
+func TestWhatTheNodeRefusesIsNotTheDevices(t *testing.T) {
+	r := deviceRate(TwinReads, 10)
+	r.Node[TwinReads] = 10
+	_, a := limited(r, 2)
+	greedy, late := a[0], a[1]
+	now := time.Unix(1000, 0)
+	allow := func(a *Account, n int) (passed int, last *Excess) {
+		for range n {
+			if e := a.Allow(TwinReads, 1, now); e == nil {
+				passed++
+			} else {
+				last = e
+			}
+		}
+		return passed, last
+	}
+	if passed, _ := allow(greedy, 10); passed != 10 {
+		t.Fatalf("who is alone has had %d of 10", passed)
+	}
+	passed, last := allow(late, 100)
+	if passed != 5 {
+		t.Errorf("the late device had %d, want its half, 5", passed)
+	}
+	if want := "rates.node_twin_reads"; !strings.Contains(last.Err.Error(), want) {
+		t.Errorf("the last refusal is by %v, want the rate %s", last.Err, want)
+	}
+}
+
 func TestSlow(t *testing.T) {
 	l, a := limited(deviceRate(Messages, 10), 1)
 	now := time.Unix(1000, 0)
@@ -209,6 +239,35 @@ func TestAbuse(t *testing.T) {
 				t.Error("not cut in a minute")
 			}
 		})
+	}
+}
+
+// What a device has had within its limit is held against it by nobody, however much it
+// was: a short time of four times the limit is no abuse after an hour of good behaviour.
+func TestTheGoodPastIsNoAbuse(t *testing.T) {
+	r := deviceRate(TwinReads, 10)
+	r.AbuseFactor, r.AbuseAfter = 5, 10*time.Second
+	_, a := limited(r, 1)
+	now := time.Unix(1000, 0)
+	ask := func(lasting, every time.Duration) (refused int) {
+		for end := now.Add(lasting); now.Before(end); now = now.Add(every) {
+			e := a[0].Allow(TwinReads, 1, now)
+			if e == nil {
+				continue
+			}
+			refused++
+			if e.Cut {
+				t.Fatalf("cut: %v", e.Err)
+			}
+		}
+		return refused
+	}
+	if n := ask(time.Hour, time.Second/9); n > 0 {
+		t.Fatalf("%d were refused within the limit", n)
+	}
+	now = now.Add(time.Minute)
+	if n := ask(30*time.Second, time.Second/40); n == 0 {
+		t.Error("nothing was refused beyond the limit")
 	}
 }
 
