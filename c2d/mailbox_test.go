@@ -391,6 +391,35 @@ func TestInspectRefuses(t *testing.T) {
 	})
 }
 
+// Anybody may publish to a queue: what breaks the rules does not reach the device, and
+// holds nothing up.
+func TestBrokenMessagesAreNotDelivered(t *testing.T) {
+	for name, m := range map[string]Message{
+		"ack word":       {Device: "d", Body: []byte("x"), Ack: "perhaps"},
+		"topic too long": longestTopic(1),
+		"no name":        {Device: "d", Body: []byte("x"), Properties: map[string]string{"": "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				f.put(m)
+				good := f.put(text("good", ""))
+				box, l := open(t, f.queues(), 1)
+				box.Start()
+				want(t, l, "good")
+				if got := f.left(); !slices.Equal(got, []uint64{good}) {
+					t.Errorf("messages %v are left", got)
+				}
+				if len(f.dead) != 1 || f.dead[0].Status != Rejected || f.dead[0].Description == "" {
+					t.Errorf("dead letters %+v", f.dead)
+				}
+				box.Close()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 // graves are Outcomes without room for dead letters.
 type graves struct{ *fakeStore }
 
