@@ -115,6 +115,29 @@ func TestRefusalsAreNoPartOfAShare(t *testing.T) {
 	}
 }
 
+// Who is gone leaves his part of the node's rate to the others.
+func TestWhoIsGoneHasNoShare(t *testing.T) {
+	l, a := limited(nodeRate(TwinReads, 10), 10)
+	now := time.Unix(1000, 0)
+	for range 10 {
+		if e := a[0].Allow(TwinReads, 1, now); e != nil {
+			t.Fatal(e.Err)
+		}
+	}
+	for range 8 {
+		l.leave()
+	}
+	passed := 0
+	for range 20 {
+		if a[1].Allow(TwinReads, 1, now) == nil {
+			passed++
+		}
+	}
+	if passed != 5 {
+		t.Errorf("one of two devices had %d, want its half, 5", passed)
+	}
+}
+
 // What the node's rate has refused is no part of what a device may have: when there is
 // room again, it gets what it would have got.
 func TestWhatTheNodeRefusesIsNotTheDevices(t *testing.T) {
