@@ -62,13 +62,7 @@ func (b *bucket) follow(ctx context.Context, from uint64, visit func(jetstream.K
 	if err != nil {
 		return from, b.fault("watch", "all keys", err)
 	}
-	defer func() {
-		_ = w.Stop()
-		go func() {
-			for range w.Updates() { // so that nobody waits to give us one more
-			}
-		}()
-	}()
+	defer endWatch(w)
 	var seen atomic.Uint64 // the last revision
 	guarding, stop := context.WithCancel(ctx)
 	defer stop()
@@ -85,18 +79,24 @@ func (b *bucket) follow(ctx context.Context, from uint64, visit func(jetstream.K
 			if !open {
 				return from, hub.Errorf(hub.ServiceUnavailable, "watching bucket %s has ended", b.name)
 			}
-			if e == nil {
-				err = b.behind(ctx, from, last)
-			} else {
+			if e != nil {
 				from = e.Revision() + 1
 				seen.Store(e.Revision())
-			}
-			if err != nil {
+			} else if err := b.behind(ctx, from, last); err != nil {
 				return from, err
 			}
 			visit(e)
 		}
 	}
+}
+
+// endWatch ends a watch, whose server may be about to give it one more.
+func endWatch(w jetstream.KeyWatcher) {
+	_ = w.Stop()
+	go func() {
+		for range w.Updates() {
+		}
+	}()
 }
 
 // guard looks after the bucket that was there at first, until ctx ends, and closes anew when it is

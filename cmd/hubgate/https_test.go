@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -63,7 +64,7 @@ func TestPageThatNobodyReads(t *testing.T) {
 		}
 		<-time.After(time.Hour)
 		synctest.Wait()
-		if n, err := far.Read(make([]byte, 1)); err != io.EOF {
+		if n, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("after an hour there is %d byte to read, %v: the connection is kept", n, err)
 		}
 	})

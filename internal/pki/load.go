@@ -100,27 +100,12 @@ func (r *Reader) Read(certFiles, keyFiles []string, now time.Time) Reading {
 	var next []loaded
 	lacking := -1 // where the first one belongs of which there is no certificate
 	for i, file := range certFiles {
-		before, known := r.before(file)
-		cert, err := loadPair(file, keyFiles[i])
-		if err == nil && known && invalid(cert.Leaf, now) != "" && invalid(before.Leaf, now) == "" {
-			err = fmt.Errorf("%s %s", file, invalid(cert.Leaf, now))
-			found.wait(cert.Leaf.NotBefore, now)
+		switch cert, ok := r.read(file, keyFiles[i], now, &found); {
+		case ok:
+			next = append(next, loaded{file, cert})
+		case lacking < 0:
+			lacking = len(next)
 		}
-		switch {
-		case err != nil && known:
-			cert = before
-			found.Errors = append(found.Errors, fmt.Errorf("%w; the certificate that was read before stays", err))
-		case err != nil:
-			found.Errors = append(found.Errors, err)
-			if lacking < 0 {
-				lacking = len(next)
-			}
-			continue
-		}
-		if why := invalid(cert.Leaf, now); why != "" {
-			found.Warnings = append(found.Warnings, fmt.Sprintf("%s %s: devices will refuse it", file, why))
-		}
-		next = append(next, loaded{file, cert})
 	}
 	if lacking >= 0 {
 		next = slices.Insert(next, lacking, r.unnamed(certFiles)...)
@@ -130,6 +115,28 @@ func (r *Reader) Read(certFiles, keyFiles []string, now time.Time) Reading {
 	}
 	r.last = next
 	return found
+}
+
+// read returns what is to be shown of a file; not ok: there is nothing.
+func (r *Reader) read(file, keyFile string, now time.Time, found *Reading) (cert tls.Certificate, ok bool) {
+	before, known := r.before(file)
+	cert, err := loadPair(file, keyFile)
+	if err == nil && known && invalid(cert.Leaf, now) != "" && invalid(before.Leaf, now) == "" {
+		err = fmt.Errorf("%s %s", file, invalid(cert.Leaf, now))
+		found.wait(cert.Leaf.NotBefore, now)
+	}
+	switch {
+	case err != nil && known:
+		cert = before
+		found.Errors = append(found.Errors, fmt.Errorf("%w; the certificate that was read before stays", err))
+	case err != nil:
+		found.Errors = append(found.Errors, err)
+		return cert, false
+	}
+	if why := invalid(cert.Leaf, now); why != "" {
+		found.Warnings = append(found.Warnings, fmt.Sprintf("%s %s: devices will refuse it", file, why))
+	}
+	return cert, true
 }
 
 // wait notes when a certificate begins, if that is yet to come.
