@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/hubgate/hubgate/hub"
 	"github.com/hubgate/hubgate/identity"
 	"github.com/hubgate/hubgate/sas"
 )
@@ -46,15 +45,20 @@ func TestIdentitiesFollowANewBucket(t *testing.T) {
 	t.Parallel()
 	b := open(t, serve(t, "", 0), Config{})
 	ctx := testContext(t)
-	create(t, b, device(1))
+	r := create(t, b, device(1))
 	var heard atomic.Pointer[identity.Change]
 	go func() {
 		_ = b.Devices().Watch(ctx, func(c identity.Change) { heard.Store(&c) })
 	}()
-	create(t, b, device(2))
-	until(t, "the watch hears", func() bool { return heard.Load() != nil })
+	until(t, "the watch hears", func() bool { // of nothing before its begin
+		var err error
+		if r.Revision, err = b.Devices().Update(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		return heard.Load() != nil
+	})
 	makeAnew(t, b, b.names.DeviceBucket())
-	create(t, b, device(3))
-	want := hub.Identity{Device: "dev-3"}
+	create(t, b, device(2))
+	want := device(2)
 	until(t, "the identity of the new bucket", func() bool { c := heard.Load(); return c != nil && c.ID == want })
 }
