@@ -244,6 +244,7 @@ func silenceOf(keepAlive uint16) time.Duration {
 // begin answers CONNECT and starts to read.
 func (c *conn) begin(in *inbox, present bool) {
 	watched := c.watched()
+	c.srv.counts.begun(c) // whoever has read CONNACK finds himself counted
 	if err := c.greet(present); err != nil {
 		c.stop(writeFailed(err))
 	}
@@ -258,7 +259,6 @@ func (c *conn) begin(in *inbox, present bool) {
 	}
 	c.inbox, c.unhandled, c.came = in, in != nil, c.srv.ticks()
 	c.srv.Limiter.join()
-	c.srv.counts.begun(c)
 	if watched {
 		c.turn()
 		return
