@@ -2,6 +2,8 @@ package meter_test
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +44,30 @@ func TestHistogramOfEverything(t *testing.T) {
 	}
 }
 
+// The bounds are labels of metrics: alerts and dashboards ask for them by number.
+func TestBoundsOfHistograms(t *testing.T) {
+	want := []float64{
+		0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+		0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
+	}
+	var h meter.Histogram
+	if got := slices.Sorted(maps.Keys(h.Durations().Upto)); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestOutcomeOfStatus(t *testing.T) {
+	for status, want := range map[int]meter.Outcome{
+		200: meter.Success, 304: meter.Success, 399: meter.Success,
+		400: meter.Refused, 428: meter.Refused, 430: meter.Refused, 499: meter.Refused,
+		429: meter.Throttled, 500: meter.Failed, 503: meter.Failed,
+	} {
+		if got := meter.OutcomeOfStatus(status); got != want {
+			t.Errorf("%d is %v, want %v", status, got, want)
+		}
+	}
+}
+
 func TestOperation(t *testing.T) {
 	var o meter.Operation
 	for _, err := range []error{
@@ -74,8 +100,10 @@ func TestCodes(t *testing.T) {
 	for range hub.Codes() {
 		n++
 	}
-	if len(got) != n {
-		t.Errorf("%d codes are counted, want %d: one that never came up is 0, not missing", len(got), n)
+	for name, counts := range map[string]map[hub.Code]uint64{"some": got, "nothing": new(meter.Codes).Counts()} {
+		if len(counts) != n {
+			t.Errorf("after %s: %d codes are counted, want %d: one that never came up is 0, not missing", name, len(counts), n)
+		}
 	}
 }
 
