@@ -32,6 +32,8 @@ func TestParseHeaders(t *testing.T) {
 		"twice":         {map[string][]string{HeaderWait: {"1s", "2s"}}, Order{}, false, hub.ArgumentInvalid},
 		"misspelt":      {map[string][]string{"hub-response-timeout": {"5s"}}, Order{}, false, hub.ArgumentInvalid},
 		"unknown":       {map[string][]string{"Hub-Retry": {"5"}}, Order{}, false, hub.ArgumentInvalid},
+		"0s":            {map[string][]string{HeaderConnectTimeout: {"0s"}}, Order{}, false, 0},
+		"unknown, kept": {map[string][]string{HeaderWait: {"1m"}, "Hub-Retry": {"5"}}, Order{}, false, hub.ArgumentInvalid},
 		"reply-to only": {map[string][]string{HeaderReplyTo: {"app"}}, Order{}, false, hub.ArgumentInvalid},
 	}
 	for name, tt := range tests {
@@ -49,8 +51,12 @@ func TestParseHeaders(t *testing.T) {
 				t.Errorf("stored %v, want %v; %s", stored, tt.stored, diff)
 			}
 			var again Order
-			if _, err := again.ParseHeaders(got.Headers()); err != nil {
-				t.Error(err)
+			stored, err = again.ParseHeaders(got.Headers())
+			if err != nil || stored != (got.Wait != 0) {
+				t.Errorf("%v: stored %v, %v", got.Headers(), stored, err)
+			}
+			if _, named := got.Headers()[HeaderReplyTo]; named != (got.ReplyTo != "") {
+				t.Errorf("%v", got.Headers())
 			}
 			if diff := cmp.Diff(got, again); diff != "" {
 				t.Error(diff)
@@ -82,6 +88,48 @@ func TestCallBetweenNodes(t *testing.T) {
 		spoil(h)
 		if _, err := ParseCall(h, nil); hub.CodeOf(err) != hub.ArgumentInvalid {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCallOfADeviceBetweenNodes(t *testing.T) {
+	t.Parallel()
+	want := Call{ID: dev1, Method: "m", Payload: []byte("1"), ResponseTimeout: 7 * time.Second}
+	h := want.CallHeaders()
+	got, err := ParseCall(h, want.Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(h) != 3 {
+		t.Errorf("%v: %s", h, diff)
+	}
+	h[HeaderDevice] = []string{"a b"}
+	if _, err := ParseCall(h, nil); hub.CodeOf(err) != hub.ArgumentInvalid {
+		t.Errorf("a bad device: %v", err)
+	}
+}
+
+// Only an answer has a status: 0 would pass for one that the device has sent.
+func TestResultHeaders(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		c    Command
+		want map[string][]string
+	}{
+		"answer of a module": {
+			Command{For: hub.Identity{Device: "d", Module: "m"}, ID: "1", Method: "x", Result: &Result{Outcome: Answered, Status: 201}},
+			map[string][]string{
+				HeaderCommandID: {"1"}, HeaderOutcome: {"answered"}, HeaderDevice: {"d"}, HeaderModule: {"m"},
+				HeaderMethod: {"x"}, HeaderStatus: {"201"},
+			},
+		},
+		"expiry of a device": {
+			Command{For: dev1, ID: "2", Method: "x", Result: &Result{Outcome: Expired, Code: hub.DeviceNotOnline}},
+			map[string][]string{HeaderCommandID: {"2"}, HeaderOutcome: {"expired"}, HeaderDevice: {"dev1"}, HeaderMethod: {"x"}},
+		},
+	} {
+		if diff := cmp.Diff(tc.want, tc.c.ResultHeaders()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
 		}
 	}
 }

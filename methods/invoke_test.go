@@ -22,6 +22,7 @@ type world struct {
 	waiting  int
 	calls    []string // nodes that were asked
 	err      error    // of presence
+	deaf     error    // of arrivals
 }
 
 func newWorld() *world {
@@ -61,6 +62,9 @@ func (w *world) Generation(_ context.Context, id hub.Identity) (string, error) {
 func (w *world) Arrivals(context.Context, hub.Identity) (<-chan struct{}, func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.deaf != nil {
+		return nil, nil, w.deaf
+	}
 	w.waiting++
 	return w.arrivals, func() {
 		w.mu.Lock()
@@ -127,6 +131,74 @@ func TestInvokeFollows(t *testing.T) {
 	}
 }
 
+func TestInvokeFollowsSeveralTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	move := func(to string, then func(context.Context, Call) (Answer, error)) func(context.Context, Call) (Answer, error) {
+		return func(ctx context.Context, c Call) (Answer, error) {
+			w.move(to, then)
+			return unsubscribed(ctx, c)
+		}
+	}
+	w.move("b", move("c", move("d", move("e", echo))))
+	if _, err := w.invoker().Invoke(t.Context(), reboot()); hub.CodeOf(err) != hub.DeviceNotOnline || w.asked() != "a b c d" {
+		t.Errorf("asked %q: %v", w.asked(), err)
+	}
+}
+
+// No node is asked twice for a device that stays.
+func TestInvokeAsksOnce(t *testing.T) {
+	t.Parallel()
+	for owner, want := range map[string]string{"": "a", "a": "a", "b": "a b"} {
+		w := newWorld()
+		w.owner = owner
+		if _, err := w.invoker().Invoke(t.Context(), reboot()); hub.CodeOf(err) != hub.DeviceNotOnline || w.asked() != want {
+			t.Errorf("owner %q: asked %q, want %q: %v", owner, w.asked(), want, err)
+		}
+	}
+}
+
+func TestLargestAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.move("a", func(context.Context, Call) (Answer, error) {
+		return Answer{Status: 200, Payload: make([]byte, MaxPayload)}, nil
+	})
+	if a, err := w.invoker().Invoke(t.Context(), reboot()); err != nil || len(a.Payload) != MaxPayload {
+		t.Errorf("%d bytes, %v", len(a.Payload), err)
+	}
+}
+
+func TestInvokeIsObserved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		v := w.invoker()
+		var seen []hub.Code
+		v.Observed = func(began time.Time, err error) {
+			if took := time.Since(began); took != 3*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			seen = append(seen, hub.CodeOf(err))
+		}
+		for _, code := range []hub.Code{0, hub.ConnectionLost} {
+			w.move("a", func(context.Context, Call) (Answer, error) {
+				<-time.After(3 * time.Second)
+				if code != 0 {
+					return Answer{}, hub.Errorf(code, "no")
+				}
+				return Answer{Status: 200}, nil
+			})
+			if _, err := v.Invoke(t.Context(), reboot()); hub.CodeOf(err) != code {
+				t.Error(err)
+			}
+		}
+		if len(seen) != 2 || seen[0] != 0 || seen[1] != hub.ConnectionLost {
+			t.Errorf("seen %v", seen)
+		}
+	})
+}
+
 func TestInvokeRefusals(t *testing.T) {
 	t.Parallel()
 	fail := func(code hub.Code) func(context.Context, Call) (Answer, error) {
@@ -149,6 +221,10 @@ func TestInvokeRefusals(t *testing.T) {
 		"lost elsewhere":  {func(w *world) { w.move("b", fail(hub.ConnectionLost)) }, nil, hub.ConnectionLost, ""},
 		"too many":        {func(w *world) { w.move("a", fail(hub.TooManyCalls)) }, nil, hub.TooManyCalls, ""},
 		"store away":      {func(w *world) { w.err = hub.Errorf(hub.ServiceUnavailable, "no") }, nil, hub.ServiceUnavailable, ""},
+		"no arrivals": {
+			func(w *world) { w.deaf = hub.Errorf(hub.ServiceUnavailable, "NATS is away") },
+			func(c *Call) { c.ConnectTimeout = time.Minute }, hub.ServiceUnavailable, "NATS is away",
+		},
 		"huge answer": {func(w *world) {
 			w.move("a", func(context.Context, Call) (Answer, error) {
 				return Answer{Payload: bytes.Repeat([]byte("x"), MaxPayload+1)}, nil

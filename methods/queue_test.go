@@ -126,6 +126,7 @@ type plant struct {
 	results    []Command
 	deliver    error // of the next delivery
 	generation string
+	unknown    error // of the generation
 }
 
 func newPlant() *plant {
@@ -149,6 +150,9 @@ func (p *plant) Ready(id hub.Identity, _ string) bool {
 func (p *plant) Generation(_ context.Context, id hub.Identity) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.unknown != nil {
+		return "", p.unknown
+	}
 	if p.generation == "" {
 		return "", hub.Errorf(hub.DeviceNotFound, "there is no %s", id)
 	}
@@ -181,6 +185,11 @@ func (p *plant) outcomes() string {
 		all = append(all, c.Method+" "+string(c.Result.Outcome))
 	}
 	return strings.Join(all, ", ")
+}
+
+// told is outcomes without the repetitions that a delivery may have.
+func (p *plant) told() string {
+	return strings.Join(slices.Compact(strings.Split(p.outcomes(), ", ")), ", ")
 }
 
 func (p *plant) made() string {
@@ -360,10 +369,89 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// A cancellation is what the store says of it.
+func TestCancelWhileOthersChange(t *testing.T) {
+	stale := hub.Errorf(hub.PreconditionFailed, "stale")
+	for name, tc := range map[string]struct {
+		failures int // of updates
+		err      error
+		code     hub.Code
+		updates  int
+		outcomes string
+	}{
+		"once":       {1, stale, 0, 2, "m cancelled"},
+		"always":     {100, stale, hub.PreconditionFailed, casAttempts, ""},
+		"store away": {100, errAway, hub.ServiceUnavailable, 1, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newShelf(), newPlant()
+			q, _ := start(t, s, p, "a")
+			c := submit(t, q, "m")
+			updates := 0
+			s.fail = func(op string, _ Command) (error, error) {
+				if op != "update" {
+					return nil, nil
+				}
+				if updates++; updates <= tc.failures {
+					return tc.err, nil
+				}
+				return nil, nil
+			}
+			_, err := q.Cancel(t.Context(), dev1, c.ID)
+			if hub.CodeOf(err) != tc.code || updates != tc.updates || p.outcomes() != tc.outcomes {
+				t.Errorf("%s: %v, %d updates, told %q", name, err, updates, p.outcomes())
+			}
+		})
+	}
+}
+
+// A device's answer is taken up to the limit, and what is larger is told as that.
+func TestSizeOfAnswers(t *testing.T) {
+	for size, want := range map[int]hub.Code{MaxPayload: 0, MaxPayload + 1: hub.MessageTooLarge} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newShelf(), newPlant()
+			q, _ := start(t, s, p, "a")
+			p.invoke = func(context.Context, Call) (Answer, error) {
+				return Answer{Status: 207, Payload: make([]byte, size)}, nil
+			}
+			submit(t, q, "m")
+			comes(q, p)
+			if len(p.results) != 1 || s.len() != 0 {
+				t.Fatalf("%d bytes: %d results, %d left", size, len(p.results), s.len())
+			}
+			r := p.results[0].Result
+			if r.Code != want || want == 0 && (r.Status != 207 || len(r.Payload) != size) || want != 0 && r.Outcome != Failed {
+				t.Errorf("%d bytes: %s, status %d, code %d", size, r.Outcome, r.Status, r.Code)
+			}
+		})
+	}
+}
+
+// Nothing is decided as long as nobody knows whether the device is the same.
+func TestGenerationThatIsNotKnown(t *testing.T) {
+	for code, want := range map[hub.Code]string{hub.ServiceUnavailable: "m answered", hub.ModuleNotFound: "m failed"} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p := newShelf(), newPlant()
+			q, _ := start(t, s, p, "a")
+			submit(t, q, "m")
+			p.unknown = hub.Errorf(code, "no")
+			comes(q, p)
+			if got := p.outcomes(); code == hub.ServiceUnavailable && (got != "" || p.made() != "") {
+				t.Errorf("%d: got %q, made %q", code, got, p.made())
+			}
+			p.set(func(p *plant) { p.unknown = nil })
+			pass(2 * sweepInterval)
+			if got := p.outcomes(); got != want {
+				t.Errorf("%d: got %q, want %q", code, got, want)
+			}
+		})
+	}
+}
+
 // A device that leaves between the claim and the call was not called: the
 // command waits on.
 func TestPutBack(t *testing.T) {
-	for _, code := range []hub.Code{hub.DeviceNotOnline, hub.TooManyCalls} {
+	for _, code := range []hub.Code{hub.DeviceNotOnline, hub.TooManyCalls, hub.Throttled} {
 		synctest.Test(t, func(t *testing.T) {
 			s, p := newShelf(), newPlant()
 			q, _ := start(t, s, p, "a")
@@ -446,7 +534,7 @@ func TestOtherGeneration(t *testing.T) {
 }
 
 // Whatever request to the store fails, before or after it is done, the device
-// is called at most once, and one result is told in the end.
+// is called once, and its answer is told.
 func TestStoreFailures(t *testing.T) {
 	for nth := range 12 {
 		for _, after := range []bool{false, true} {
@@ -468,12 +556,48 @@ func TestStoreFailures(t *testing.T) {
 				}
 				comes(q, p)
 				pass(5 * time.Minute)
-				if got := p.made(); got != "m" && got != "" {
-					t.Errorf("request %d: made %q", nth, got)
+				if made, got := p.made(), p.told(); made != "m" || got != "m answered" || s.len() != 0 {
+					t.Errorf("request %d: made %q, got %q, %d left", nth, made, got, s.len())
 				}
-				outcomes := strings.Split(p.outcomes(), ", ")
-				if len(slices.Compact(outcomes)) != 1 || outcomes[0] == "" || s.len() != 0 {
-					t.Errorf("request %d: got %q, %d left", nth, outcomes, s.len())
+				if n > 8 {
+					t.Errorf("request %d: %d requests to the store", nth, n)
+				}
+			})
+		}
+	}
+}
+
+// A store that is away for less than a call may take costs no answer. Only a claim
+// that was stored and can't be read is not used: nobody knows whose it is.
+func TestShortStoreOutage(t *testing.T) {
+	for nth := range 4 {
+		for _, after := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s, p := newShelf(), newPlant()
+				q, _ := start(t, s, p, "a")
+				submit(t, q, "m")
+				n, since := 0, time.Time{}
+				s.fail = func(string, Command) (error, error) {
+					if n++; n == nth+1 {
+						since = time.Now()
+					}
+					switch {
+					case since.IsZero() || time.Since(since) >= 20*time.Second:
+						return nil, nil
+					case after:
+						return nil, errAway
+					default:
+						return errAway, nil
+					}
+				}
+				comes(q, p)
+				pass(5 * time.Minute)
+				wantMade, want := "m", "m answered"
+				if nth == 1 && after {
+					wantMade, want = "", "m unknown"
+				}
+				if made, got := p.made(), p.told(); made != wantMade || got != want || s.len() != 0 {
+					t.Errorf("from request %d on, after it %v: made %q, got %q, %d left", nth, after, made, got, s.len())
 				}
 			})
 		}
@@ -582,6 +706,23 @@ func TestLimitsOfSubmit(t *testing.T) {
 	})
 }
 
+// What was not stored takes no place.
+func TestPlaceOfAFailedSubmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		q.Limits = Limits{Device: 1, All: 1}
+		s.fail = func(string, Command) (error, error) { return errAway, nil }
+		if _, err := q.Submit(t.Context(), order("m")); hub.CodeOf(err) != hub.ServiceUnavailable {
+			t.Errorf("while the store is away: %v", err)
+		}
+		s.mu.Lock()
+		s.fail = nil
+		s.mu.Unlock()
+		submit(t, q, "m")
+	})
+}
+
 // Those who submit at the same time share the room that there is.
 func TestLimitsOfManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -654,6 +795,115 @@ func TestList(t *testing.T) {
 		page, more, err := q.List(t.Context(), Query{For: dev1})
 		if err != nil || more || len(page) != 3 {
 			t.Errorf("got %d of dev1, more %v, %v", len(page), more, err)
+		}
+	})
+}
+
+func TestPagesOfList(t *testing.T) {
+	t.Parallel()
+	q := new(Queue)
+	q.init()
+	for i := range maxPage + 1 {
+		q.index.put(Command{For: dev1, ID: fmt.Sprintf("%04d", i), State: Pending})
+	}
+	q.index.put(Command{For: dev1, ID: "9998", State: Finished})
+	q.index.put(Command{For: dev1, ID: "9999", State: coming})
+	q.index.load()
+	for _, tc := range []struct {
+		query Query
+		n     int
+		more  bool
+	}{
+		{Query{}, maxPage, true},
+		{Query{Limit: 1}, 1, true},
+		{Query{Limit: maxPage}, maxPage, true},
+		{Query{Limit: maxPage + 1}, maxPage, true},
+		{Query{After: "0000"}, maxPage, false},
+		{Query{After: "0000", Limit: maxPage}, maxPage, false},
+		{Query{After: "0990", Limit: 10}, 10, false},
+		{Query{After: "0990", Limit: 9}, 9, true},
+		{Query{For: hub.Identity{Device: "other"}}, 0, false},
+	} {
+		page, more, err := q.List(t.Context(), tc.query)
+		if err != nil || len(page) != tc.n || more != tc.more {
+			t.Errorf("%+v: %d commands, more %v, %v", tc.query, len(page), more, err)
+		}
+	}
+}
+
+// A listing is read from memory, where payloads have no place.
+func TestListIsWithoutPayloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		o := order("m")
+		o.Payload = []byte("[1]")
+		if _, err := q.Submit(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		page, _, err := q.List(t.Context(), Query{})
+		if err != nil || len(page) != 1 || page[0].Payload != nil {
+			t.Errorf("%+v, %v", page, err)
+		}
+	})
+}
+
+// The node that has stored a command does not wait for the store to tell of it.
+func TestOwnCommandsAreKnownAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q, _ := start(t, s, p, "a")
+		s.mu.Lock()
+		s.watchers = nil
+		s.mu.Unlock()
+		submit(t, q, "waits")
+		if page, _, err := q.List(t.Context(), Query{}); err != nil || len(page) != 1 {
+			t.Errorf("%+v, %v", page, err)
+		}
+		p.set(func(p *plant) { p.ready[dev1] = true })
+		submit(t, q, "now")
+		synctest.Wait()
+		if got := p.made(); got != "waits now" {
+			t.Errorf("made %q", got)
+		}
+	})
+}
+
+// What went while nobody watched is not there after that.
+func TestWatchingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newShelf(), newPlant()
+		q := &Queue{Node: "a", Local: p, Devices: p, Commands: s, Results: p}
+		for round := range 2 {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- q.Run(ctx) }()
+			synctest.Wait()
+			if page, _, err := q.List(t.Context(), Query{}); err != nil || len(page) != 0 {
+				t.Errorf("round %d: %+v, %v", round, page, err)
+			}
+			submit(t, q, "m")
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			clear(s.all)
+		}
+	})
+}
+
+// unwatched is a shelf whose watch ends.
+type unwatched struct{ *shelf }
+
+func (unwatched) Watch(context.Context, Watcher) error { return errAway }
+
+// Run tells that the store can't be watched, and nothing of it goes on then.
+func TestRunEndsWithItsWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlant()
+		q := &Queue{Node: "a", Local: p, Devices: p, Commands: unwatched{newShelf()}, Results: p}
+		if err := q.Run(t.Context()); hub.CodeOf(err) != hub.ServiceUnavailable {
+			t.Errorf("got %v", err)
 		}
 	})
 }
