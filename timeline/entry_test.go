@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,10 @@ func TestEntryJSON(t *testing.T) {
 			Entry{Claimed: "x", What: Refused, Code: hub.DeviceNotFound, Message: "none", Time: at(5), Count: 3, Until: at(9)},
 			`{"time":"1970-01-01T00:00:05Z","what":"connectRefused","errorCode":404001,"errorName":"DeviceNotFound","message":"none","hint":"create the device with: hubgate device create","claimed":"x","count":3,"until":"1970-01-01T00:00:09Z"}`,
 		},
+		"twice": {
+			Entry{Claimed: "x", What: Refused, Code: hub.DeviceNotFound, Message: "none", Time: at(5), Count: 2, Until: at(9)},
+			`{"time":"1970-01-01T00:00:05Z","what":"connectRefused","errorCode":404001,"errorName":"DeviceNotFound","message":"none","hint":"create the device with: hubgate device create","claimed":"x","count":2,"until":"1970-01-01T00:00:09Z"}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := json.Marshal(tc.e)
@@ -38,6 +43,9 @@ func TestEntryJSON(t *testing.T) {
 		})
 	}
 	var e Entry
+	if b, err := json.Marshal(e); err != nil || !strings.Contains(string(b), `"count":1}`) {
+		t.Errorf("an entry that counts nothing is %s, %v: it stands for one", b, err)
+	}
 	if err := json.Unmarshal([]byte(`{"time":7}`), &e); err == nil {
 		t.Error("something that is no entry was read")
 	}
@@ -60,6 +68,37 @@ func TestMerge(t *testing.T) {
 	}
 	if got := Merge(nil, nil); len(got) != 0 {
 		t.Errorf("nothing merged is %v", got)
+	}
+}
+
+// What differs in anything that people read is not joined.
+func TestCompactKeepsApart(t *testing.T) {
+	e := Entry{ID: hub.Identity{Device: "d"}, Claimed: "c", What: Refused, Code: hub.Unauthorized, Message: "m", Time: at(1), Count: 1}
+	for name, change := range map[string]func(*Entry){
+		"device":  func(e *Entry) { e.ID.Device = "x" },
+		"module":  func(e *Entry) { e.ID.Module = "x" },
+		"claim":   func(e *Entry) { e.Claimed = "x" },
+		"what":    func(e *Entry) { e.What = Closed },
+		"code":    func(e *Entry) { e.Code = hub.DeviceNotFound },
+		"message": func(e *Entry) { e.Message = "x" },
+	} {
+		other := e
+		change(&other)
+		if got := Compact([]Entry{e, other, e}); len(got) != 3 {
+			t.Errorf("another %s: joined to %v", name, got)
+		}
+	}
+	for count := range 4 {
+		second := e
+		second.Time, second.Count, second.Until, second.Remote = at(3), count, at(9), "192.0.2.1:5"
+		want := e
+		want.Count, want.Until, want.Remote = 1+max(count, 1), at(3), second.Remote
+		if count > 1 {
+			want.Until = at(9)
+		}
+		if diff := cmp.Diff([]Entry{want}, Compact([]Entry{e, second})); diff != "" {
+			t.Errorf("one and %d: %s", count, diff)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -65,8 +66,8 @@ func TestRepetitionsAreCounted(t *testing.T) {
 		if total != 6000 {
 			t.Errorf("%d entries counted, want all 6000", total)
 		}
-		if len(got) > 14 {
-			t.Errorf("%d entries stored in ten minutes, want no more than the windows of 1, 2, 4 … s", len(got))
+		if len(got) < 10 || len(got) > 14 {
+			t.Errorf("%d entries stored in ten minutes, want one for each of the windows of 1, 2, 4 … s", len(got))
 		}
 		if last := got[len(got)-1]; last.Remote != "192.0.2.1:5999" {
 			t.Errorf("the last entry is from %q, want the newest", last.Remote)
@@ -90,13 +91,62 @@ func TestSentences(t *testing.T) {
 		if len(got) != 3 || got[0].Count != 1 || got[1].Count != 2 || got[1].Message != "a" || got[2].Message != "b" {
 			t.Fatalf("stored %+v, want a, a twice more, and b", got)
 		}
+		for range 2 { // which says nothing new
+			e := refusalOf("d")
+			e.Message = "b"
+			r.Record(e)
+		}
+		if got := len(store.all()); got != 3 {
+			t.Fatalf("%d entries, want 3: repetitions are counted", got)
+		}
 		for i := range 100 {
 			e := refusalOf("d")
 			e.Message = fmt.Sprint(i)
 			r.Record(e)
 		}
-		if got := len(store.all()); got != 2+maxSentences {
-			t.Errorf("%d entries were stored at once, want %d", got, 2+maxSentences)
+		if got := len(store.all()); got != 3+maxSentences {
+			t.Errorf("%d entries were stored at once, want %d", got, 3+maxSentences)
+		}
+	})
+}
+
+// One repetition is told too, before what comes behind it.
+func TestOneRepetitionBeforeAnotherSentence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store kept
+		r := NewRecorder(&store, "n")
+		defer r.Close()
+		for _, message := range []string{"a", "a", "b"} {
+			e := refusalOf("d")
+			e.Message = message
+			r.Record(e)
+		}
+		var got []string
+		for _, e := range store.all() {
+			got = append(got, fmt.Sprint(e.Message, e.Count))
+		}
+		if want := []string{"a1", "a1", "b1"}; !slices.Equal(got, want) {
+			t.Errorf("stored %q, want %q", got, want)
+		}
+	})
+}
+
+// A device is the same from wherever it comes, and an entry that has a time keeps it.
+func TestADeviceFromElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store kept
+		r := NewRecorder(&store, "n")
+		defer r.Close()
+		e := refusalOf("d")
+		e.Remote, e.Time = "192.0.2.1:5", time.Now().Add(-time.Millisecond)
+		began := e.Time
+		r.Record(e)
+		e.Remote = "198.51.100.1:5"
+		if r.Record(e) {
+			t.Error("the same thing from another address was taken for the first of its kind")
+		}
+		if got := store.all(); len(got) != 1 || !got[0].Time.Equal(began) {
+			t.Errorf("stored %+v, want one of %v", got, began)
 		}
 	})
 }
