@@ -1,9 +1,17 @@
 package trust_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +100,18 @@ func TestPut(t *testing.T) {
 		"no CA":          {"a", root.Leaf(t, "dev1").Cert.Raw, hub.ArgumentInvalid, `"dev1" is not that of a CA`},
 		"expired":        {"a", Root(t, "old", Valid(now.Add(-2*day), now.Add(-day))).Cert.Raw, hub.ArgumentInvalid, "has expired"},
 		"may not sign":   {"a", Root(t, "mute", encrypts).Cert.Raw, hub.ArgumentInvalid, "keyCertSign"},
+		"no key usage":   {"a", Root(t, "plain", func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert.Raw, 0, ""},
+		"signs no CA":    {"a", Root(t, "mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }).Cert.Raw, hub.ArgumentInvalid, "keyCertSign"},
+		"large":          {"a", Root(t, "large", padded(15<<10)).Cert.Raw, 0, ""},
+		"too large":      {"a", Root(t, "large", padded(17<<10)).Cert.Raw, hub.ArgumentInvalid, "and 16384 is the most"},
+		"longest name":   {strings.Repeat("a", 64), root.Cert.Raw, 0, ""},
+		"all that is":    {"azAZ09-._", root.Cert.Raw, 0, ""},
+		"beside a":       {"`", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"beside z":       {"{", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"beside A":       {"@", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"beside Z":       {"[", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"beside 0":       {"/", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
+		"beside 9":       {":", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
 		"no name":        {"", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
 		"name in words":  {"a b", root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
 		"long name":      {strings.Repeat("a", 65), root.Cert.Raw, hub.ArgumentInvalid, "not the name"},
@@ -107,6 +127,63 @@ func TestPut(t *testing.T) {
 				t.Errorf("registered as %+v", a)
 			}
 		})
+	}
+}
+
+// padded makes a certificate larger by so many bytes.
+func padded(n int) Edit {
+	return func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Value: make([]byte, n)}}
+	}
+}
+
+// A hub has many authorities, up to a bound, and names are asked before the store is.
+func TestManyAuthorities(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry()
+	root := Root(t, "root")
+	for i := range trust.MaxAuthorities - 1 {
+		name := fmt.Sprint("a", i)
+		s.revision++
+		s.all[name] = trust.Authority{Name: name, Certificate: root.Cert.Raw, Revision: s.revision}
+	}
+	put(t, r, "last", root)
+	if _, err := r.Put(t.Context(), trust.Authority{Name: "more", Certificate: root.Cert.Raw}, ""); hub.CodeOf(err) != hub.QuotaExceeded {
+		t.Errorf("one too many: %v", err)
+	}
+	if all, err := r.List(t.Context()); err != nil || len(all) != trust.MaxAuthorities {
+		t.Errorf("%d are listed, %v", len(all), err)
+	}
+	if _, err := r.Get(t.Context(), "a b"); hub.CodeOf(err) != hub.ArgumentInvalid {
+		t.Errorf("a name that none has: %v", err)
+	}
+}
+
+// What replaces a certificate is verified if an operator says so, or if it is the
+// same one, and was.
+func TestReplaceAndVerified(t *testing.T) {
+	t.Parallel()
+	root, next := Root(t, "root"), Root(t, "next")
+	for name, tc := range map[string]struct {
+		was, says bool
+		by        *Pair
+		want      bool
+	}{
+		"by itself, not verified":     {false, false, root, false},
+		"by itself, was verified":     {true, false, root, true},
+		"by itself, now verified":     {false, true, root, true},
+		"by another, was verified":    {true, false, next, false},
+		"by another, now verified":    {false, true, next, true},
+		"by another, verified before": {true, true, next, true},
+	} {
+		r, s := newRegistry()
+		a := put(t, r, "plant", root)
+		a.Verified, a.VerificationCode = tc.was, "ABC"
+		s.all["plant"] = a
+		got, err := r.Put(t.Context(), trust.Authority{Name: "plant", Certificate: tc.by.Cert.Raw, Verified: tc.says}, "*")
+		if err != nil || got.Verified != tc.want || got.VerificationCode != "" || string(s.all["plant"].Certificate) != string(tc.by.Cert.Raw) {
+			t.Errorf("%s: verified %v, want %v; code %q; %v", name, got.Verified, tc.want, got.VerificationCode, err)
+		}
 	}
 }
 
@@ -149,6 +226,7 @@ func TestProof(t *testing.T) {
 		"in lower case":         {func(code string) *Pair { return root.Leaf(t, strings.ToLower(code)) }, ""},
 		"for another code":      {func(string) *Pair { return root.Leaf(t, "ABC") }, "must be for the verification code"},
 		"by another":            {func(code string) *Pair { return Root(t, "root").Leaf(t, code) }, "is not signed by"},
+		"for two names":         {func(code string) *Pair { return root.Leaf(t, "", twoNames("x", code)) }, "must be for the verification code"},
 		"by one below":          {func(code string) *Pair { return root.CA(t, "m").Leaf(t, code) }, "is not signed by"},
 		"by itself":             {func(code string) *Pair { return SelfSigned(t, code) }, "is not signed by"},
 		"by the authority, old": {func(code string) *Pair { return root.Leaf(t, code, Valid(now.Add(-2*day), now.Add(-day))) }, "expired"},
@@ -172,6 +250,23 @@ func TestProof(t *testing.T) {
 				t.Errorf("verified: %+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// twoNames gives a certificate two common names.
+func twoNames(first, second string) Edit {
+	cn := asn1.ObjectIdentifier{2, 5, 4, 3}
+	return func(c *x509.Certificate) {
+		c.Subject = pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: cn, Value: first}, {Type: cn, Value: second}}}
+	}
+}
+
+func TestProofThatIsNoCertificate(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry()
+	put(t, r, "plant", Root(t, "root"))
+	if _, err := r.Verify(t.Context(), "plant", []byte("x"), "*"); hub.CodeOf(err) != hub.ArgumentInvalid || s.all["plant"].Verified {
+		t.Errorf("Verify: %v", err)
 	}
 }
 
@@ -227,14 +322,14 @@ func TestAuthorityJSON(t *testing.T) {
 	at := time.Date(2026, 10, 31, 20, 42, 57, 0, time.UTC)
 	a := trust.Authority{
 		Name: "plant", Certificate: root.Cert.Raw, Verified: true, VerificationCode: "ABC",
-		Created: at, Updated: at.Add(time.Hour), Revision: 7,
+		Created: at, Updated: at.Add(time.Hour), Revision: 18446744073709551615,
 	}
 	text, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`"name":"plant","etag":"Nw=="`, `"subject":"CN=root"`, `"isVerified":true`, `"thumbprint":"` + trust.Thumbprint(root.Cert) + `"`,
+		`"name":"plant","etag":"` + base64.StdEncoding.EncodeToString([]byte("18446744073709551615")) + `"`, `"subject":"CN=root"`, `"isVerified":true`, `"thumbprint":"` + trust.Thumbprint(root.Cert) + `"`,
 		`"created":"Sat, 31 Oct 2026 20:42:57 GMT","updated":"Sat, 31 Oct 2026 21:42:57 GMT"`, `"verificationCode":"ABC"`, `"expiry":"`,
 	} {
 		if !strings.Contains(string(text), want) {
@@ -247,6 +342,70 @@ func TestAuthorityJSON(t *testing.T) {
 	}
 	if back.ETag() != a.ETag() || string(back.Certificate) != string(a.Certificate) || back.Name != a.Name || !back.Created.Equal(a.Created) || !back.Verified || back.VerificationCode != "ABC" {
 		t.Errorf("came back as %+v", back)
+	}
+}
+
+// What is sent has less than what is answered, and may have what nobody understands.
+func TestAuthorityJSONAsSent(t *testing.T) {
+	t.Parallel()
+	pem, err := json.Marshal(string(Root(t, "root").PEM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		text string
+		ok   bool
+		want trust.Authority
+	}{
+		"no certificate": {`{"name":"a"}`, true, trust.Authority{Name: "a"}},
+		"strange values": {
+			`{"name":"a","etag":"%","properties":{"created":"yesterday","updated":""}}`, true, trust.Authority{Name: "a"},
+		},
+		"etag of others": {`{"name":"a","etag":"` + base64.StdEncoding.EncodeToString([]byte("x7")) + `"}`, true, trust.Authority{Name: "a"}},
+		"no JSON":        {`{"name":7}`, false, trust.Authority{}},
+		"damaged":        {`{"name":"a","properties":{"certificate":"x"}}`, false, trust.Authority{}},
+		"two":            {`{"name":"a","properties":{"certificate":` + string(pem[:len(pem)-1]) + string(pem[1:]) + `}}`, false, trust.Authority{}},
+	} {
+		var got trust.Authority
+		err := json.Unmarshal([]byte(tc.text), &got)
+		if (err == nil) != tc.ok || err != nil && hub.CodeOf(err) != hub.ArgumentInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && (got.Name != tc.want.Name || got.Revision != 0 || len(got.Certificate) != 0 || !got.Created.IsZero() || !got.Updated.IsZero()) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	damaged, err := json.Marshal(trust.Authority{Name: "a", Certificate: []byte("x")})
+	if want := `{"name":"a","etag":"MA==","properties":{"isVerified":false,"certificate":"eA=="}}`; err != nil || string(damaged) != want {
+		t.Errorf("a damaged one is %s, %v, want %s", damaged, err, want)
+	}
+}
+
+func TestParseFile(t *testing.T) {
+	t.Parallel()
+	root := Root(t, "root")
+	damaged := bytes.Replace(root.PEM(), []byte("\nMII"), []byte("\nAII"), 1)
+	for name, tc := range map[string]struct {
+		text []byte
+		n    int
+		says string // of the refusal; empty: none
+	}{
+		"two":            {Root(t, "a").PEM(root), 2, ""},
+		"nothing":        {nil, 0, "there is no certificate"},
+		"a key":          {root.KeyPEM(t), 0, "there is no certificate"},
+		"one is no CA":   {root.PEM(root.Leaf(t, "dev1")), 0, `"dev1" is not that of a CA`},
+		"one is damaged": {append(root.PEM(), damaged...), 0, "certificate 2 is damaged"},
+	} {
+		f, err := trust.ParseFile("ca.pem", tc.text)
+		if tc.says == "" {
+			if err != nil || len(f.Certificates) != tc.n || f.Origin != "ca.pem" {
+				t.Errorf("%s: %d of %s, %v", name, len(f.Certificates), f.Origin, err)
+			}
+			continue
+		}
+		if hub.CodeOf(err) != hub.ArgumentInvalid || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want %q", name, err, tc.says)
+		}
 	}
 }
 
@@ -289,6 +448,46 @@ func TestParseListsRefuses(t *testing.T) {
 		if _, err := trust.ParseLists("f", text); hub.CodeOf(err) != hub.ArgumentInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// What a list leaves out, or says of others' certificates, would be understood wrongly.
+func TestParseListsOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	root := Root(t, "root")
+	until := time.Now().Add(day)
+	critical := func(id int) []pkix.Extension {
+		return []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, id}, Critical: true, Value: []byte{0x30, 0}}}
+	}
+	for name, tc := range map[string]struct {
+		list  x509.RevocationList
+		entry x509.RevocationListEntry
+		says  string // of the refusal; empty: none
+	}{
+		"plain":    {x509.RevocationList{}, x509.RevocationListEntry{}, ""},
+		"reason":   {x509.RevocationList{}, x509.RevocationListEntry{ReasonCode: 1}, ""},
+		"delta":    {x509.RevocationList{ExtraExtensions: critical(27)}, x509.RevocationListEntry{}, "delta list"},
+		"indirect": {x509.RevocationList{}, x509.RevocationListEntry{ExtraExtensions: critical(29)}, "indirect list"},
+	} {
+		tc.entry.SerialNumber, tc.entry.RevocationTime = big.NewInt(7), until.Add(-day)
+		tc.list.Number, tc.list.ThisUpdate, tc.list.NextUpdate = big.NewInt(1), until.Add(-day), until
+		tc.list.RevokedCertificateEntries = []x509.RevocationListEntry{tc.entry}
+		der, err := x509.CreateRevocationList(rand.Reader, &tc.list, root.Cert, root.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists, err := trust.ParseLists("f", der)
+		if tc.says == "" && (err != nil || len(lists) != 1) || tc.says != "" && (hub.CodeOf(err) != hub.ArgumentInvalid || !strings.Contains(err.Error(), tc.says)) {
+			t.Errorf("%s: %v, want %q", name, err, tc.says)
+		}
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: root.Revoke(t, until)})
+	if lists, err := trust.ParseLists("f", append(text, text...)); err != nil || len(lists) != 2 {
+		t.Errorf("two in PEM: %d, %v", len(lists), err)
+	}
+	text = append(text, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte("x")})...)
+	if _, err := trust.ParseLists("f", text); hub.CodeOf(err) != hub.ArgumentInvalid || !strings.Contains(err.Error(), "list 2 is damaged") {
+		t.Errorf("one of two is damaged: %v", err)
 	}
 }
 

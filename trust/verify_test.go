@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -73,6 +74,9 @@ func TestVerify(t *testing.T) {
 		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"plant.example"}, true
 	})
 	sha1CA := root.CA(t, "old")
+	unknown := Root(t, "other").CA(t, "unknown")
+	nameless := Root(t, "", func(c *x509.Certificate) { c.Subject = pkix.Name{Organization: []string{"plant"}} })
+	long := strings.Repeat("x", 96)
 	impostor := Root(t, "root")
 	deep := []*Pair{root.CA(t, "c0")}
 	for i := range 11 {
@@ -91,6 +95,15 @@ func TestVerify(t *testing.T) {
 		"path length kept":           {flat.Leaf(t, "dev1").Chain(flat), nil},
 		"name constraint kept":       {named.Leaf(t, "dev1", dns("a.plant.example")).Chain(named), nil},
 		"name constraint, no name":   {named.Leaf(t, "dev1").Chain(named), nil},
+		"as many as may come":        {leaf.Chain(middle, deep[0], deep[1], deep[2], deep[3], deep[4], deep[5], deep[6], deep[7]), nil},
+		"one too many":               {leaf.Chain(middle, deep[0], deep[1], deep[2], deep[3], deep[4], deep[5], deep[6], deep[7], deep[8]), []string{"11 certificates came", "10 at most"}},
+		"needless, and unknown":      {unknown.Leaf(t, "dev1").Chain(flat, unknown), []string{`the issuer "other" of the certificate "unknown"`}},
+		"issuer without a name":      {nameless.Leaf(t, "dev1").Chain(), []string{`the issuer "O=plant" of the certificate "dev1"`}},
+		"issuer without name, sent":  {below(t, nameless), []string{`the certificate "O=plant", at the end of the chain`}},
+		"CA without key usage":       {below(t, Root(t, "plain", func(c *x509.Certificate) { c.KeyUsage = 0 })), []string{`"plain", at the end of the chain`}},
+		"CA signs, but no others":    {below(t, root.CA(t, "mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature })), []string{`the CA "mute" may not issue`, "keyCertSign"}},
+		"longest name":               {Root(t, long).Leaf(t, "dev1").Chain(), []string{`the issuer "` + long + `" of`}},
+		"longer name":                {Root(t, long+"x").Leaf(t, "dev1").Chain(), []string{`the issuer "` + long + `…" of`}},
 		"needless certificate":       {leaf.Chain(middle, flat, impostor), nil},
 		"nothing":                    {nil, []string{"no certificate came"}},
 		"no intermediate":            {leaf.Chain(), []string{`the issuer "middle" of the certificate "dev1"`, "intermediate", "authority add"}},
@@ -111,7 +124,7 @@ func TestVerify(t *testing.T) {
 		"unknown use":                {root.Leaf(t, "dev1", unknownUse).Chain(), []string{"not for clients"}},
 		"CA may not sign":            {below(t, root.CA(t, "mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign })), []string{`the CA "mute" may not issue`, "keyCertSign"}},
 		"name constraint broken":     {named.Leaf(t, "dev1", dns("plant.elsewhere")).Chain(named), []string{`a CA above the certificate "dev1"`, "name constraints", "plant.elsewhere"}},
-		"unknown critical extension": {root.Leaf(t, "dev1", critical).Chain(), []string{"critical extension"}},
+		"unknown critical extension": {root.Leaf(t, "dev1", critical).Chain(), []string{"critical extension", "not understood here"}},
 		"signature of another":       {swapped(t, root), []string{`"dev1" names "twin"`, "came along", "not signed by it"}},
 		"SHA-1":                      {forged(t, sha1CA), []string{"SHA1", "forged"}},
 		"huge key":                   {huge(t, root), []string{"RSA key of 8193 bits"}},
@@ -183,8 +196,9 @@ func TestCommonName(t *testing.T) {
 		want    string
 		ok      bool
 	}{
-		"one":  {pkix.Name{CommonName: "dev1", Organization: []string{"o"}}, "dev1", true},
-		"none": {pkix.Name{Organization: []string{"o"}}, "", false},
+		"one":   {pkix.Name{CommonName: "dev1", Organization: []string{"o"}}, "dev1", true},
+		"none":  {pkix.Name{Organization: []string{"o"}}, "", false},
+		"empty": {pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: cn, Value: ""}}}, "", false},
 		"two": {pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
 			{Type: cn, Value: "dev1"}, {Type: cn, Value: "dev2"},
 		}}, "dev2", false},
@@ -302,6 +316,65 @@ func forgedList(t *testing.T, ca *Pair, until time.Time, revoked *Pair) []byte {
 	return (&Pair{Cert: &may, Key: ca.Key}).Revoke(t, until, revoked)
 }
 
+// A list that expires while a connection lives cuts it in the strict mode.
+func TestRecheckLater(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	root := Root(t, "root")
+	for _, strict := range []bool{false, true} {
+		f := files(t, []*Pair{root}, root.Revoke(t, now.Add(time.Hour)))
+		f.StrictLists = strict
+		p := &trust.Pool{}
+		p.SetFiles(f)
+		g, err := p.Verify(root.Leaf(t, "dev1").Chain(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Recheck(g, now); err != nil {
+			t.Errorf("strict %v: %v", strict, err)
+		}
+		if err := p.Recheck(g, now.Add(2*time.Hour)); (err != nil) != strict {
+			t.Errorf("strict %v, after the list has expired: %v", strict, err)
+		}
+	}
+}
+
+// An authority that was renewed with its key vouches as long as its newer
+// certificate does, in whatever order they are trusted.
+func TestTheLongestWay(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Truncate(time.Second)
+	old := Root(t, "root", Valid(now.Add(-day), now.Add(day)))
+	renewed := *old.Cert
+	renewed.NotAfter = now.Add(5 * day)
+	der, err := x509.CreateCertificate(rand.Reader, &renewed, &renewed, old.Key.Public(), old.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := &Pair{Cert: cert, Key: old.Key}
+	leaf := old.Leaf(t, "dev1", Valid(now.Add(-day), now.Add(9*day)))
+	for _, authorities := range [][]*Pair{{old, next}, {next, old}} {
+		g, err := pool(t, authorities).Verify(leaf.Chain(), now)
+		if err != nil || !g.Expires.Equal(now.Add(5*day)) {
+			t.Errorf("expires at %+v, %v, want %v", g, err, now.Add(5*day))
+		}
+	}
+}
+
+// What the registry would not take, and a store has all the same, vouches for nobody.
+func TestRegisteredWithoutBeingACA(t *testing.T) {
+	t.Parallel()
+	self := SelfSigned(t, "dev1")
+	p := &trust.Pool{}
+	p.SetRegistered([]trust.Authority{{Name: "a", Certificate: self.Cert.Raw, Verified: true}})
+	_, err := p.Verify(self.Chain(), time.Now())
+	wantRefused(t, err, "the hub trusts no CA")
+}
+
 // What is taken away is refused from then on, and what it has let in is cut.
 func TestRecheck(t *testing.T) {
 	t.Parallel()
@@ -344,6 +417,11 @@ func TestUnverified(t *testing.T) {
 		_, err := p.Verify(chain, now)
 		wantRefused(t, err, `"root", registered as "plant", is not verified`, "authority verify")
 	}
+	_, err := p.Verify(below(t, Root(t, "other")), now)
+	wantRefused(t, err, "authority add") // of a CA that has nothing to do with it
+	p.SetRegistered([]trust.Authority{{Name: "middle", Certificate: middle.Cert.Raw}})
+	_, err = p.Verify(middle.Leaf(t, "d").Chain(middle), now)
+	wantRefused(t, err, `"middle", registered as "middle", is not verified`)
 	a.Verified = true
 	p.SetRegistered([]trust.Authority{a})
 	g, err := p.Verify(root.Leaf(t, "d").Chain(), now)
@@ -369,14 +447,24 @@ func TestWarnings(t *testing.T) {
 		"of a CA below":   {[]*Pair{root}, [][]byte{root.CA(t, "middle").Revoke(t, now.Add(day))}, ""},
 		"list expired":    {[]*Pair{root}, [][]byte{root.Revoke(t, now.Add(-day))}, "the revocation list list 0 has expired"},
 		"list of another": {[]*Pair{root}, [][]byte{Root(t, "root").Revoke(t, now.Add(day))}, "it revokes nothing"},
+		"one of two's":    {[]*Pair{root, Root(t, "root", healthy)}, [][]byte{root.Revoke(t, now.Add(day))}, ""},
 		"CA expires":      {[]*Pair{Root(t, "short", Valid(now.Add(-day), now.Add(day)))}, nil, `the CA "short" expires`},
 		"CA expired":      {[]*Pair{Root(t, "gone", Valid(now.Add(-2*day), now.Add(-day)))}, nil, `the CA "gone" has expired`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := strings.Join(pool(t, tc.authorities, tc.lists...).Warnings(now), "\n")
-			if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
-				t.Errorf("warnings %q, want %q", got, tc.want)
+			for strict, then := range map[bool]string{false: "is let in", true: "all certificates of its issuer are refused"} {
+				f := files(t, tc.authorities, tc.lists...)
+				f.StrictLists = strict
+				p := &trust.Pool{}
+				p.SetFiles(f)
+				got := strings.Join(p.Warnings(now), "\n")
+				if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+					t.Errorf("warnings %q, want %q", got, tc.want)
+				}
+				if name == "list expired" && !strings.Contains(got, then) {
+					t.Errorf("strict %v: %q does not say that %s", strict, got, then)
+				}
 			}
 		})
 	}
