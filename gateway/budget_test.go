@@ -147,6 +147,89 @@ func TestTightMemoryNarrowsTheWindow(t *testing.T) {
 	})
 }
 
+// Memory is exceeded above the limit, without what is about to be free, and tight when
+// a quarter of it is left.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		limit, used, going int64
+		exceeded, tight    bool
+	}{
+		{0, 1 << 40, 0, false, false},
+		{1, 1, 0, false, false}, {1, 2, 0, true, true},
+		{100, 75, 0, false, false}, {100, 76, 0, false, true},
+		{100, 100, 0, false, true}, {100, 101, 0, true, true},
+		{100, 110, 10, false, true}, {100, 111, 10, true, true},
+	} {
+		var b budget
+		b.limit.Store(tc.limit)
+		b.used.Store(tc.used)
+		b.going.Store(tc.going)
+		if b.exceeded() != tc.exceeded || b.tight() != tc.tight {
+			t.Errorf("%+v: exceeded %v, tight %v", tc, b.exceeded(), b.tight())
+		}
+	}
+}
+
+// What a buffer has anyway is not counted before CONNECT, and nothing twice.
+func TestGrowHandshake(t *testing.T) {
+	t.Parallel()
+	var s Server
+	s.memory.limit.Store(100_000)
+	var held int64
+	for _, tc := range []struct {
+		size int
+		used int64
+		code hub.Code
+	}{
+		{readBufferSize, 0, 0},
+		{readBufferSize + 1, readBufferSize + 1, 0},
+		{50_000, 50_000, 0},
+		{40_000, 50_000, 0},
+		{100_000, 100_000, 0},
+		{100_001, 100_001, hub.Throttled},
+	} {
+		err := s.growHandshake(&held, &inbox{buf: make([]byte, 0, tc.size)})
+		if hub.CodeOf(err) != tc.code || s.memory.used.Load() != tc.used || held != tc.used {
+			t.Errorf("a buffer of %d bytes: %v, %d are counted, %d of this peer", tc.size, err, s.memory.used.Load(), held)
+		}
+	}
+}
+
+// Output counts as soon as it is long, as it grows, and no more when it is taken or
+// the connection has ended.
+func TestCountedOutput(t *testing.T) {
+	t.Parallel()
+	s := &Server{}
+	s.memory.limit.Store(1 << 30)
+	c := &conn{srv: s}
+	for _, tc := range []struct {
+		size int
+		want int64
+	}{{countedOutput - 1, 0}, {countedOutput, countedOutput}, {countedOutput + 5, countedOutput + 5}, {3 * countedOutput, 3 * countedOutput}} {
+		c.out = make([]byte, tc.size)
+		c.mu.Lock()
+		grown := c.outputGrown()
+		c.mu.Unlock()
+		c.hold(grown)
+		if got := s.memory.used.Load(); got != tc.want {
+			t.Errorf("%d bytes of output count as %d, want %d", tc.size, got, tc.want)
+		}
+	}
+	c.hold(-c.outputTaken())
+	if got := s.memory.used.Load(); got != 0 || c.outputTaken() != 0 {
+		t.Errorf("%d bytes are counted of what was taken", got)
+	}
+	c.hold(7)
+	for range 2 {
+		c.releaseMemory()
+		c.hold(9) // by a writer who was stuck
+	}
+	if got := s.memory.used.Load(); got != 0 || !c.mu.TryLock() {
+		t.Errorf("%d bytes are counted of who has ended, or the connection is locked", got)
+	}
+}
+
 func TestMemoryHasADefault(t *testing.T) {
 	for set, want := range map[int64]int64{0: 512 << 20, -1: 0, 7: 7} {
 		s := &Server{Limits: Limits{Memory: set}}

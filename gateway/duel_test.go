@@ -97,6 +97,89 @@ func TestOldestStays(t *testing.T) {
 	}
 }
 
+// Who is told to have come from where: the last two, or both from one address; a name
+// of no address is told as it is.
+func TestWhereADuelIs(t *testing.T) {
+	const at1, at2, at3 = "192.0.2.1:1", "192.0.2.2:2", "192.0.2.3:3"
+	for name, tc := range map[string]struct {
+		met  []string
+		want string
+	}{
+		"two":             {[]string{at1, at2, at1, at2}, "at 192.0.2.1 and 192.0.2.2"},
+		"the last two":    {[]string{at1, at2, at3}, "at 192.0.2.2 and 192.0.2.3"},
+		"other ports":     {[]string{"192.0.2.1:1", "192.0.2.1:2"}, "both at 192.0.2.1"},
+		"unknown":         {[]string{at1, "", at2, ""}, "at 192.0.2.1 and 192.0.2.2"},
+		"no address":      {[]string{"pipe", at2}, "at pipe and 192.0.2.2"},
+		"an IPv6 address": {[]string{"[2001:db8::1]:5", at2}, "at 2001:db8::1 and 192.0.2.2"},
+	} {
+		var v duel
+		for _, remote := range tc.met {
+			v.meet(remote)
+		}
+		if got := v.where(); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// The winner is named too, even if it is always the same.
+func TestDuelOfTheSameWinner(t *testing.T) {
+	d, now := &duels{}, time.Unix(1000, 0)
+	for i := range duelLevel {
+		story := d.takeover(torn, "192.0.2.1:1", "192.0.2.2:2", now)
+		if (story != nil) != (i == duelLevel-1) || story != nil && !strings.Contains(story.Error(), "at 192.0.2.1 and 192.0.2.2") {
+			t.Errorf("take-over %d: %v", i+1, story)
+		}
+	}
+}
+
+// However often a newcomer was refused, the duel is over two minutes later; and each
+// newcomer keeps it going for ten seconds.
+func TestEndOfADuelOfTheOldest(t *testing.T) {
+	yes := func() bool { return true }
+	for refused, level := range map[int]int{0: duelLevel, 1: duelLevel + 1, 2: duelLevel + 2, duelLevel: 2 * duelLevel, 1000: 2 * duelLevel} {
+		d := &duels{policy: OldestStays}
+		_, now := clash(d, duelLevel, 0)
+		for range refused {
+			if err := d.refuse(torn, "192.0.2.7:5", now, yes); !strings.Contains(fmt.Sprint(err), "and 192.0.2.7;") {
+				t.Fatalf("refused by %v", err)
+			}
+		}
+		ends := now.Add(time.Duration(level) * duelDecay)
+		going, _ := d.look(torn, ends.Add(-1))
+		over, _ := d.look(torn, ends)
+		if !going || over {
+			t.Errorf("after %d refusals: it goes on %v, and ends %v, in %v", refused, going, !over, ends.Sub(now))
+		}
+	}
+}
+
+// So many are watched and no more, until some are forgotten; who is in quarantine is not.
+func TestMostDuels(t *testing.T) {
+	d, now := &duels{policy: NobodyStays, quarantine: time.Hour}, time.Unix(1000, 0)
+	_, _ = clash(d, duelLevel, 0)
+	for i := range maxDuels - 1 {
+		d.takeover(hub.Identity{Device: fmt.Sprint(i)}, "a", "b", now)
+	}
+	other := hub.Identity{Device: "other"}
+	fight := func() (story error) {
+		for range duelLevel {
+			story = d.takeover(other, "a", "b", now)
+		}
+		return story
+	}
+	if story := fight(); story != nil || len(d.byID) != maxDuels || d.count.Load() != maxDuels {
+		t.Errorf("one too many is watched: %v; %d are", story, len(d.byID))
+	}
+	now = now.Add(duelDecay)
+	if story := fight(); story == nil || len(d.byID) != 2 || d.count.Load() != 2 {
+		t.Errorf("there is room again: %v; %d are watched, %d are counted", story, len(d.byID), d.count.Load())
+	}
+	if err := d.refuse(torn, "a", now.Add(time.Minute), nil); err == nil {
+		t.Error("who is in quarantine was forgotten")
+	}
+}
+
 func TestNobodyStays(t *testing.T) {
 	d := &duels{policy: NobodyStays, quarantine: time.Minute}
 	_, now := clash(d, duelLevel, time.Second)

@@ -87,6 +87,126 @@ func TestGateGrace(t *testing.T) {
 	}
 }
 
+// The fewer places there are, the less time has a peer who says nothing.
+func TestGateGraceOfItsSize(t *testing.T) {
+	for limit, want := range map[int]time.Duration{
+		1: minSilentGrace, 1000: minSilentGrace, 2000: 500 * time.Millisecond, 4000: maxSilentGrace, 100_000: maxSilentGrace,
+	} {
+		if got := (&gate{limit: limit}).silentGrace(); got != want {
+			t.Errorf("%d places: %v, want %v", limit, got, want)
+		}
+	}
+}
+
+// The newcomer waits for the first of those who may go, whether he has begun or not.
+func TestGateWaitsForTheFirstToGo(t *testing.T) {
+	const head = 100 * time.Millisecond // of who goes, before the other's time would be over
+	for name, tc := range map[string]struct {
+		apart     time.Duration // from begun to silent
+		begunGoes bool
+	}{
+		"silent": {begunGrace - minSilentGrace - head, false},
+		"begun":  {begunGrace - minSilentGrace + head, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := gate{limit: 2}
+				begun, silent := newCloser(), newCloser()
+				first := g.enter(begun)
+				first.answered()
+				first.owe(false)
+				<-time.After(tc.apart)
+				g.enter(silent).owe(false)
+				came, want := time.Now(), minSilentGrace
+				if tc.begunGoes {
+					want -= head
+				}
+				g.enter(newCloser())
+				if took := time.Since(came); took != want || begun.gone() != tc.begunGoes || silent.gone() == tc.begunGoes {
+					t.Errorf("after %v, want %v, gone: who has begun %v, who is silent %v", took, want, begun.gone(), silent.gone())
+				}
+			})
+		})
+	}
+}
+
+// Without a file descriptor he goes who is silent, or else who has begun.
+func TestGateRelievesOfBoth(t *testing.T) {
+	g := gate{limit: 3}
+	begun, silent, ours := newCloser(), newCloser(), newCloser()
+	first := g.enter(begun)
+	first.answered()
+	first.owe(false)
+	g.enter(silent).owe(false)
+	g.enter(ours)
+	if !g.relieve() || begun.gone() || !silent.gone() {
+		t.Errorf("first, gone: who has begun %v, who is silent %v", begun.gone(), silent.gone())
+	}
+	if !g.relieve() || !begun.gone() || g.relieve() || ours.gone() || g.waiting() != 1 {
+		t.Errorf("then, gone: who has begun %v, who waits for us %v", begun.gone(), ours.gone())
+	}
+}
+
+// Who waits for us again has nothing to fear, and whatever is told in whatever order,
+// everybody counts once.
+func TestTicketCountsOnce(t *testing.T) {
+	count := func(t *testing.T, g *gate, busy, silent, begun int) {
+		t.Helper()
+		if g.busy != busy || g.silent.Len() != silent || g.begun.Len() != begun || g.waiting() != busy+silent+begun {
+			t.Errorf("%d wait for us, %d are silent, %d have begun, want %d, %d, %d", g.busy, g.silent.Len(), g.begun.Len(), busy, silent, begun)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{limit: 2}
+		nc := newCloser()
+		a := g.enter(nc)
+		for range 2 {
+			a.owe(true)
+			count(t, &g, 1, 0, 0)
+		}
+		for range 2 {
+			a.owe(false)
+			count(t, &g, 0, 1, 0)
+			<-time.After(time.Minute)
+		}
+		if waited := time.Since(a.since); waited != 2*time.Minute {
+			t.Errorf("we have waited %v, want two minutes", waited)
+		}
+		a.answered() // while we wait, which is nothing new
+		for range 2 {
+			a.owe(true)
+			count(t, &g, 1, 0, 0)
+		}
+		if err := a.explain(errShutdown); err != errShutdown { //nolint:errorlint // exactly this one
+			t.Errorf("who has his place hears %v", err)
+		}
+		a.answered()
+		a.owe(false)
+		count(t, &g, 0, 0, 1)
+		a.owe(true)
+		b := g.enter(newCloser())
+		count(t, &g, 2, 0, 0)
+		newcomer := make(chan *ticket, 1)
+		go func() { newcomer <- g.enter(newCloser()) }()
+		<-time.After(time.Hour)
+		if nc.gone() || len(newcomer) != 0 {
+			t.Error("who waits for us again had to go")
+		}
+		b.leave()
+		c := <-newcomer
+		for _, leaves := range []*ticket{a, c} {
+			leaves.owe(false)
+		}
+		count(t, &g, 0, 1, 1)
+		for range 2 {
+			a.leave()
+			count(t, &g, 0, 1, 0)
+		}
+		c.leave()
+		count(t, &g, 0, 0, 0)
+	})
+}
+
 // When all wait for us, the newcomer does too, until there is room or the
 // gateway closes.
 func TestGateWaitsForRoom(t *testing.T) {

@@ -56,12 +56,144 @@ func TestClientPenalty(t *testing.T) {
 	}
 }
 
+// lock has a client fail until he is refused, and returns for how long he is.
+func (p *penalties) lock(t *testing.T, addr netip.Addr, client string, now time.Time) time.Duration {
+	t.Helper()
+	for range 2 * clientBurst {
+		p.failed(addr, client, now)
+		if p.isRefused(addr, client, now) {
+			return time.Duration(p.known[offender{addr, client}].Value.(*record).until - now.UnixNano())
+		}
+	}
+	t.Fatal("nobody is refused")
+	return 0
+}
+
+// The penalty stays at its longest, however often it was given, and it begins anew
+// after ten times as long without a failure.
+func TestPenaltyStaysAndEnds(t *testing.T) {
+	p := newPenalties(Penalty{Longest: 4 * time.Second})
+	now, until := at(0), time.Duration(0)
+	for i := range 200 {
+		until = p.lock(t, evil, "d", now)
+		if want := min(time.Second<<min(i, 2), 4*time.Second); until != want {
+			t.Fatalf("penalty %d is %v, want %v", i+1, until, want)
+		}
+		now = now.Add(until)
+	}
+	now = now.Add(40 * time.Second)
+	if got := p.lock(t, evil, "d", now); got != 4*time.Second {
+		t.Errorf("after 40 s it is %v, want 4 s", got)
+	}
+	now = now.Add(4*time.Second + 40*time.Second + 1)
+	if got := p.lock(t, evil, "d", now); got != time.Second {
+		t.Errorf("after more than that it is %v, want a second", got)
+	}
+}
+
+// What fails while a penalty lasts, on connections that were let in before, does not
+// make it longer.
+func TestPenaltyIsNotMadeLonger(t *testing.T) {
+	p := newPenalties(Penalty{})
+	p.lock(t, evil, "d", at(0))
+	for ms := range 999 {
+		p.failed(evil, "d", at(ms))
+	}
+	if !p.isRefused(evil, "d", at(999)) || p.isRefused(evil, "d", at(1000)) {
+		t.Error("the first penalty is not a second long")
+	}
+}
+
+// A log hears of an offender once a second.
+func TestPenaltyIsToldOnceASecond(t *testing.T) {
+	p := newPenalties(Penalty{Longest: time.Hour})
+	p.lock(t, evil, "d", at(-1000))
+	who := offender{evil, "d"}
+	p.known[who].Value.(*record).told, p.known[who].Value.(*record).until = 0, at(10_000).UnixNano()
+	for _, tc := range []struct {
+		ms    int
+		first bool
+	}{{0, true}, {0, false}, {999, false}, {1000, true}, {1001, false}, {1999, false}, {2000, true}} {
+		refused, first := p.refuses(who, at(tc.ms))
+		if !refused || first != tc.first {
+			t.Errorf("after %d ms: refused %v, told %v, want %v", tc.ms, refused, first, tc.first)
+		}
+	}
+}
+
+// Who comes again and again while he is refused has his address refused too, after four
+// times as many tries.
+func TestRepeatedRefusals(t *testing.T) {
+	p := newPenalties(Penalty{Exempt: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
+	balancer := netip.MustParseAddr("198.51.100.77")
+	for i := range addrBurst * repeatShare {
+		if p.isRefused(evil, "", at(0)) {
+			t.Fatalf("the address is refused after %d", i)
+		}
+		p.repeated(evil, at(0))
+		p.repeated(balancer, at(0))
+		p.failed(balancer, fmt.Sprint(i), at(0))
+	}
+	if !p.isRefused(evil, "", at(0)) {
+		t.Error("the address is not refused")
+	}
+	if p.isRefused(balancer, "", at(0)) {
+		t.Error("an exempt one is")
+	}
+}
+
+// A good client has what he failed at before forgiven, and his address ten failures.
+func TestWelcomeForgives(t *testing.T) {
+	p := newPenalties(Penalty{})
+	fail := func(n int, client string) {
+		for range n {
+			p.failed(evil, client, at(0))
+		}
+	}
+	fail(clientBurst-1, "d")
+	p.welcome(evil, "d", at(0))
+	if p.count.Load() != 1 || len(p.known) != 1 {
+		t.Errorf("%d offenders are counted, %d are known, want the address", p.count.Load(), len(p.known))
+	}
+	fail(clientBurst-1, "d")
+	if p.isRefused(evil, "d", at(0)) {
+		t.Error("what was forgiven counts")
+	}
+	p = newPenalties(Penalty{})
+	for i := range addrBurst - 1 {
+		fail(1, fmt.Sprint(i))
+	}
+	p.welcome(evil, "good", at(0))
+	for i := range forgiven {
+		if e := p.known[offender{addr: evil}].Value.(*record); e.until > at(0).UnixNano() {
+			t.Errorf("the address is refused after %d more", i)
+		}
+		fail(1, fmt.Sprint("more", i))
+	}
+	fail(1, "last")
+	if e := p.known[offender{addr: evil}].Value.(*record); e.until <= at(0).UnixNano() {
+		t.Error("more than ten are forgiven")
+	}
+}
+
+// Of what has no address nothing is remembered.
+func TestNoAddressIsNoOffender(t *testing.T) {
+	p := newPenalties(Penalty{})
+	for range 2 * addrBurst {
+		p.failed(addressOf("pipe"), "d", at(0))
+	}
+	p.welcome(addressOf("pipe"), "d", at(0))
+	if p.count.Load() != 0 || p.isRefused(addressOf("pipe"), "d", at(0)) {
+		t.Errorf("%d are remembered", p.count.Load())
+	}
+}
+
 // An address is refused when many clients come from it with bad credentials,
 // IPv6 by its network; an exempt one never.
 func TestAddressPenalty(t *testing.T) {
 	p := newPenalties(Penalty{Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/32")}})
 	six := addressOf("[2001:db8::1]:5")
-	if six != addressOf("[2001:db8::ffff:2]:9") || six == addressOf("[2001:db8:0:1::1]:5") || addressOf("[::ffff:192.0.2.1]:5") != evil {
+	if six != addressOf("[2001:db8::8000:0:0:1]:5") || six != addressOf("[2001:db8::ffff:2]:9") || six == addressOf("[2001:db8:0:1::1]:5") || addressOf("[::ffff:192.0.2.1]:5") != evil {
 		t.Error("addresses are not taken by network")
 	}
 	for _, addr := range []netip.Addr{evil, six, kind} {
@@ -160,6 +292,17 @@ func TestPenaltyCanBeChanged(t *testing.T) {
 	if p.count.Load() != 0 {
 		t.Error("offenders are remembered")
 	}
+	p.set(Penalty{Longest: time.Hour})
+	if p.isRefused(evil, "d", at(0)) {
+		t.Error("what was forgiven counts again")
+	}
+	for range clientBurst {
+		p.failed(evil, "d", at(0))
+	}
+	p.set(Penalty{Longest: 2 * time.Hour})
+	if !p.isRefused(evil, "d", at(0)) || p.count.Load() != 2 || p.order.Len() != 2 {
+		t.Errorf("a change that changes little has forgiven him: %d are remembered, %d in order", p.count.Load(), p.order.Len())
+	}
 }
 
 // Memory is bounded, and the newest offenders are those who are remembered.
@@ -180,6 +323,20 @@ func TestOffendersAreBounded(t *testing.T) {
 	}
 	if p.isRefused(netip.AddrFrom4([4]byte{10, 0, 0, 0}), "d", at(0)) {
 		t.Error("the oldest was not")
+	}
+}
+
+// Who was seen last is forgotten last.
+func TestOffendersWhoComeAgainAreRemembered(t *testing.T) {
+	p := newPenalties(Penalty{Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	p.failed(evil, "first", at(0))
+	p.failed(evil, "second", at(0))
+	p.failed(evil, "first", at(0))
+	for i := range maxOffenders - 1 {
+		p.failed(evil, fmt.Sprint(i), at(0))
+	}
+	if p.known[offender{evil, "first"}] == nil || p.known[offender{evil, "second"}] != nil {
+		t.Error("the one who came again was forgotten before the other")
 	}
 }
 

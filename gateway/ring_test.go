@@ -46,6 +46,23 @@ func TestRingKeepsOrder(t *testing.T) {
 	})
 }
 
+// A packet that is taken back leaves nothing: not its tag, its size, nor a PUBACK.
+func TestRingTakesBack(t *testing.T) {
+	var r ring
+	r.push(1, 10)
+	tag := r.push(2, 20)
+	r.drop()
+	if r.len() != 1 || r.bytes != 10 {
+		t.Errorf("%d packets with %d bytes are left, want one of 10", r.len(), r.bytes)
+	}
+	if again := r.push(3, 30); again != tag || r.bytes != 40 {
+		t.Errorf("the next one has tag %d, want %d, and makes it %d bytes", again, tag, r.bytes)
+	}
+	if got := pubackIDs(append(r.stored(tag, nil), r.stored(0, nil)...)); !equal(got, []uint16{1, 3}) || r.len() != 0 || r.bytes != 0 {
+		t.Errorf("PUBACKs %v, %d packets with %d bytes are left", got, r.len(), r.bytes)
+	}
+}
+
 func pubackIDs(b []byte) []uint16 {
 	var ids []uint16
 	for ; len(b) >= 4; b = b[4:] {

@@ -94,6 +94,74 @@ func TestThrottledDeviceIsReadMoreSlowly(t *testing.T) {
 	})
 }
 
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	publish := func(topic string, qos byte) mqtt.Packet { return &mqtt.Publish{Topic: []byte(topic), QoS: qos} }
+	var b batch
+	for i, p := range []mqtt.Packet{publish("t", 0), publish("t", 1), publish("", 1), publish("$t", 0), publish("$", 1), &mqtt.Pingreq{}} {
+		b.add(p, 10+i)
+	}
+	if want := (batch{messages: 3, unacked: 1, requests: 2, bytes: 75}); b != want {
+		t.Errorf("got %+v, want %+v", b, want)
+	}
+}
+
+// A client that waits for PUBACKs obeys. One that presses sends half of its messages
+// or more without any.
+func TestManner(t *testing.T) {
+	t.Parallel()
+	for b, want := range map[batch]Manner{
+		{}: Obeys, {requests: 9, bytes: 9}: Obeys, {messages: 1}: Obeys, {messages: 3, unacked: 1}: Obeys,
+		{messages: 1, unacked: 1}: Presses, {messages: 2, unacked: 1}: Presses, {messages: 3, unacked: 2}: Presses,
+	} {
+		if got := b.manner(); got != want {
+			t.Errorf("%+v: %v, want %v", b, got, want)
+		}
+	}
+}
+
+// Of two limits the one with the longer pause counts, and each counts alone.
+func TestPauseOfTwoLimits(t *testing.T) {
+	batch := messages(1, 50, 1)
+	size := float64(len(encoded(t, batch...)))
+	for name, tc := range map[string]struct {
+		messages, bytes float64 // a second
+		want            time.Duration
+	}{
+		"messages alone":  {10, 0, 4 * time.Second},
+		"bytes alone":     {0, size / 9, 8 * time.Second},
+		"bytes longer":    {10, size / 9, 8 * time.Second},
+		"messages longer": {10, size / 3, 4 * time.Second},
+		"bytes are free":  {10, size * 2, 4 * time.Second},
+		"both are":        {100, size * 2, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newBubble(t, func(w *world) {
+					r := deviceRate(Messages, tc.messages)
+					r.Device[Bytes] = tc.bytes
+					w.Limiter = NewLimiter(r)
+				})
+				c := w.piped(t, "d", 0)
+				_ = c.nc.SetDeadline(time.Time{})
+				<-time.After(time.Minute) // what CONNECT has cost is made up for
+				begin := time.Now()
+				c.write(batch...)
+				for range batch {
+					next[*mqtt.Puback](c)
+				}
+				c.write(&mqtt.Pingreq{})
+				next[*mqtt.Pingresp](c)
+				if took := time.Since(begin); took.Round(100*time.Millisecond) != tc.want {
+					t.Errorf("the next packet was read after %v, want %v", took, tc.want)
+				}
+				go c.hungUp()
+				w.close(t)
+			})
+		})
+	}
+}
+
 // What a request of the hub costs is not for the limit of messages.
 func TestRequestsAreNoMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -53,6 +53,74 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// The gate hears of a turn who waits for whom, and a turn ends with its handshake.
+func TestTurnTellsTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var expired atomic.Bool
+		g, all := gate{limit: 1}, newTurns()
+		own := all.enter()
+		own.ticket = g.enter(newCloser())
+		own.clock.start(time.Minute, func() { expired.Store(true) })
+		own.waiting()
+		if g.silent.Len() != 1 || g.busy != 0 {
+			t.Error("we do not wait for a peer who is to send something")
+		}
+		for range 2 {
+			if err := own.take(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(time.Hour)
+		if g.busy != 1 || expired.Load() || len(all.slots) != 1 {
+			t.Errorf("%d wait for us, time ran out: %v, %d turns are held, while he waits for us", g.busy, expired.Load(), len(all.slots))
+		}
+		own.answering()
+		own.waiting()
+		if g.begun.Len() != 1 {
+			t.Error("a peer with an answer has not begun")
+		}
+		own.end()
+		if len(all.slots) != 0 {
+			t.Error("the turn goes on after the handshake")
+		}
+		<-time.After(2 * time.Minute)
+		if !expired.Load() {
+			t.Error("the time in which we wait for a peer does not count")
+		}
+	})
+}
+
+// The time that a peer needs to compute with our answer is his own.
+func TestTurnWhileAPeerComputes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var expired atomic.Bool
+		own := newTurns().enter()
+		own.clock.start(time.Minute, func() { expired.Store(true) })
+		own.owing()
+		own.answering()
+		<-time.After(2 * time.Minute)
+		if !expired.Load() {
+			t.Error("it does not count")
+		}
+	})
+}
+
+// A socket that is closed takes nobody's turn any more.
+func TestClosedEntrantTakesNoTurn(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _ = far.Close() }()
+	own := newTurns().enter()
+	if err := (entrant{near, own}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := own.take(); err == nil {
+		t.Error("it has a turn")
+	}
+	if _, err := far.Write([]byte("x")); err == nil {
+		t.Error("it is not closed")
+	}
+}
+
 // Peers who stop in the midst of a handshake keep nobody from his turn, on
 // either listener.
 func TestStalledHandshakesHoldNoTurn(t *testing.T) {

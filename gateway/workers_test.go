@@ -79,6 +79,8 @@ func TestWorkers(t *testing.T) {
 		w.start(func() {})
 		synctest.Wait()
 		w.stop() // nobody stays, or the bubble does not end
-		w.start(func() {})
+		late := make(chan struct{})
+		w.start(func() { close(late) })
+		<-late
 	})
 }
