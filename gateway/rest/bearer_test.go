@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -13,10 +14,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,6 +194,28 @@ func TestBearer(t *testing.T) {
 	checkRefusal(t, res, body, hub.AccessDenied, "RegistryRead")
 }
 
+// TestDefaultRoles: what a role of Azure's may do is no more than what it says.
+func TestDefaultRoles(t *testing.T) {
+	const read, write, service = sas.RegistryRead, sas.RegistryWrite, sas.ServiceConnect
+	want := map[string]sas.Permission{
+		"IoT Hub Data Contributor": write | service, "IoT Hub Data Reader": read, "IoT Hub Registry Contributor": write,
+		"IoT Hub Twin Contributor": service, "RegistryRead": read, "RegistryWrite": write, "ServiceConnect": service,
+	}
+	if got := DefaultRoles(); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestSizeOfBearer: what is too long is not parsed.
+func TestSizeOfBearer(t *testing.T) {
+	b := bearerOf(t, newIssuer(t, "ec"))
+	for size, want := range map[int]string{maxToken: "it is no JWT", maxToken + 1: "16385 bytes: the most is 16384"} {
+		if _, err := b.identify(t.Context(), strings.Repeat("x", size), time.Now()); hub.CodeOf(err) != hub.Unauthorized || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d bytes: %v, want %q", size, err, want)
+		}
+	}
+}
+
 // TestBearerWithCriticalExtensions: what a token says to be critical has to be known to
 // whoever takes it, by RFC 7515; here nothing of it is.
 func TestBearerWithCriticalExtensions(t *testing.T) {
@@ -284,15 +309,128 @@ func TestKeySetWithOtherKinds(t *testing.T) {
 			if err := os.WriteFile(file, []byte(`{"keys":[`+other+`,`+string(good)+`,`+other+`]}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: &KeySet{File: file, Log: zerolog.Nop()}}
+			var log bytes.Buffer
+			b := &Bearer{Issuer: "https://id.example", Audiences: []string{"https://iothubs.azure.net"}, Keys: &KeySet{File: file, Log: zerolog.New(&log)}}
 			if err := b.Keys.Load(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := b.identify(t.Context(), ec.sign(t, claims()), time.Now()); err != nil {
 				t.Error(err)
 			}
+			if text := log.String(); !strings.Contains(text, `"passed_over":2,"keys":1`) {
+				t.Errorf("the log has %q", text)
+			}
 		})
 	}
+}
+
+// TestKeySetIsAsItShouldBe: what is no good answer gives no keys, and says why.
+func TestKeySetIsAsItShouldBe(t *testing.T) {
+	ec := newIssuer(t, "ec")
+	one, err := json.Marshal(ec.jwk())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := func(n int) string {
+		return `{"keys":[` + strings.Repeat(string(one)+",", n-1) + string(one) + `]}`
+	}
+	padded := func(size int) string { return keys(1) + strings.Repeat(" ", size-len(keys(1))) }
+	for name, tc := range map[string]struct {
+		status int
+		text   string
+		says   string // of the error; empty: none
+	}{
+		"one":            {200, keys(1), ""},
+		"most":           {200, keys(mostKeys), ""},
+		"too many":       {200, keys(mostKeys + 1), "no JSON Web Key Set of 1 to 1000 keys"},
+		"none":           {200, `{"keys":[]}`, "no JSON Web Key Set of 1 to 1000 keys"},
+		"largest":        {200, padded(maxKeySet), ""},
+		"too large":      {200, padded(maxKeySet + 1), "more than 1048576 bytes"},
+		"not found":      {404, keys(1), "answers 404 Oh"},
+		"another answer": {202, keys(1), "answers 202 Oh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &answerer{status: tc.status, text: tc.text}
+			k := &KeySet{URL: "https://id.example/keys", Client: &http.Client{Transport: p}, Log: zerolog.Nop()}
+			err := k.Load(t.Context())
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v, want %q", err, tc.says)
+			}
+			if (k.keys.Load() != nil) != (tc.says == "") || !p.closed {
+				t.Errorf("has keys: %v, the answer is closed: %v", k.keys.Load() != nil, p.closed)
+			}
+		})
+	}
+}
+
+// answerer gives one answer.
+type answerer struct {
+	io.Reader
+	status int
+	text   string
+	closed bool
+}
+
+func (p *answerer) RoundTrip(req *http.Request) (*http.Response, error) {
+	p.Reader = strings.NewReader(p.text)
+	return &http.Response{StatusCode: p.status, Status: strconv.Itoa(p.status) + " Oh", Body: p, Request: req}, nil
+}
+
+func (p *answerer) Close() error {
+	p.closed = true
+	return nil
+}
+
+func TestRefreshOfKeySet(t *testing.T) {
+	for set, want := range map[time.Duration]time.Duration{
+		-1: time.Hour, 0: time.Hour, 1: time.Minute, time.Minute - 1: time.Minute, time.Minute: time.Minute, 2 * time.Hour: 2 * time.Hour,
+	} {
+		k := &KeySet{Refresh: set}
+		if k.init(); k.Refresh != want {
+			t.Errorf("%v makes %v, want %v", set, k.Refresh, want)
+		}
+	}
+}
+
+// TestLogOfKeySet: each reading that fails has a line, which says whether anybody can
+// come in; the end of the node is none.
+func TestLogOfKeySet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p publisher
+		var log bytes.Buffer
+		k := &KeySet{URL: "https://id.example/keys", Client: &http.Client{Transport: &p}, Log: zerolog.New(&log)}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			k.Run(ctx)
+			close(ended)
+		}()
+		synctest.Wait()
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"has_keys":false`) || !strings.Contains(text, "answers 500 Oh") {
+			t.Errorf("without keys the log has %q", text)
+		}
+		log.Reset()
+		p.publish(keySetOf(newIssuer(t, "1")))
+		<-time.After(2 * fetchTimeout)
+		synctest.Wait()
+		if text := log.String(); text != "" {
+			t.Errorf("with keys the log has %q", text)
+		}
+		p.text.Store(nil)
+		<-time.After(defaultRefresh)
+		synctest.Wait()
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"has_keys":true`) {
+			t.Errorf("with keys that can't be read again the log has %q", text)
+		}
+		log.Reset()
+		cancel()
+		<-ended
+		over := &KeySet{URL: k.URL, Client: &http.Client{Transport: &slowPublisher{}}, Log: k.Log}
+		over.Run(ctx)
+		if text := log.String(); text != "" {
+			t.Errorf("in the end the log has %q", text)
+		}
+	})
 }
 
 // redirector sends whoever asks by https to other URLs, one after another, and gives
@@ -326,6 +464,8 @@ func TestKeySetRedirected(t *testing.T) {
 		"http, and https":      {https, []string{plain, https}, false},
 		"on the machine":       {"http://127.0.0.1/keys", []string{"http://127.0.0.1/more"}, true},
 		"from it to elsewhere": {"http://127.0.0.1/keys", []string{plain}, false},
+		"as often as may be":   {https, many[:mostRedirects], true},
+		"once more":            {https, many[:mostRedirects+1], false},
 		"without an end":       {https, many, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -455,6 +595,17 @@ func TestKeyThatIsNew(t *testing.T) {
 		}
 		if _, err := b.identify(t.Context(), token, time.Now()); err != nil {
 			t.Error(err)
+		}
+		// Only of a key that is not known another reading tells more.
+		begin = time.Now()
+		for name, text := range map[string]string{
+			"expired":         first.sign(t, claims("exp", begin.Add(-time.Hour).Unix())),
+			"a stranger's":    newIssuer(t, "1").sign(t, claims()),
+			"without a claim": second.sign(t, claims("iss", nil)),
+		} {
+			if _, err := b.identify(t.Context(), text, time.Now()); hub.CodeOf(err) != hub.Unauthorized || time.Since(begin) > 0 {
+				t.Errorf("%s: %v after %v", name, err, time.Since(begin))
+			}
 		}
 	})
 }
