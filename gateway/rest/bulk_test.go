@@ -242,6 +242,50 @@ func TestBulkTwinETag(t *testing.T) {
 	}
 }
 
+// TestBulkUpdateIsWhole: an item whose etag is stale changes nothing, not the twin
+// either; a module is updated as a device is, and a child that is sent without its parent
+// has none.
+func TestBulkUpdateIsWhole(t *testing.T) {
+	w := newWorld(t)
+	twinOf := func(id hub.Identity) string {
+		t.Helper()
+		got, err := w.api.Twins.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got.AppendJSON(nil))
+	}
+	var d struct{ ETag, Status, DeviceScope string }
+	bulkOf(w, 200, `[{"id":"d","importMode":"create"},{"id":"d","moduleId":"m","importMode":"create"}]`)
+	for _, mode := range []string{"updateIfMatchETag", "createOrUpdateIfMatchETag"} {
+		_, errs := bulkOf(w, 400, `[{"id":"d","importMode":"`+mode+`","etag":"MQ==","status":"disabled","tags":{"site":"x"}}]`)
+		if got := strings.Join(errs, ", "); got != "d: PreconditionFailed" || strings.Contains(twinOf(hub.Identity{Device: "d"}), "site") {
+			t.Errorf("%s: %s, and the twin is %s", mode, got, twinOf(hub.Identity{Device: "d"}))
+		}
+	}
+	bulkOf(w, 200, `[{"id":"d","moduleId":"m","importMode":"createOrUpdate","properties":{"desired":{"y":1}}}]`)
+	if got := twinOf(hub.Identity{Device: "d", Module: "m"}); !strings.Contains(got, `"y":1`) {
+		t.Errorf("the twin of the module is %s", got)
+	}
+	_, errs := bulkOf(w, 400, `[{"id":"d","importMode":"updateTwin","tags":null,"properties":{"desired":null}}]`)
+	if got := strings.Join(errs, ", "); got != "d: ArgumentNull" {
+		t.Errorf("an item that says nothing: %s", got)
+	}
+	var edge struct{ DeviceScope string }
+	w.must(200, &edge, "PUT", "/devices/edge", `{"deviceId":"edge","capabilities":{"iotEdge":true}}`)
+	bulkOf(w, 200, `[{"id":"child","importMode":"create","deviceScope":"`+edge.DeviceScope+`"}]`)
+	if w.must(200, &d, "GET", "/devices/child", ""); d.DeviceScope != edge.DeviceScope || edge.DeviceScope == "" {
+		t.Fatalf("the child's scope is %q, its parent's %q", d.DeviceScope, edge.DeviceScope)
+	}
+	bulkOf(w, 200, `[{"id":"child","importMode":"update"},{"id":"edge","importMode":"update","capabilities":{"iotEdge":true}}]`)
+	var child, after struct{ DeviceScope string }
+	w.must(200, &child, "GET", "/devices/child", "")
+	w.must(200, &after, "GET", "/devices/edge", "")
+	if child.DeviceScope != "" || after.DeviceScope != edge.DeviceScope {
+		t.Errorf("after updates without a scope the child has %q, and the edge device %q of %q", child.DeviceScope, after.DeviceScope, edge.DeviceScope)
+	}
+}
+
 // TestBulkErrorsNameTheirDevice: what has failed has the id that was sent, however long
 // it may be: by it a back end knows what to send again.
 func TestBulkErrorsNameTheirDevice(t *testing.T) {
