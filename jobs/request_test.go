@@ -103,6 +103,91 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
+// What is just allowed is accepted, and times are those of ISO 8601.
+func TestAcceptedRequests(t *testing.T) {
+	t.Parallel()
+	const made = "2026-01-02T03:04:05.1234567Z"
+	for name, c := range map[string]struct {
+		more    string // members of the request
+		start   string
+		status  jobs.Status
+		seconds int
+	}{
+		"nothing":            {``, made, jobs.Queued, 3600},
+		"nulls":              {`,"startTime":null,"maxExecutionTimeInSeconds":null,"queryCondition":null`, made, jobs.Queued, 3600},
+		"empty":              {`,"startTime":"","maxExecutionTimeInSeconds":0`, made, jobs.Queued, 3600},
+		"shortest":           {`,"maxExecutionTimeInSeconds":1`, made, jobs.Queued, 1},
+		"longest":            {`,"maxExecutionTimeInSeconds":2592000`, made, jobs.Queued, 2592000},
+		"longest condition":  {`,"queryCondition":"` + strings.Repeat("a", jobs.MaxCondition) + `"`, made, jobs.Queued, 3600},
+		"now":                {`,"startTime":"` + made + `"`, made, jobs.Queued, 3600},
+		"a tick later":       {`,"startTime":"2026-01-02T03:04:05.1234568Z"`, "2026-01-02T03:04:05.1234568Z", jobs.Scheduled, 3600},
+		"less than a tick":   {`,"startTime":"2026-01-02T03:04:05.12345679Z"`, made, jobs.Queued, 3600},
+		"a week ahead":       {`,"startTime":"2026-01-09T03:04:05.1234567Z"`, "2026-01-09T03:04:05.1234567Z", jobs.Scheduled, 3600},
+		"with a zone":        {`,"startTime":"2026-01-02T05:00:00+01:00"`, "2026-01-02T04:00:00Z", jobs.Scheduled, 3600},
+		"without a zone":     {`,"startTime":"2026-01-02T05:00:00.5"`, "2026-01-02T05:00:00.5Z", jobs.Scheduled, 3600},
+		"without seconds":    {`,"startTime":"2026-01-02T05:00Z"`, "2026-01-02T05:00:00Z", jobs.Scheduled, 3600},
+		"as Python prints":   {`,"startTime":"2026-01-02 05:00:00.5+00:00"`, "2026-01-02T05:00:00.5Z", jobs.Scheduled, 3600},
+		"a date":             {`,"startTime":"2026-01-03"`, "2026-01-03T00:00:00Z", jobs.Scheduled, 3600},
+		"its own id":         {`,"jobId":"j"`, made, jobs.Queued, 3600},
+		"as large as may be": {strings.Repeat(" ", jobs.MaxBody-len(`{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{}}}`)), made, jobs.Queued, 3600},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, err := jobs.Parse("j", []byte(`{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{}}`+c.more+`}`), now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := j.Start.Format(time.RFC3339Nano); got != c.start || j.Status != c.status || j.Seconds != c.seconds || j.Created.Format(time.RFC3339Nano) != made {
+				t.Errorf("it is %s at %s for %d s, want %s at %s for %d s", j.Status, got, j.Seconds, c.status, c.start, c.seconds)
+			}
+		})
+	}
+}
+
+func TestIDsOfJobs(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"a", "z", "0", "9", "-", "'", "az09-'", strings.Repeat("a", jobs.MaxID)} {
+		if err := jobs.CheckID(id); err != nil || !jobs.ValidID(id) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	for _, id := range []string{"", "`", "{", "/", ":", "A", "Z", ".", "_", "ä", "a b", strings.Repeat("a", jobs.MaxID+1)} {
+		if err := jobs.CheckID(id); hub.CodeOf(err) != hub.ArgumentInvalid || jobs.ValidID(id) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+func TestEndedStatuses(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[jobs.Status]bool{
+		jobs.Scheduled: false, jobs.Queued: false, jobs.Running: false, jobs.Completed: true, jobs.Failed: true, jobs.Cancelled: true,
+	} {
+		if status.Ended() != want {
+			t.Errorf("%s has ended: %v", status, !want)
+		}
+	}
+}
+
+// A stored job that says not what to do is not run.
+func TestDamagedJobs(t *testing.T) {
+	t.Parallel()
+	for value, ok := range map[string]bool{
+		`{"type":"scheduleUpdateTwin","updateTwin":{}}`:                            true,
+		`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"}}`: true,
+		`{"type":"scheduleDeviceMethod"}`:                                          false,
+		`{"type":"export"}`:                                                        false,
+		`{}`:                                                                       false,
+		`{"type":7}`:                                                               false,
+		``:                                                                         false,
+	} {
+		j, err := jobs.Decode("j", []byte(value))
+		if (err == nil) != ok || err != nil && hub.CodeOf(err) != hub.ServerError || ok && j.ID != "j" {
+			t.Errorf("%s: %+v, %v", value, j, err)
+		}
+	}
+}
+
 // What the client hears names its JSON, and nothing of Go.
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
