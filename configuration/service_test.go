@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -265,7 +266,7 @@ func TestLimitAndList(t *testing.T) {
 	if _, err := s.Put(t.Context(), config(t, "c3", 1, "*", `{"deviceContent":{}}`), ""); hub.CodeOf(err) != hub.TooManyConfigurations {
 		t.Errorf("one too many: %v", err)
 	}
-	for top, want := range map[int]int{0: 3, 2: 2, 20: 3} {
+	for top, want := range map[int]int{-1: 3, 0: 3, 1: 1, 2: 2, 3: 3, 20: 3} {
 		all, err := s.List(t.Context(), top)
 		if err != nil || len(all) != want || all[0].ID != "c0" || all[0].System.Results[targetedCount] != 7 {
 			t.Errorf("top %d: %+v, %v", top, all, err)
@@ -282,6 +283,166 @@ func TestRace(t *testing.T) {
 	c, err := s.Put(t.Context(), config(t, "c", 2, "*", `{"deviceContent":{}}`), "*")
 	if err != nil || c.Priority != 2 {
 		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+// Who makes a configuration while another node does hears that there is one.
+func TestRaceOfCreations(t *testing.T) {
+	s, _ := newService()
+	s.Store.(*shelf).races = 1
+	if _, err := s.Put(t.Context(), config(t, "c", 1, "*", `{"deviceContent":{}}`), ""); hub.CodeOf(err) != hub.ConfigurationAlreadyExists {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A change is tried ten times, and then it is for whoever asks to try again.
+func TestEndlessRace(t *testing.T) {
+	s, _ := newService()
+	if _, err := s.Put(t.Context(), config(t, "c", 1, "*", `{"deviceContent":{}}`), ""); err != nil {
+		t.Fatal(err)
+	}
+	for races, want := range map[int]hub.Code{tries - 1: 0, tries: hub.PreconditionFailed} {
+		s.Store.(*shelf).races = races
+		if _, err := s.Put(t.Context(), config(t, "c", 2, "*", `{"deviceContent":{}}`), "*"); hub.CodeOf(err) != want {
+			t.Errorf("%d others are faster: %v, want %d", races, err, want)
+		}
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	for etag, want := range map[string]string{
+		``: ``, `""`: ``, `"`: `"`, `*`: `*`, `"*"`: `*`, ` "MQ==" `: `MQ==`, `MQ==`: `MQ==`, `"MQ==`: `"MQ==`, `MQ=="`: `MQ=="`,
+	} {
+		if got := unquote(etag); got != want {
+			t.Errorf("%q is %q, want %q", etag, got, want)
+		}
+	}
+}
+
+// What is just allowed is taken.
+func TestLargestOfAll(t *testing.T) {
+	labels := map[string]string{}
+	for i := range MaxLabels {
+		labels[fmt.Sprint(i)] = "x"
+	}
+	text := strings.Repeat("x", MaxText)
+	query := func(n int) string { return "select 1" + strings.Repeat(" ", n-len("select 1")) }
+	condition := func(n int) string { return "tags.t = '" + strings.Repeat("x", n-len("tags.t = ''")) + "'" }
+	for name, tc := range map[string]struct {
+		change func(*Configuration)
+		want   hub.Code
+	}{
+		"id":                {func(c *Configuration) { c.ID = strings.Repeat("a", MaxID) }, 0},
+		"highest priority":  {func(c *Configuration) { c.Priority = maxLevel }, 0},
+		"lowest priority":   {func(c *Configuration) { c.Priority = 0 }, 0},
+		"labels":            {func(c *Configuration) { c.Labels = labels }, 0},
+		"one label more":    {func(c *Configuration) { c.Labels = map[string]string{"more": "x"}; maps.Copy(c.Labels, labels) }, hub.ArgumentInvalid},
+		"label":             {func(c *Configuration) { c.Labels = map[string]string{text: text} }, 0},
+		"name of a label":   {func(c *Configuration) { c.Labels = map[string]string{text + "x": "x"} }, hub.ArgumentInvalid},
+		"schema":            {func(c *Configuration) { c.SchemaVersion = text + "x" }, hub.ArgumentInvalid},
+		"type":              {func(c *Configuration) { c.ContentType = text + "x" }, hub.ArgumentInvalid},
+		"name of a metric":  {func(c *Configuration) { c.Custom.Queries = map[string]string{text + "x": "select 1"} }, hub.ArgumentInvalid},
+		"query":             {func(c *Configuration) { c.Custom.Queries = map[string]string{"m": query(maxQuery)} }, 0},
+		"longer query":      {func(c *Configuration) { c.Custom.Queries = map[string]string{"m": query(maxQuery + 1)} }, hub.InvalidMetrics},
+		"condition":         {func(c *Configuration) { c.TargetCondition = condition(maxCondition) }, 0},
+		"longer condition":  {func(c *Configuration) { c.TargetCondition = condition(maxCondition + 1) }, hub.InvalidCondition},
+		"blanks as a query": {func(c *Configuration) { c.TargetCondition = " \n" }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newService()
+			c := config(t, "c", 1, "*", `{"deviceContent":{}}`)
+			tc.change(&c)
+			got, err := s.Put(t.Context(), c, "")
+			if hub.CodeOf(err) != tc.want {
+				t.Errorf("got %v, want %d", err, tc.want)
+			}
+			if name == "blanks as a query" && got.TargetCondition != "" {
+				t.Errorf("the condition is %q, which would be everybody", got.TargetCondition)
+			}
+		})
+	}
+}
+
+// Of two configurations the one with the higher priority comes first, then the newer
+// one, and of two that were made at once the one whose id comes first.
+func TestOrderOfConfigurations(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	order := []Configuration{
+		{ID: "z", Priority: 2, Created: at}, {ID: "y", Priority: 1, Created: at.Add(time.Nanosecond)},
+		{ID: "a", Priority: 1, Created: at}, {ID: "b", Priority: 1, Created: at.In(time.FixedZone("", 3600))}, {ID: "c", Priority: 0, Created: at.Add(time.Hour)},
+	}
+	for i, c := range order {
+		for j, d := range order {
+			if got := c.before(d); got != (i < j) {
+				t.Errorf("%s before %s: %v", c.ID, d.ID, got)
+			}
+		}
+	}
+}
+
+// The digest of a configuration is the time of its creation in .NET ticks.
+func TestDigest(t *testing.T) {
+	for at, want := range map[time.Time]string{
+		time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC):                     "0",
+		time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC):                  "621355968000000000",
+		time.Date(2000, 1, 1, 0, 0, 0, 123_456_789, time.UTC):        "630822816001234567",
+		time.Date(2000, 1, 1, 1, 0, 1, 0, time.FixedZone("x", 3600)): "630822816010000000",
+	} {
+		if got := (Configuration{Created: at}).digest(); got != want {
+			t.Errorf("%v is %s, want %s", at, got, want)
+		}
+	}
+}
+
+func TestETags(t *testing.T) {
+	for version, want := range map[uint64]string{0: "MA==", 1: "MQ==", 10: "MTA=", 18446744073709551615: "MTg0NDY3NDQwNzM3MDk1NTE2MTU="} {
+		if got := (Configuration{Version: version}).ETag(); got != want || versionOf(got) != version {
+			t.Errorf("%d is %s, and that is %d, want %s", version, got, versionOf(got), want)
+		}
+	}
+	for _, etag := range []string{"", "%", "eA=="} {
+		if got := versionOf(etag); got != 0 {
+			t.Errorf("%q is version %d", etag, got)
+		}
+	}
+}
+
+// What the last deployment of a device wrote stays when it goes; what others wrote
+// does not.
+func TestWhoIsNoDeployment(t *testing.T) {
+	_, w := newService()
+	s := newSet([]Configuration{
+		config(t, "edge", 1, "*", base), config(t, "devices", 1, "*", `{"deviceContent":{}}`), config(t, "modules", 1, "FROM devices.modules", `{"moduleContent":{}}`),
+	}, w, func(string, error) {})
+	for id, want := range map[string]bool{"edge": false, "devices": true, "modules": true, "gone": false} {
+		if got := s.isNoDeployment(id); got != want {
+			t.Errorf("%s: %v, want %v", id, got, want)
+		}
+	}
+}
+
+// Of a configuration whose condition can't be read any more is told, and it selects
+// nobody.
+func TestSetWithABadCondition(t *testing.T) {
+	_, w := newService()
+	var told []string
+	s := newSet([]Configuration{
+		{ID: "bad", TargetCondition: "nonsense", Content: config(t, "x", 1, "", `{"deviceContent":{}}`).Content}, config(t, "none", 1, "", `{"deviceContent":{}}`),
+	}, w, func(id string, err error) { told = append(told, fmt.Sprint(id, " ", err != nil)) })
+	if !slices.Equal(told, []string{"bad true"}) || s.byID["bad"].condition != nil || s.byID["none"].condition != nil {
+		t.Errorf("told of %q", told)
+	}
+}
+
+// A module that is made by the content has it.
+func TestApplyMakesModules(t *testing.T) {
+	s, w := newService()
+	w.device("e", true)
+	if err := s.Apply(t.Context(), "e", []byte(base), "me"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.desired("e/m"); got != `{"x":1}` {
+		t.Errorf("the new module has %s", got)
 	}
 }
 
