@@ -310,7 +310,10 @@ func TestExpiry(t *testing.T) {
 		submit(t, q, "late")
 		pass(time.Hour + 2*sweepInterval)
 		if got := p.outcomes(); got != "late expired" || s.len() != 0 {
-			t.Errorf("got %q, %d left", got, s.len())
+			t.Fatalf("got %q, %d left", got, s.len())
+		}
+		if r := p.results[0].Result; r.Code != hub.DeviceNotOnline || r.Message != "Timed out waiting for device to connect: dev1 could not be called in 1h0m0s" {
+			t.Errorf("the result is %d %q", r.Code, r.Message)
 		}
 		comes(q, p)
 		if got := p.made(); got != "" {
@@ -355,7 +358,10 @@ func TestCancel(t *testing.T) {
 		}
 		comes(q, p)
 		if got := p.outcomes(); got != "m cancelled" || p.made() != "" || s.len() != 0 {
-			t.Errorf("got %q, made %q, %d left", got, p.made(), s.len())
+			t.Fatalf("got %q, made %q, %d left", got, p.made(), s.len())
+		}
+		if r := p.results[0].Result; r.Code != hub.PreconditionFailed || r.Message != "the command was cancelled before it began" {
+			t.Errorf("the result is %d %q", r.Code, r.Message)
 		}
 		if _, err := q.Cancel(t.Context(), dev1, c.ID); hub.CodeOf(err) != hub.JobNotFound {
 			t.Errorf("again: %v", err)
@@ -492,6 +498,11 @@ func TestDeathInMidCall(t *testing.T) {
 		if got := p.outcomes() + dead.outcomes(); got != "m unknown" || p.made() != "" || dead.made() != "m" {
 			t.Errorf("got %q, made %q and %q", got, p.made(), dead.made())
 		}
+		for _, c := range append(p.results, dead.results...) {
+			if r := c.Result; r.Code != hub.GatewayTimeout || !strings.Contains(r.Message, "may or may not have been called") {
+				t.Errorf("the result is %d %q", r.Code, r.Message)
+			}
+		}
 		if s.len() != 0 {
 			t.Error("it is left")
 		}
@@ -555,6 +566,10 @@ func TestStoreFailures(t *testing.T) {
 					}
 				}
 				comes(q, p)
+				pass(3 * sweepInterval)
+				if got := p.told(); got != "m answered" { // long before anybody else would care
+					t.Errorf("request %d: got %q at once", nth, got)
+				}
 				pass(5 * time.Minute)
 				if made, got := p.made(), p.told(); made != "m" || got != "m answered" || s.len() != 0 {
 					t.Errorf("request %d: made %q, got %q, %d left", nth, made, got, s.len())
