@@ -288,6 +288,36 @@ func TestProofWithoutACode(t *testing.T) {
 	}
 }
 
+// A change is tried ten times, and says when it was made.
+func TestRegistryGivesUp(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry()
+	put(t, r, "plant", Root(t, "root"))
+	for races, want := range map[int]hub.Code{9: 0, 10: hub.PreconditionFailed} {
+		at := time.Date(2026, 1, 2, 3, 4, 5, races, time.FixedZone("", 3600))
+		r.Now = func() time.Time { return at }
+		left := races
+		var race func()
+		race = func() {
+			s.revision++
+			b := s.all["plant"]
+			b.Revision = s.revision
+			s.all["plant"] = b
+			if left--; left > 0 {
+				s.race = race
+			}
+		}
+		s.race = race
+		a, err := r.Code(t.Context(), "plant", "*")
+		if hub.CodeOf(err) != want || left != 0 {
+			t.Errorf("%d others are faster: %v, want %d; %d are left", races, err, want, left)
+		}
+		if err == nil && (!a.Updated.Equal(at) || a.Updated.Location() != time.UTC || !s.all["plant"].Updated.Equal(at)) {
+			t.Errorf("it was changed at %v, want %v", a.Updated, at)
+		}
+	}
+}
+
 func TestRegistryRaces(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry()
