@@ -55,10 +55,10 @@ func (s *CommandStore) Get(ctx context.Context, id hub.Identity, command string)
 	return decodeCommand(e)
 }
 
-// Watch implements [methods.CommandStore]. After an interruption of the
-// connection it tells everything anew.
+// Watch implements [methods.CommandStore].
 func (s *CommandStore) Watch(ctx context.Context, told methods.Watcher) error {
 	for ctx.Err() == nil {
+		told.Loading()
 		_, err := s.bucket.follow(ctx, 0, func(e jetstream.KeyValueEntry) { tell(told, e) })
 		if err != nil && ctx.Err() == nil {
 			return err

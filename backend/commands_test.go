@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -415,11 +417,73 @@ func TestDamagedCommands(t *testing.T) {
 	}
 }
 
+// steady is a store whose watch goes on whatever happens: nobody begins anew with a
+// queue that knows nothing.
+type steady struct{ *CommandStore }
+
+func (s steady) Watch(ctx context.Context, told methods.Watcher) error {
+	for ctx.Err() == nil {
+		_ = s.CommandStore.Watch(ctx, told)
+		wait(ctx, 10*time.Millisecond)
+	}
+	return nil
+}
+
+// A node that was cut off while a command went, and its marker too, does not go on
+// listing it.
+func TestCommandsGoWithTheirBucket(t *testing.T) {
+	t.Parallel()
+	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	s := serve(t, dir, 0)
+	port := s.Port()
+	shut(open(t, s, Config{})) // what is there before the command
+	halt(t, s)
+	if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, dir, port)
+	b := open(t, s, Config{})
+	create(t, b, device(1))
+	bk, err := openBucket(testContext(t), b.JetStream(), b.Names().CommandBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &methods.Queue{Node: "a", Local: &rack{}, Devices: b.devices, Commands: steady{&CommandStore{bk}}}
+	ctx, stop := context.WithCancel(testContext(t))
+	var running sync.WaitGroup
+	running.Go(func() { _ = q.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	c, err := q.Submit(ctx, methods.Order{Call: methods.Call{ID: device(1), Method: "m", Payload: []byte(`1`)}, Wait: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := func() int {
+		page, _, err := q.List(ctx, methods.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page)
+	}
+	if n := listed(); n != 1 {
+		t.Fatalf("%d commands are listed, want %s", n, c.ID)
+	}
+	halt(t, s)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir, port)
+	until(t, "no command is listed", func() bool { return listed() == 0 })
+}
+
 type witness struct {
 	stored, removed chan methods.Command
 	loaded          chan struct{}
 }
 
+func (w *witness) Loading()                  {}
 func (w *witness) Stored(c methods.Command)  { w.stored <- c }
 func (w *witness) Removed(c methods.Command) { w.removed <- c }
 func (w *witness) Loaded()                   { w.loaded <- struct{}{} }

@@ -103,13 +103,16 @@ type CommandStore interface {
 	Remove(ctx context.Context, c Command) error
 	// Get returns a command.
 	Get(ctx context.Context, id hub.Identity, command string) (Command, error)
-	// Watch calls w, from one goroutine, for all commands that there are, for
-	// the end of these, and then for every change. It returns nil when ctx ends.
+	// Watch calls w, from one goroutine: for a beginning, all commands that there
+	// are, the end of these, and then for every change; after an interruption for a
+	// beginning again. It returns nil when ctx ends.
 	Watch(ctx context.Context, w Watcher) error
 }
 
 // Watcher is told of the commands in a store.
 type Watcher interface {
+	// Loading says that everything is told from the beginning.
+	Loading()
 	Stored(c Command)
 	Removed(c Command) // of which only For, ID and Revision are set
 	// Loaded says that what was there at first has been told.

@@ -15,6 +15,13 @@ type index struct {
 	loaded chan struct{} // closed when everything was told; nil: nobody tells
 	count  int
 	all    map[hub.Identity][]Command // by ascending id
+	untold map[key]bool               // while everything is told anew: what was known and has not come yet
+}
+
+// key says which command it is.
+type key struct {
+	id      hub.Identity
+	command string
 }
 
 // reset forgets everything, before it is told anew. Who waits for that goes on
@@ -22,7 +29,7 @@ type index struct {
 func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.count, x.all = 0, make(map[hub.Identity][]Command)
+	x.count, x.all, x.untold = 0, make(map[hub.Identity][]Command), nil
 	select {
 	case <-x.loaded:
 		x.loaded = nil
@@ -33,9 +40,30 @@ func (x *index) reset() {
 	}
 }
 
+// retell says that everything is told anew. What is known stays meanwhile.
+func (x *index) retell() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.untold = make(map[key]bool, x.count)
+	for id, of := range x.all {
+		for _, c := range of {
+			if c.State != coming {
+				x.untold[key{id, c.ID}] = true
+			}
+		}
+	}
+}
+
+// load says that everything was told: what was known, and was not among it, is no more.
 func (x *index) load() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	for k := range x.untold {
+		if i, known := x.find(k); known {
+			x.remove(k.id, i)
+		}
+	}
+	x.untold = nil
 	select {
 	case <-x.loaded: // it was told anew, after an interruption
 	default:
@@ -60,37 +88,47 @@ func (x *index) await(ctx context.Context) bool {
 	}
 }
 
-// put enters what is newer than what it has.
+// put enters what is newer than what it has, or is told anew: a bucket that was put
+// back counts its revisions from an earlier one.
 func (x *index) put(c Command) {
 	c.Payload = nil
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	k := key{c.For, c.ID}
 	of := x.all[c.For]
-	i, known := slices.BinarySearchFunc(of, c, byID)
+	i, known := x.find(k)
 	switch {
 	case !known:
 		x.all[c.For] = slices.Insert(of, i, c)
 		x.count++
-	case of[i].Revision < c.Revision:
+	case of[i].Revision < c.Revision || x.untold[k]:
 		of[i] = c
 	}
+	delete(x.untold, k)
+}
+
+// find returns where a command is, or would be, among those of its device.
+func (x *index) find(k key) (i int, known bool) {
+	return slices.BinarySearchFunc(x.all[k.id], Command{ID: k.command}, byID)
 }
 
 // drop removes a command unless it has a later revision than c.
 func (x *index) drop(c Command) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	of := x.all[c.For]
-	i, known := slices.BinarySearchFunc(of, c, byID)
-	if !known || of[i].Revision > c.Revision {
-		return
+	i, known := x.find(key{c.For, c.ID})
+	if known && x.all[c.For][i].Revision <= c.Revision {
+		x.remove(c.For, i)
 	}
+}
+
+func (x *index) remove(id hub.Identity, i int) {
 	x.count--
-	if len(of) == 1 {
-		delete(x.all, c.For)
+	if of := x.all[id]; len(of) > 1 {
+		x.all[id] = slices.Delete(of, i, i+1)
 		return
 	}
-	x.all[c.For] = slices.Delete(of, i, i+1)
+	delete(x.all, id)
 }
 
 // of returns the commands of id by ascending id.

@@ -2,6 +2,7 @@ package methods
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,4 +111,49 @@ func idsOf(commands []Command) string {
 		all += c.ID
 	}
 	return all
+}
+
+// What is told anew replaces what was known, also by a revision that is earlier: the
+// bucket may have been put back. What is being stored meanwhile stays.
+func TestIndexIsRetold(t *testing.T) {
+	t.Parallel()
+	id := hub.Identity{Device: "d"}
+	command := func(name string, rev uint64) Command {
+		return Command{For: id, ID: name, State: Pending, Revision: rev}
+	}
+	most := Limits{Device: 10, All: 10}
+	var x index
+	x.reset()
+	for i, name := range []string{"gone", "kept", "removed"} {
+		x.put(command(name, uint64(7+i)))
+	}
+	x.load()
+	x.admit(command("coming", 0), most)
+	x.retell()
+	if got := x.of(id); len(got) != 4 {
+		t.Errorf("before it is told there is %+v", got)
+	}
+	x.put(command("kept", 2))
+	x.put(command("kept", 1)) // only the first time
+	x.put(command("removed", 3))
+	x.drop(command("removed", 4))
+	x.put(command("own", 12)) // this node has stored it, and the watch is not so far
+	x.load()
+	var got []string
+	for _, c := range x.of(id) {
+		got = append(got, c.ID)
+	}
+	if want := []string{"coming", "kept", "own"}; !slices.Equal(got, want) {
+		t.Errorf("there is %v, want %v", got, want)
+	}
+	if c := x.of(id)[1]; c.Revision != 2 {
+		t.Errorf("the one that was told has revision %d, want 2", c.Revision)
+	}
+	if own, all := x.admit(command("last", 0), most); own != 3 || all != 3 {
+		t.Errorf("%d and %d are counted, want 3 and 3", own, all)
+	}
+	x.put(command("own", 11)) // later it is as it was
+	if c := x.of(id)[3]; c.Revision != 12 {
+		t.Errorf("%s has gone back to revision %d", c.ID, c.Revision)
+	}
 }

@@ -83,6 +83,9 @@ func (q *Queue) Close() {
 // watcher is the queue as its store sees it.
 type watcher Queue
 
+// Loading implements [Watcher].
+func (w *watcher) Loading() { w.index.retell() }
+
 // Stored implements [Watcher].
 func (w *watcher) Stored(c Command) {
 	q := (*Queue)(w)

@@ -98,6 +98,7 @@ func (s *shelf) Get(_ context.Context, id hub.Identity, command string) (got Com
 
 func (s *shelf) Watch(ctx context.Context, w Watcher) error {
 	s.mu.Lock()
+	w.Loading()
 	for _, c := range s.all {
 		w.Stored(c)
 	}
