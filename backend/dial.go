@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,11 +60,32 @@ func (d *dialer) options(role string, opts ...nats.Option) []nats.Option {
 
 // dial connects once.
 func (d *dialer) dial(role string, opts ...nats.Option) (*nats.Conn, error) {
+	var made atomic.Pointer[nats.Conn]
+	if d.cfg.NKeySeedFile != "" {
+		opts = append(opts, nats.ReconnectToServer(func([]nats.Server, nats.ServerInfo) (*nats.Server, time.Duration) {
+			d.renew(made.Load())
+			return nil, 0 // whichever is next
+		}))
+	}
 	nc, err := nats.Connect(d.cfg.URL, d.options(role, opts...)...)
 	if err != nil {
 		return nil, d.explain(err)
 	}
+	made.Store(nc)
 	return nc, nil
+}
+
+// renew has a connection that is lost come back as the user whose seed is in the file
+// now. nats.go signs with that seed, but goes on showing the key of the one that was
+// there at first. It holds the connection's lock when it chooses a server, which is
+// what its options need.
+func (d *dialer) renew(nc *nats.Conn) {
+	if nc == nil {
+		return
+	}
+	if opt, err := nats.NkeyOptionFromSeed(d.cfg.NKeySeedFile); err == nil { // else it is being written
+		_ = opt(&nc.Opts)
+	}
 }
 
 // parsed is what options say.
