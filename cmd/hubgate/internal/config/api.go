@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/hubgate/hubgate/sas"
@@ -69,8 +70,8 @@ func (c *Config) checkOIDC() []error {
 		}
 		return errs
 	}
-	if len(o.Audiences) == 0 || strings.Join(o.Audiences, "") == "" {
-		errs = append(errs, c.wrong("auth.oidc.audiences", "a token has to be for somebody: without an audience, a token for any other service of the issuer would open this hub"))
+	if len(o.Audiences) == 0 || slices.Contains(o.Audiences, "") {
+		errs = append(errs, c.wrong("auth.oidc.audiences", "a token has to be for somebody: without an audience, or with an empty one, a token for any other service of the issuer, or for nobody, would open this hub"))
 	}
 	if (o.JWKSURL == "") == (o.JWKSFile == "") {
 		errs = append(errs, c.wrong("auth.oidc.jwks_url", "the issuer's keys come from auth.oidc.jwks_url or from auth.oidc.jwks_file; give one of them"))

@@ -82,3 +82,19 @@ func TestRoles(t *testing.T) {
 		t.Errorf("no roles are %v, %v", got, err)
 	}
 }
+
+// An audience that is empty, as a template leaves one behind, is not made good by
+// another one beside it.
+func TestEmptyAudience(t *testing.T) {
+	t.Parallel()
+	for list, ok := range map[string]bool{`[hub]`: true, `[""]`: false, `["", hub]`: false} {
+		path := file(t, "auth:\n  oidc: {issuer: 'https://id.example', jwks_url: 'https://id.example/keys', audiences: "+list+"}\n")
+		c, err := config.Load(config.Source{File: path})
+		if err == nil {
+			err = c.Complete(config.Dev)
+		}
+		if ok != (err == nil) || err != nil && !strings.Contains(err.Error(), "auth.oidc.audiences") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}
