@@ -92,6 +92,7 @@ func (n *node) bearer() *rest.Bearer {
 // outlive it.
 type apiDoor struct {
 	handler http.Handler
+	refuse  func(http.ResponseWriter, *http.Request, error)
 	idle    *idleConns
 	base    context.Context //nolint:containedctx // of all requests; ends with the node
 	cancel  context.CancelCauseFunc
@@ -103,7 +104,7 @@ type apiDoor struct {
 }
 
 func newAPIDoor(api *rest.Server, c config.API) *apiDoor {
-	d := &apiDoor{handler: api.Handler(), idle: &idleConns{limit: fitIdle(c.MaxIdle, openFiles())}, empty: make(chan struct{})}
+	d := &apiDoor{handler: api.Handler(), refuse: api.Refuse, idle: &idleConns{limit: fitIdle(c.MaxIdle, openFiles())}, empty: make(chan struct{})}
 	d.base, d.cancel = context.WithCancelCause(context.Background())
 	return d
 }
@@ -123,9 +124,7 @@ func (d *apiDoor) context(net.Listener) context.Context { return d.base }
 // ServeHTTP implements http.Handler.
 func (d *apiDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !d.enter() {
-		w.Header().Set("Connection", "close")
-		w.Header().Set("iothub-errorcode", hub.ServiceUnavailable.Name())
-		w.WriteHeader(hub.ServiceUnavailable.Status())
+		d.refuse(w, r, hub.Errorf(hub.ServiceUnavailable, "the node stops, and takes no more requests; try again"))
 		return
 	}
 	defer d.leave()

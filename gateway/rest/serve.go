@@ -14,9 +14,18 @@ import (
 const defaultTime = 30 * time.Second
 
 // serve takes one request from its path to its answer.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) { s.conclude(w, r, s.answer) }
+
+// Refuse answers a request, which is not looked into, with an error.
+func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, why error) {
+	s.init()
+	s.conclude(w, r, func(*call) (reply, error) { return reply{}, why })
+}
+
+// conclude sends the answer to a request, counts it and notes it.
+func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer func(*call) (reply, error)) {
 	c := &call{r: r, control: http.NewResponseController(w), begun: s.now(), request: newRequestID(), read: r.ContentLength == 0}
-	out, err := s.answer(c)
+	out, err := answer(c)
 	if err != nil {
 		out = c.refusal(err)
 	}
