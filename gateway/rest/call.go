@@ -27,6 +27,7 @@ type call struct {
 	by     string            // who asks: "policy service", "bearer ops@example.com"
 	told   bool              // whoever counts bad credentials has told of this one
 	read   bool              // nothing of the body is left
+	left   bool              // the client has not waited for its answer
 }
 
 // ctx ends with the connection, the node, or the time of the route.

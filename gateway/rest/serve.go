@@ -13,6 +13,10 @@ import (
 // defaultTime bounds a request whose route says nothing else.
 const defaultTime = 30 * time.Second
 
+// statusLeft counts requests whose client has left before its answer, which nobody
+// reads any more: by nginx's number, for HTTP has none.
+const statusLeft = 499
+
 // serve takes one request from its path to its answer.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) { s.conclude(w, r, s.answer) }
 
@@ -28,6 +32,9 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, answer func(*c
 	out, err := answer(c)
 	if err != nil {
 		out = c.refusal(err)
+	}
+	if c.left {
+		out.status = statusLeft
 	}
 	c.send(w, &out)
 	s.counts.add(c, out.status, s)
@@ -75,6 +82,9 @@ func (s *Server) answer(c *call) (out reply, err error) {
 	if why, ok := errors.AsType[*hub.Error](context.Cause(ctx)); ok { // of the end of all requests
 		return reply{}, why
 	}
+	if c.left = errors.Is(context.Cause(ctx), context.Canceled); c.left {
+		return reply{}, &hub.Error{Code: hub.GatewayTimeout, Message: "the client has left before its answer", Err: err}
+	}
 	return reply{}, err
 }
 
@@ -82,7 +92,7 @@ func (s *Server) answer(c *call) (out reply, err error) {
 // as far as that is not too much. What a request holds is in neither.
 func (s *Server) note(c *call, out reply, err error) {
 	e := s.Log.Debug()
-	if out.status >= http.StatusBadRequest && !c.told && s.tell.Allow() {
+	if out.status >= http.StatusBadRequest && !c.told && !c.left && s.tell.Allow() {
 		e = s.Log.Info()
 	}
 	if e = e.Str("remote", c.r.RemoteAddr).Str("verb", c.verb).Str("by", c.by).Int("status", out.status).

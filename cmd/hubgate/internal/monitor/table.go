@@ -121,7 +121,7 @@ func serviceMetrics() []Metric {
 	return []Metric{
 		{"hubgate_service_requests_total", Counter, []string{"service", "operation", "outcome"}, "Requests to the NATS services of the hub that this node has answered."},
 		{"hubgate_service_request_duration_seconds", Histogram, []string{"service", "operation"}, "How long they took."},
-		{"hubgate_http_requests_total", Counter, []string{"method", "route", "status"}, "Requests to the service REST API, by the template of the route; none for what no route takes."},
+		{"hubgate_http_requests_total", Counter, []string{"method", "route", "status"}, "Requests to the service REST API, by the template of the route; none for what no route takes. Status 499: the client has left before its answer."},
 		{"hubgate_http_request_duration_seconds", Histogram, []string{"method", "route"}, "How long they took."},
 		{"hubgate_http_requests_in_flight", Gauge, nil, "Requests that are worked on."},
 		{"hubgate_http_requests_limit", Gauge, nil, "How many may be (api.max_requests)."},
