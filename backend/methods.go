@@ -245,10 +245,14 @@ func (s *MethodService) invoke(ctx context.Context, c methods.Call, by string) (
 }
 
 // call makes a call that ends with ctx, which ends with the service: whatever
-// step that cuts off, the caller hears that the gateway stops.
+// step that cuts off, the caller hears that the gateway stops. The face that has ended
+// ctx may say itself why.
 func (s *MethodService) call(ctx context.Context, c methods.Call) (methods.Answer, error) {
 	a, err := s.Invoker.Invoke(ctx, c)
+	why, said := errors.AsType[*hub.Error](context.Cause(ctx))
 	switch {
+	case err != nil && said:
+		err = why
 	case s.ctx.Err() != nil && hub.CodeOf(err) == hub.ServerError:
 		err = errStopping()
 	case err != nil && s.ctx.Err() == nil && errors.Is(ctx.Err(), context.Canceled):

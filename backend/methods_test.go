@@ -339,3 +339,32 @@ func TestWrongCallsOfNobody(t *testing.T) {
 		t.Errorf("a device that does not exist has %+v, %v", all, err)
 	}
 }
+
+// A call that a face of the node cuts off because the node stops is told so in the
+// timeline of its device: whoever has called would have waited.
+func TestCallThatTheStopCutsOff(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, serve(t, "", 0), "a")
+	create(t, a.Backbone, device(1))
+	ctx, cut := context.WithCancelCause(testContext(t))
+	called := make(chan bool)
+	a.connect(t, device(1), func(ctx context.Context, _ methods.Call) (methods.Answer, error) {
+		close(called)
+		<-ctx.Done()
+		return methods.Answer{}, ctx.Err()
+	})
+	go func() {
+		<-called
+		cut(hub.Errorf(hub.ServiceUnavailable, "the node stops"))
+	}()
+	if _, err := a.service.Invoke(ctx, methods.Call{ID: device(1), Method: "m"}); hub.CodeOf(err) != hub.ServiceUnavailable {
+		t.Errorf("the caller hears %v", err)
+	}
+	until(t, "the entry", func() bool {
+		all, err := a.timeline.OfDevice(testContext(t), "dev-1")
+		if len(all) > 0 && (all[0].Code != hub.ServiceUnavailable || !strings.Contains(all[0].Message, "the node stops")) {
+			t.Fatalf("dev-1 has %+v", all)
+		}
+		return err == nil && len(all) == 1
+	})
+}
