@@ -43,7 +43,7 @@ const (
 // Reload asks a node, or all nodes when node is empty, to read their
 // configuration and the files that it names again. A node that is there and
 // does not answer has that as its error. It fails with ServiceUnavailable when
-// there is no node.
+// there is no node at all, and with NotFound when that one is not among them.
 func (c *Client) Reload(ctx context.Context, node string) ([]Reloaded, error) {
 	nodes, err := c.nodeNames(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func (c *Client) Reload(ctx context.Context, node string) ([]Reloaded, error) {
 	to := c.names.NodeReload()
 	if node != "" {
 		if !slices.Contains(nodes, node) {
-			return nil, hub.Errorf(hub.ServiceUnavailable, "no node %q answers; these do: %s", node, strings.Join(nodes, ", "))
+			return nil, hub.Errorf(hub.NotFound, "no node %q answers; these do: %s", node, strings.Join(nodes, ", "))
 		}
 		nodes, to = []string{node}, c.names.NodeReloadOf(node)
 	}

@@ -46,7 +46,7 @@ func TestReload(t *testing.T) {
 	if got := names(one); err != nil || got != "b.1 by b.1" || asked.Load() != 3 {
 		t.Errorf("one: got %q, %v, and %d were asked", got, err, asked.Load())
 	}
-	if _, err := c.Reload(ctx, "c"); err == nil || !strings.Contains(err.Error(), `no node "c" answers; these do: a, b.1`) {
+	if _, err := c.Reload(ctx, "c"); hub.CodeOf(err) != hub.NotFound || !strings.Contains(err.Error(), `no node "c" answers; these do: a, b.1`) {
 		t.Errorf("a node that is not there: %v", err)
 	}
 	if _, err := c.Reload(canceled(ctx), ""); !errors.Is(err, context.Canceled) {

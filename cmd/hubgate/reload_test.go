@@ -319,7 +319,7 @@ func TestReloadKeepsTheOld(t *testing.T) {
 		t.Errorf("a second reload: %s", r.out)
 	}
 	r = hubgate(t, []string{"HUBGATE_DATA_DIR=" + h.data()}, "reload", "--node", "nobody")
-	if r.code != exitUnavailable {
+	if r.code != exitNotFound { // as of drain
 		t.Errorf("a node that is not there: got exit code %d", r.code)
 	}
 	wantAll(t, r.err, `no node "nobody" answers`)
