@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -167,6 +168,7 @@ func seedOption(file string) nats.Option {
 func unreachable(cfg *config.Config, local bool, err error) error {
 	cfg.Redact()
 	wrong := wrongFile(cfg.NATS)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return usagef("connect to NATS at %s: %w", cfg.NATS.URL, err)
@@ -174,6 +176,8 @@ func unreachable(cfg *config.Config, local bool, err error) error {
 		return usagef("connect to NATS at %s: %w", cfg.NATS.URL, wrong)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return hub.Errorf(hub.Unauthorized, "NATS at %s refuses the user: give its credentials with --creds (%w)", cfg.NATS.URL, err)
+	case untrusted:
+		return usagef("the certificate of NATS at %s is not trusted: give the file of its authority with nats.ca, or HUBGATE_NATS_CA, and name the server as its certificate does (%w)", cfg.NATS.URL, err)
 	case local:
 		return hub.Errorf(hub.ServiceUnavailable, "the hub of this data directory is not running: it was not stopped cleanly, and nothing answers at %s any more; start it again with 'hubgate dev' (%w)", cfg.NATS.URL, err)
 	}
