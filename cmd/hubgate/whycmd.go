@@ -24,6 +24,9 @@ func (c *whyCmd) Run(ctx context.Context, a *app) error {
 	if c.ID != "" && c.Address != "" || c.ID == "" && c.Address == "" && !c.Watch {
 		return usagef("say either which device or, with --address, which IP address")
 	}
+	if c.Count != 0 && !c.Watch {
+		return usagef("--count is for --watch: without it all there is comes at once")
+	}
 	var id hub.Identity
 	if c.ID != "" {
 		var err error

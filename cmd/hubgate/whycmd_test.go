@@ -54,3 +54,13 @@ func TestStateText(t *testing.T) {
 		}
 	}
 }
+
+// A number of entries, where nothing is followed, is not passed over in silence.
+func TestWhyCountsWhatItFollows(t *testing.T) {
+	t.Parallel()
+	r := hubgate(t, nil, "why", "dev-1", "-n", "3", "--nats", "nats://127.0.0.1:1")
+	if r.code != exitUsage {
+		t.Errorf("got exit code %d", r.code)
+	}
+	wantAll(t, r.err, "--count is for --watch")
+}
