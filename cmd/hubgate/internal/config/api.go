@@ -31,7 +31,7 @@ type OIDC struct {
 	JWKSFile  string   `key:"jwks_file" doc:"File of the keys, in place of the URL; read as often."`
 	Refresh   Duration `key:"refresh" doc:"How often the keys are read again, 1m to 7d."`
 	Claims    []string `key:"claims" doc:"Claims that hold roles or scopes, as a list or as one text with spaces. Empty: roles, scope and scp."`
-	Roles     []string `key:"roles" doc:"What roles and scopes may do, each as NAME=PERMISSION+PERMISSION, of registryRead, registryReadWrite and serviceConnect. Empty: Azure's roles IoT Hub Data Contributor, IoT Hub Data Reader, IoT Hub Registry Contributor and IoT Hub Twin Contributor, and RegistryRead, RegistryWrite and ServiceConnect, which are the permissions' own names."`
+	Roles     []string `key:"roles" doc:"What roles and scopes may do, each as NAME=PERMISSION+PERMISSION, of registryRead, registryReadWrite and serviceConnect. Empty: Azure's roles IoT Hub Data Contributor (registryReadWrite and serviceConnect), IoT Hub Data Reader (registryRead), IoT Hub Registry Contributor (registryReadWrite) and IoT Hub Twin Contributor (serviceConnect), and the names of the permissions: RegistryRead, RegistryWrite (registryReadWrite) and ServiceConnect."`
 }
 
 const maxPlaces = 65536
