@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -81,17 +82,34 @@ func reasonOf(err error) string {
 	return place + causeOf(err)
 }
 
+// What Windows says of sockets. Package syscall has the names of other systems there
+// too, but with numbers that Windows never gives.
+const (
+	wsaTooManyOpenFiles    = syscall.Errno(10024)
+	wsaAddressInUse        = syscall.Errno(10048)
+	wsaAddressNotAvailable = syscall.Errno(10049)
+	wsaAborted             = syscall.Errno(10053)
+	wsaReset               = syscall.Errno(10054)
+	wsaNoBuffers           = syscall.Errno(10055) // and no local port either
+	wsaTimedOut            = syscall.Errno(10060)
+	wsaRefused             = syscall.Errno(10061)
+)
+
+func isAny(err error, targets ...syscall.Errno) bool {
+	return slices.ContainsFunc(targets, func(target syscall.Errno) bool { return errors.Is(err, target) })
+}
+
 func causeOf(err error) string {
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case isAny(err, syscall.ECONNREFUSED, wsaRefused):
 		return "refused, nobody listens"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case isAny(err, syscall.ECONNRESET, syscall.EPIPE, wsaReset, wsaAborted):
 		return "reset by the hub"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "closed by the hub"
-	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EADDRINUSE):
+	case isAny(err, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, wsaAddressNotAvailable, wsaAddressInUse, wsaNoBuffers):
 		return "no free local port"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case isAny(err, syscall.EMFILE, syscall.ENFILE, wsaTooManyOpenFiles):
 		return "too many open files"
 	case isTimeout(err):
 		return "timed out"
@@ -105,7 +123,7 @@ func causeOf(err error) string {
 }
 
 func isTimeout(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || isAny(err, syscall.ETIMEDOUT, wsaTimedOut)
 }
 
 func isCertificate(err error) bool {
