@@ -340,7 +340,16 @@ func checkPort(ctx context.Context, cfg Config) error {
 	if err == nil {
 		return l.Close()
 	}
-	if errors.Is(err, syscall.EADDRINUSE) {
+	return portFault(cfg, err)
+}
+
+// wsaAddressInUse is what Windows says of a port that is taken; syscall.EADDRINUSE has
+// a number there that Windows never gives.
+const wsaAddressInUse = syscall.Errno(10048)
+
+// portFault says what keeps the listener from its port.
+func portFault(cfg Config, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaAddressInUse) {
 		return fmt.Errorf("port %d of %s is taken by another program; stop it, or choose another port with --nats-port (0 takes a free one): %w", cfg.Port, cfg.Host, err)
 	}
 	return fmt.Errorf("listen for NATS clients on port %d of %s (--nats-port): %w", cfg.Port, cfg.Host, err)
