@@ -131,6 +131,9 @@ func (f certFile) endings(now time.Time) ([]ending, error) {
 	var all []ending
 	lists := pki.ParseLists(text)
 	for _, list := range lists {
+		if list.NextUpdate.IsZero() { // it does not end
+			continue
+		}
 		all = append(all, ending{"revocation list", list.Issuer.String(), f.path, list.NextUpdate.UTC(), pki.DaysLeft(list.NextUpdate, now)})
 	}
 	certs, err := pki.ParseCertificates(text)
