@@ -31,6 +31,21 @@ func newSocketWorld(t *testing.T, secure bool) *socketWorld {
 	return w
 }
 
+// smallSocket is how much a socket holds in tests of peers who do not read: they need not
+// wait until the buffers are full that the system would make.
+const smallSocket = 64 << 10
+
+// narrow has what a server sends wait after little, when the client does not read.
+func narrow(t *testing.T, server, client net.Conn) {
+	t.Helper()
+	if err := server.(*net.TCPConn).SetWriteBuffer(smallSocket); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.(*net.TCPConn).SetReadBuffer(smallSocket); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // connect returns both ends of a connection.
 func (w *socketWorld) connect(t *testing.T) (*conn, net.Conn) {
 	t.Helper()
@@ -44,6 +59,7 @@ func (w *socketWorld) connect(t *testing.T) (*conn, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
+	narrow(t, nc, client)
 	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/hubgate/hubgate/gateway/mqtt"
 )
 
-// muchOutput is more than two sockets hold for a peer who does not read.
-const muchOutput = 32 << 20
+// muchOutput is far more than two small sockets hold for a peer who does not read.
+const muchOutput = 32 * smallSocket
 
 // send queues packets, however many.
 func (w *socketWorld) send(c *conn, packets []byte) {
