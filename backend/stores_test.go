@@ -635,11 +635,15 @@ func TestClaimsThatDidNotFit(t *testing.T) {
 	for range claimBuffer + 100 {
 		announce(device(0))
 	}
+	// Until the server has all of them, a read of the claim may wait for longer than it may.
+	if err := other.Conn().FlushWithContext(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
 	claimed, _, err := other.Sessions().Claim(testContext(t), session.Session{ID: device(1), Generation: "1", Connected: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Conn().Flush(); err != nil {
+	if err := other.Conn().FlushWithContext(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	close(goOn)
