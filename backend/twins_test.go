@@ -131,7 +131,8 @@ func TestHundredWriters(t *testing.T) {
 	nodes := []*Backbone{open(t, server, Config{}), open(t, server, Config{})}
 	ctx, id := testContext(t), device(1)
 	create(t, nodes[0], id)
-	owner := twinsOf(nodes[1]).Open(id, twin.Owner{}, func(twin.Notification) bool { return true })
+	twins := []*twin.Twins{twinsOf(nodes[0]), twinsOf(nodes[1])} // one of each node, in which its writers take turns
+	owner := twins[1].Open(id, twin.Owner{}, func(twin.Notification) bool { return true })
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -141,13 +142,13 @@ func TestHundredWriters(t *testing.T) {
 				}
 				return
 			}
-			if _, err := twinsOf(nodes[i%2]).Update(ctx, id, desired(`{"k%d":%d}`, i, i)); err != nil {
+			if _, err := twins[i%2].Update(ctx, id, desired(`{"k%d":%d}`, i, i)); err != nil {
 				t.Errorf("writer %d: %v", i, err)
 			}
 		})
 	}
 	wg.Wait()
-	got, err := twinsOf(nodes[0]).Get(ctx, id)
+	got, err := twins[0].Get(ctx, id)
 	if err != nil || got.Version != 102 || got.DesiredVersion() != 91 || got.ReportedVersion() != 11 {
 		t.Errorf("got versions %d, %d, %d, %v", got.Version, got.DesiredVersion(), got.ReportedVersion(), err)
 	}
