@@ -368,8 +368,11 @@ func TestLargestOfAll(t *testing.T) {
 func TestOrderOfConfigurations(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	order := []Configuration{
-		{ID: "z", Priority: 2, Created: at}, {ID: "y", Priority: 1, Created: at.Add(time.Nanosecond)},
-		{ID: "a", Priority: 1, Created: at}, {ID: "b", Priority: 1, Created: at.In(time.FixedZone("", 3600))}, {ID: "c", Priority: 0, Created: at.Add(time.Hour)},
+		{ID: "z", Priority: 2, Created: at},
+		{ID: "y", Priority: 1, Created: at.Add(time.Nanosecond)},
+		{ID: "a", Priority: 1, Created: at},
+		{ID: "b", Priority: 1, Created: at.In(time.FixedZone("", 3600))},
+		{ID: "c", Priority: 0, Created: at.Add(time.Hour)},
 	}
 	for i, c := range order {
 		for j, d := range order {

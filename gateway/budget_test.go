@@ -156,10 +156,14 @@ func TestBudget(t *testing.T) {
 		exceeded, tight    bool
 	}{
 		{0, 1 << 40, 0, false, false},
-		{1, 1, 0, false, false}, {1, 2, 0, true, true},
-		{100, 75, 0, false, false}, {100, 76, 0, false, true},
-		{100, 100, 0, false, true}, {100, 101, 0, true, true},
-		{100, 110, 10, false, true}, {100, 111, 10, true, true},
+		{1, 1, 0, false, false},
+		{1, 2, 0, true, true},
+		{100, 75, 0, false, false},
+		{100, 76, 0, false, true},
+		{100, 100, 0, false, true},
+		{100, 101, 0, true, true},
+		{100, 110, 10, false, true},
+		{100, 111, 10, true, true},
 	} {
 		var b budget
 		b.limit.Store(tc.limit)

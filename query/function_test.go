@@ -41,8 +41,13 @@ func TestSubstring(t *testing.T) {
 		}
 	}
 	for _, tc := range [][3]value{
-		{textOf("a"), numberOf(-1), numberOf(1)}, {textOf("a"), numberOf(0), numberOf(-1)}, {textOf("a"), numberOf(0.5), numberOf(1)},
-		{textOf("a"), numberOf(0), numberOf(0.5)}, {numberOf(1), numberOf(0), numberOf(1)}, {textOf("a"), textOf("0"), numberOf(1)}, {textOf("a"), numberOf(0), {}},
+		{textOf("a"), numberOf(-1), numberOf(1)},
+		{textOf("a"), numberOf(0), numberOf(-1)},
+		{textOf("a"), numberOf(0.5), numberOf(1)},
+		{textOf("a"), numberOf(0), numberOf(0.5)},
+		{numberOf(1), numberOf(0), numberOf(1)},
+		{textOf("a"), textOf("0"), numberOf(1)},
+		{textOf("a"), numberOf(0), {}},
 	} {
 		if got := substring(tc[0], tc[1], tc[2]); got.kind != kindUndefined {
 			t.Errorf("%+v is %+v, want nothing", tc, got)
@@ -55,7 +60,9 @@ func TestSubstring(t *testing.T) {
 func TestSortable(t *testing.T) {
 	t.Parallel()
 	order := []value{
-		{}, {kind: kindNull}, truth(false), truth(true),
+		{},
+		{kind: kindNull},
+		truth(false), truth(true),
 		numberOf(-1e300), numberOf(-2), numberOf(-1), numberOf(-0.5), numberOf(0), numberOf(0.5), numberOf(1), numberOf(2), numberOf(1e300),
 		textOf(""), textOf("\x00"), textOf("\x00\x00"), textOf("\x00a"), textOf("\x01"), textOf("a"), textOf("a\x00"), textOf("a\x00b"), textOf("a\x01"), textOf("ab"), textOf("b"), textOf("\xff"),
 	}

@@ -378,7 +378,7 @@ func TestAuthorityJSON(t *testing.T) {
 // What is sent has less than what is answered, and may have what nobody understands.
 func TestAuthorityJSONAsSent(t *testing.T) {
 	t.Parallel()
-	pem, err := json.Marshal(string(Root(t, "root").PEM()))
+	quoted, err := json.Marshal(string(Root(t, "root").PEM()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +394,7 @@ func TestAuthorityJSONAsSent(t *testing.T) {
 		"etag of others": {`{"name":"a","etag":"` + base64.StdEncoding.EncodeToString([]byte("x7")) + `"}`, true, trust.Authority{Name: "a"}},
 		"no JSON":        {`{"name":7}`, false, trust.Authority{}},
 		"damaged":        {`{"name":"a","properties":{"certificate":"x"}}`, false, trust.Authority{}},
-		"two":            {`{"name":"a","properties":{"certificate":` + string(pem[:len(pem)-1]) + string(pem[1:]) + `}}`, false, trust.Authority{}},
+		"two":            {`{"name":"a","properties":{"certificate":` + string(quoted[:len(quoted)-1]) + string(quoted[1:]) + `}}`, false, trust.Authority{}},
 	} {
 		var got trust.Authority
 		err := json.Unmarshal([]byte(tc.text), &got)
@@ -442,16 +442,16 @@ func TestParseFile(t *testing.T) {
 func TestParseCertificate(t *testing.T) {
 	t.Parallel()
 	root := Root(t, "root")
-	der, pem := root.Cert.Raw, root.PEM()
+	der, text := root.Cert.Raw, root.PEM()
 	for name, tc := range map[string]struct {
 		text []byte
 		ok   bool
 	}{
-		"PEM": {pem, true}, "DER": {der, true},
+		"PEM": {text, true}, "DER": {der, true},
 		"base64 of DER":  {[]byte(base64.StdEncoding.EncodeToString(der)), true},
-		"base64 of PEM":  {[]byte(base64.StdEncoding.EncodeToString(pem) + "\n"), true},
-		"behind its key": {append(root.KeyPEM(t), pem...), true},
-		"two":            {append(pem, pem...), false},
+		"base64 of PEM":  {[]byte(base64.StdEncoding.EncodeToString(text) + "\n"), true},
+		"behind its key": {append(root.KeyPEM(t), text...), true},
+		"two":            {append(text, text...), false},
 		"a key":          {root.KeyPEM(t), false},
 		"nothing":        {nil, false},
 		"text":           {[]byte("hello"), false},

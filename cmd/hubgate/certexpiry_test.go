@@ -16,7 +16,7 @@ import (
 func TestListWithoutAnEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	var list pkix.CertificateList //nolint:staticcheck // nothing else writes a list without an end
+	var list pkix.CertificateList // nothing else writes a list without an end
 	if _, err := asn1.Unmarshal(trusttest.Root(t, "ca").Revoke(t, now.Add(time.Hour)), &list); err != nil {
 		t.Fatal(err)
 	}

@@ -202,7 +202,7 @@ func TestAPIDoorCloses(t *testing.T) {
 	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Header().Get("Connection"), "close") {
 		t.Errorf("after that: %d %v", rec.Code, rec.Header())
 	}
-	id, named := rec.Header()["x-ms-request-id"] // spelled as IoT Hub does
+	id, named := map[string][]string(rec.Header())["x-ms-request-id"] // spelled as IoT Hub does
 	if body := rec.Body.String(); !named || !strings.Contains(body, "ErrorCode:ServiceUnavailable;") || !strings.Contains(body, "Tracking ID:"+strings.ReplaceAll(id[0], "-", "")) {
 		t.Errorf("the request %v is told %s", id, body)
 	}

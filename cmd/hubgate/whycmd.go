@@ -21,18 +21,9 @@ type whyCmd struct {
 
 // Run shows the timeline of a device or of an address.
 func (c *whyCmd) Run(ctx context.Context, a *app) error {
-	if c.ID != "" && c.Address != "" || c.ID == "" && c.Address == "" && !c.Watch {
-		return usagef("say either which device or, with --address, which IP address")
-	}
-	if c.Count != 0 && !c.Watch {
-		return usagef("--count is for --watch: without it all there is comes at once")
-	}
-	var id hub.Identity
-	if c.ID != "" {
-		var err error
-		if id, err = hub.ParseIdentity(c.ID); err != nil {
-			return usagef("%s", sentence(err))
-		}
+	id, err := c.about()
+	if err != nil {
+		return err
 	}
 	h, err := a.connect(c.clientFlags)
 	if err != nil {
@@ -47,6 +38,23 @@ func (c *whyCmd) Run(ctx context.Context, a *app) error {
 	default:
 		return a.showReport(h.Why(ctx, id))
 	}
+}
+
+// about is the device or module that is asked about, if it is one.
+func (c *whyCmd) about() (id hub.Identity, err error) {
+	if c.ID != "" && c.Address != "" || c.ID == "" && c.Address == "" && !c.Watch {
+		return id, usagef("say either which device or, with --address, which IP address")
+	}
+	if c.Count != 0 && !c.Watch {
+		return id, usagef("--count is for --watch: without it all there is comes at once")
+	}
+	if c.ID == "" {
+		return id, nil
+	}
+	if id, err = hub.ParseIdentity(c.ID); err != nil {
+		return id, usagef("%s", sentence(err))
+	}
+	return id, nil
 }
 
 func (c *whyCmd) watch(ctx context.Context, a *app, h *remote, id hub.Identity) error {

@@ -86,7 +86,9 @@ func TestReadiness(t *testing.T) {
 	// ready for ever: nobody sends to a node that is not.
 	d := newDevice(t, g, "d").mustConnect(t)
 	hubtest.Pause(t, n.cmd.Process)
-	go func() { _ = d.publish("devices/d/messages/events/", "x", 1) }()
+	if err := d.send(&mqtt.Publish{QoS: 1, ID: 1, Topic: []byte("devices/d/messages/events/"), Payload: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
 	awaitReady(t, g, http.StatusServiceUnavailable, "[-]streams failed")
 	d.closed(t)
 	n.signal(t, syscall.SIGCONT)
