@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"github.com/hubgate/hubgate/internal/sockerr"
 )
 
 const (
@@ -343,13 +345,9 @@ func checkPort(ctx context.Context, cfg Config) error {
 	return portFault(cfg, err)
 }
 
-// wsaAddressInUse is what Windows says of a port that is taken; syscall.EADDRINUSE has
-// a number there that Windows never gives.
-const wsaAddressInUse = syscall.Errno(10048)
-
 // portFault says what keeps the listener from its port.
 func portFault(cfg Config, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaAddressInUse) {
+	if sockerr.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of %s is taken by another program; stop it, or choose another port with --nats-port (0 takes a free one): %w", cfg.Port, cfg.Host, err)
 	}
 	return fmt.Errorf("listen for NATS clients on port %d of %s (--nats-port): %w", cfg.Port, cfg.Host, err)

@@ -4,33 +4,23 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
-	"slices"
 	"syscall"
-)
 
-// What Windows says when a socket can't be bound. Package syscall has the names
-// of other systems there too, but with numbers that Windows never gives.
-const (
-	wsaAccess              = syscall.Errno(10013)
-	wsaAddressInUse        = syscall.Errno(10048)
-	wsaAddressNotAvailable = syscall.Errno(10049)
-	wsaNoSuchFamily        = syscall.Errno(10047)
+	"github.com/hubgate/hubgate/internal/sockerr"
 )
 
 // portTaken reports whether somebody else has the port.
-func portTaken(err error) bool { return isAny(err, syscall.EADDRINUSE, wsaAddressInUse) }
+func portTaken(err error) bool { return sockerr.Is(err, syscall.EADDRINUSE) }
 
 // mayNotBind reports whether this user may not open the port.
-func mayNotBind(err error) bool { return isAny(err, fs.ErrPermission, wsaAccess) }
+func mayNotBind(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || sockerr.Is(err, syscall.EACCES)
+}
 
 // noSuchAddress reports whether the machine lacks the address, or all of its
 // family.
 func noSuchAddress(err error) bool {
-	return isAny(err, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT, wsaAddressNotAvailable, wsaNoSuchFamily)
-}
-
-func isAny(err error, targets ...error) bool {
-	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+	return sockerr.Is(err, syscall.EADDRNOTAVAIL) || sockerr.Is(err, syscall.EAFNOSUPPORT)
 }
 
 // mayBind is how a user gets the right to a port here.

@@ -24,6 +24,9 @@ func arrows() map[string]rule {
 		// The fast lane of encoding/json, for what is read and written all the time.
 		"internal/plainjson": {},
 
+		// Errors of sockets, which Windows has other numbers for.
+		"internal/sockerr": {},
+
 		// Features: their rules, their types and the store they need. No feature
 		// imports another one.
 		"sas":       {imports: []string{"hub"}},
@@ -64,7 +67,7 @@ func arrows() map[string]rule {
 		// The backbone. It never sees the front end.
 		"backend/subject":  {imports: []string{"hub"}},
 		"backend/direct":   {tests: []string{"backend/embedded"}},
-		"backend/embedded": {tests: []string{"trust/trusttest"}},
+		"backend/embedded": {imports: []string{"internal/sockerr"}, tests: []string{"trust/trusttest"}},
 		"backend": {
 			imports: []string{"hub", "sas", "identity", "telemetry", "session", "twin", "methods", "c2d", "credential", "timeline", "trust", "query", "jobs", "configuration", "meter", "span", "internal/plainjson", "backend/subject", "backend/direct"},
 			tests:   []string{"backend/embedded", "backend/backendtest", "trust/trusttest"},

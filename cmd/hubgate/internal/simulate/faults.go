@@ -9,8 +9,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"syscall"
+
+	"github.com/hubgate/hubgate/internal/sockerr"
 )
 
 // step is how far a connection had come when it failed.
@@ -82,34 +83,17 @@ func reasonOf(err error) string {
 	return place + causeOf(err)
 }
 
-// What Windows says of sockets. Package syscall has the names of other systems there
-// too, but with numbers that Windows never gives.
-const (
-	wsaTooManyOpenFiles    = syscall.Errno(10024)
-	wsaAddressInUse        = syscall.Errno(10048)
-	wsaAddressNotAvailable = syscall.Errno(10049)
-	wsaAborted             = syscall.Errno(10053)
-	wsaReset               = syscall.Errno(10054)
-	wsaNoBuffers           = syscall.Errno(10055) // and no local port either
-	wsaTimedOut            = syscall.Errno(10060)
-	wsaRefused             = syscall.Errno(10061)
-)
-
-func isAny(err error, targets ...syscall.Errno) bool {
-	return slices.ContainsFunc(targets, func(target syscall.Errno) bool { return errors.Is(err, target) })
-}
-
 func causeOf(err error) string {
 	switch {
-	case isAny(err, syscall.ECONNREFUSED, wsaRefused):
+	case sockerr.Is(err, syscall.ECONNREFUSED):
 		return "refused, nobody listens"
-	case isAny(err, syscall.ECONNRESET, syscall.EPIPE, wsaReset, wsaAborted):
+	case sockerr.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "reset by the hub"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "closed by the hub"
-	case isAny(err, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, wsaAddressNotAvailable, wsaAddressInUse, wsaNoBuffers):
+	case sockerr.Is(err, syscall.EADDRNOTAVAIL), sockerr.Is(err, syscall.EADDRINUSE), errors.Is(err, sockerr.NoPorts):
 		return "no free local port"
-	case isAny(err, syscall.EMFILE, syscall.ENFILE, wsaTooManyOpenFiles):
+	case sockerr.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "too many open files"
 	case isTimeout(err):
 		return "timed out"
@@ -123,7 +107,7 @@ func causeOf(err error) string {
 }
 
 func isTimeout(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || isAny(err, syscall.ETIMEDOUT, wsaTimedOut)
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || sockerr.Is(err, syscall.ETIMEDOUT)
 }
 
 func isCertificate(err error) bool {
