@@ -162,7 +162,13 @@ func (f *feed) another(info *jetstream.StreamInfo, known uint64) bool {
 	f.mu.Lock()
 	heard := f.heard
 	f.mu.Unlock()
-	return info.State.LastSeq < known || !f.created.IsZero() && !info.Created.Equal(f.created) || info.State.Msgs == 0 && heard
+	return isAnother(info, f.created, known) || info.State.Msgs == 0 && heard
+}
+
+// isAnother reports whether a bucket was not made at that time, if it is known, or has not come
+// as far as a revision that was seen.
+func isAnother(info *jetstream.StreamInfo, created time.Time, known uint64) bool {
+	return info.State.LastSeq < known || !created.IsZero() && !info.Created.Equal(created)
 }
 
 // restart has everything told again. before is what this process had written when it

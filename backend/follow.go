@@ -107,7 +107,7 @@ func (b *bucket) guard(ctx context.Context, was *jetstream.StreamInfo, seen *ato
 		for wait(ctx, feedCheck) {
 			known := seen.Load() // before the answer: writes go on meanwhile
 			info, err := b.info(ctx)
-			if err == nil && (!info.Created.Equal(was.Created) || info.State.LastSeq < known) {
+			if err == nil && isAnother(info, was.Created, known) {
 				close(found)
 				return
 			}
