@@ -69,10 +69,7 @@ func TestRoomOfAWindow(t *testing.T) {
 			if (err == nil) != tc.want || err != nil && c.halt.wanted != tc.size || !c.free() {
 				t.Errorf("reserve: %v, for %d bytes", err, c.halt.wanted)
 			}
-			if halts := c.halts(); halts == tc.want {
-				if tc.want {
-					t.Skip() // who has room does not ask
-				}
+			if !tc.want && !c.halts() { // who has room does not ask
 				t.Error("a reader who has no room goes on")
 			}
 		})

@@ -30,16 +30,7 @@ import (
 func TestServiceAPI(t *testing.T) {
 	t.Parallel()
 	p := startDev(t, t.TempDir())
-	pem, err := os.ReadFile(p.ready.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	nc, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: p.ready.HostName}}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", p.ready.Ports.HTTPS))
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc := dialHTTPS(t, p)
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(30 * time.Second))
 	br := bufio.NewReader(nc)
@@ -73,6 +64,22 @@ func serviceToken(t *testing.T, connection string) string {
 	return sas.Sign(c.HostName, key, time.Now().Add(time.Hour), c.SharedAccessKeyName)
 }
 
+// dialHTTPS connects to the HTTPS port of a hub, whose certificate is checked.
+func dialHTTPS(t *testing.T, p *process) net.Conn {
+	t.Helper()
+	pem, err := os.ReadFile(p.ready.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	nc, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: p.ready.HostName}}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", p.ready.Ports.HTTPS))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
 func ask(t *testing.T, w io.Writer, br *bufio.Reader, request string) *http.Response {
 	t.Helper()
 	if _, err := io.WriteString(w, request); err != nil {
@@ -93,17 +100,8 @@ func ask(t *testing.T, w io.Writer, br *bufio.Reader, request string) *http.Resp
 func TestRefusedHandshake(t *testing.T) {
 	t.Parallel()
 	p := startDev(t, t.TempDir())
-	pem, err := os.ReadFile(p.ready.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
 	for _, headers := range []string{"", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 7\r\n"} {
-		nc, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: p.ready.HostName}}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", p.ready.Ports.HTTPS))
-		if err != nil {
-			t.Fatal(err)
-		}
+		nc := dialHTTPS(t, p)
 		defer nc.Close()
 		nc.SetDeadline(time.Now().Add(20 * time.Second)) // less than an idle connection has
 		br := bufio.NewReader(nc)
